@@ -8,6 +8,17 @@ package run
 // Format is the version of the run format that this package writes.
 const Format = 1
 
+// Files of a run, as slash-separated names inside its folder.
+const (
+	HeaderFile          = "run.json"
+	PlanFile            = "plan.yaml"
+	EpochsFile          = "epochs.jsonl"
+	TestFile            = "test.json"
+	LastWeightsFile     = "weights/last.safetensors"     // after the last recorded epoch
+	BestWeightsFile     = "weights/best.safetensors"     // after the epoch with the best validation result
+	AveragedWeightsFile = "weights/averaged.safetensors" // moving average of the weights
+)
+
 // The status of a run.
 const (
 	Running     = "running"     // training is under way, or was killed
@@ -35,9 +46,10 @@ const (
 // A Run is a run read into memory.
 type Run struct {
 	Header Header
-	Plan   []byte   // plan.yaml as stored; nil when there is none
-	Epochs []Epoch  // in order, Epochs[0].Epoch = 1
-	Notes  []string // what the reader had to repair or leave out, one line each
+	Plan   []byte       // plan.yaml as stored; nil when there is none
+	Epochs []Epoch      // in order, Epochs[0].Epoch = 1
+	Test   []Evaluation // test.json: the finished network on the set "test"; nil when there is none
+	Notes  []string     // what the reader had to repair or leave out, one line each
 }
 
 // A Header says what was trained on whom (run.json).
@@ -45,7 +57,7 @@ type Header struct {
 	Format  int                  `json:"format"`
 	Creator string               `json:"creator"` // program and version that wrote the run
 	Status  string               `json:"status"`
-	Planned int                  `json:"epochs_planned"`
+	Planned int                  `json:"epochs_planned"` // 0 when unknown
 	Classes []string             `json:"classes"`
 	Sets    map[string][]Subject `json:"sets"` // by name of the set, in the order of the probabilities
 }
@@ -55,7 +67,7 @@ type Subject struct {
 	ID     string `json:"id"`
 	Class  int    `json:"class"`          // index into Header.Classes
 	Site   string `json:"site,omitempty"` // empty when unknown
-	Images int    `json:"images"`
+	Images int    `json:"images"`         // 0 when unknown
 }
 
 // An Epoch is one line of epochs.jsonl.
