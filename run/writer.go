@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -21,10 +22,18 @@ import (
 type Writer struct {
 	dir    string
 	header Header
-	epochs *os.File
+	epochs lineFile
 	size   int64 // bytes of epochs.jsonl that are whole lines
 	last   Epoch // epoch number and step of the last line, without its evaluations
 	closed bool
+}
+
+// A lineFile is epochs.jsonl open for appending: an *os.File, or in a test a
+// file on a disk that fills up.
+type lineFile interface {
+	io.WriteCloser
+	Sync() error
+	Truncate(size int64) error
 }
 
 // Create starts a run in a new or empty folder and writes plan.yaml (unless
@@ -86,15 +95,15 @@ func emptyFolder(dir string) (made string, err error) {
 }
 
 func (w *Writer) start(plan []byte) error {
-	var err error
 	// O_EXCL: of two programs that start in the same empty folder, one wins.
-	w.epochs, err = os.OpenFile(filepath.Join(w.dir, EpochsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(filepath.Join(w.dir, EpochsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: another program has just started a run there", ErrExists)
 	}
 	if err != nil {
 		return err
 	}
+	w.epochs = file
 	if plan != nil {
 		if len(plan) > maxPlan {
 			return fmt.Errorf("%w: a plan of %d bytes; at most %d", ErrInvalid, len(plan), maxPlan)
