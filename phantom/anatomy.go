@@ -1,0 +1,131 @@
+package phantom
+
+import (
+	"math"
+
+	"ballast/stat"
+)
+
+// Intensities of the tissues in a T1-weighted image, white matter = 1.
+const (
+	scalp       = 0.90
+	skull       = 0.12
+	fluid       = 0.30
+	greyMatter  = 0.72
+	whiteMatter = 1.00
+	lesion      = 1.35 // mean over the tumour, enhanced by contrast agent
+)
+
+// anatomy returns the noise-free image of subject k, white matter = 1, and the
+// tumour's mask.
+func (c Config) anatomy(g grid, k int, f features) (image []float64, mask []float32) {
+	texture := smoothNoise(g, stat.NewStream(c.Seed, "phantom/tissue", uint64(k)), g.extent/9)
+	h := newHead(g, stat.NewStream(c.Seed, "phantom/head", uint64(k)))
+	image = h.paint(g, texture)
+	t := newTumour(g, h, c.Dims, stat.NewStream(c.Seed, "phantom/tumour", uint64(k)))
+	grain := grains{
+		coarse: smoothNoise(g, stat.NewStream(c.Seed, "phantom/grain/coarse", uint64(k)), g.extent/5),
+		fine:   smoothNoise(g, stat.NewStream(c.Seed, "phantom/grain/fine", uint64(k)), g.extent/15),
+	}
+	return image, t.paint(g, f, grain, image)
+}
+
+// A head is a set of nested ellipsoidal shells with two ventricles.
+type head struct {
+	turn      rotation
+	centre    [3]float64 // mm from the middle of the volume
+	radius    [3]float64 // mm
+	shell     [5]float64 // relative radius at which each tissue of layers begins, outermost first
+	layer     [5]float64 // intensity of each tissue
+	fold      float64    // how far the texture moves the borders of the cortex, in relative radius
+	grain     float64    // how far the texture moves the intensity of a tissue
+	ventricle [3]float64 // semi-axes in relative radius
+	blur      float64    // one voxel in relative radius
+}
+
+func newHead(g grid, stream *stat.Stream) *head {
+	vary := func(mean, sd float64) float64 { return mean + float64(sd*stream.Normal()) }
+	h := &head{
+		turn: rotationOf(1, vary(0, 0.04), vary(0, 0.04), vary(0, 0.06)),
+		fold: 0.035, grain: 0.04,
+		shell: [5]float64{1, 0.93, 0.87, 0.83, vary(0.70, 0.02)},
+		layer: [5]float64{vary(scalp, 0.06), skull, fluid, vary(greyMatter, 0.03), whiteMatter},
+	}
+	size := vary(0.44, 0.012)
+	for axis, aspect := range [3]float64{0.90, 1.02, 0.94} {
+		h.radius[axis] = float64(float64(g.field[axis]*size) * vary(aspect, 0.02))
+		h.centre[axis] = float64(g.field[axis] * vary(0, 0.012))
+		h.ventricle[axis] = [3]float64{0.10, 0.36, 0.20}[axis] * stat.Exp(float64(0.15*stream.Normal()))
+	}
+	smallest := math.Min(h.radius[0], math.Min(h.radius[1], h.radius[2]))
+	h.blur = g.voxel / smallest
+	return h
+}
+
+// place returns a point, in mm from the middle of the volume, in the head's own
+// frame, where the scalp is the unit sphere.
+func (h *head) place(point [3]float64) [3]float64 {
+	for axis := range 3 {
+		point[axis] -= h.centre[axis]
+	}
+	point = h.turn.apply(point)
+	for axis := range 3 {
+		point[axis] /= h.radius[axis]
+	}
+	return point
+}
+
+// paint draws the head. A border is a linear ramp one voxel wide, which is what
+// averaging over the voxel makes of a sharp one; so thin shells fade, not
+// flicker, in coarse volumes.
+func (h *head) paint(g grid, texture []float64) []float64 {
+	image := make([]float64, g.voxels())
+	n := 0
+	for k := range g.size[2] {
+		z := g.coordinate(2, k)
+		for j := range g.size[1] {
+			y := g.coordinate(1, j)
+			for i := range g.size[0] {
+				image[n] = h.intensity(h.place([3]float64{g.coordinate(0, i), y, z}), texture[n])
+				n++
+			}
+		}
+	}
+	return image
+}
+
+func (h *head) intensity(p [3]float64, texture float64) float64 {
+	radius := norm(p)
+	if radius > 1+h.blur {
+		return 0
+	}
+	value, outside := 0.0, 0.0
+	for n, shell := range h.shell {
+		depth := shell - radius
+		if n >= 3 { // the cortex is folded
+			depth -= float64(h.fold * texture)
+		}
+		value += float64((h.layer[n] - outside) * ramp(depth/h.blur))
+		outside = h.layer[n]
+	}
+	// Two ventricles beside the midline, elongated from front to back.
+	v := [3]float64{(math.Abs(p[0]) - 0.13) / h.ventricle[0], p[1] / h.ventricle[1], (p[2] - 0.05) / h.ventricle[2]}
+	if level := norm(v); level < 3 {
+		inside := ramp(float64((1-level)*h.ventricle[0]) / h.blur)
+		value += float64(inside * (fluid - value))
+	}
+	return float64(value * (1 + float64(h.grain*texture)))
+}
+
+func norm(p [3]float64) float64 {
+	return math.Sqrt(float64(p[0]*p[0]) + float64(p[1]*p[1]) + float64(p[2]*p[2]))
+}
+
+// ramp rises from 0 at -1/2 to 1 at 1/2.
+func ramp(x float64) float64 { return math.Max(0, math.Min(1, x+0.5)) }
+
+// smoothRamp rises from 0 at -1/2 to 1 at 1/2 with flat ends: 3 s^2 - 2 s^3.
+func smoothRamp(x float64) float64 {
+	s := ramp(x)
+	return float64(float64(s*s) * (3 - float64(2*s)))
+}

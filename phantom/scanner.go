@@ -1,0 +1,112 @@
+package phantom
+
+import (
+	"math"
+
+	"ballast/stat"
+)
+
+// A scanner turns tissue into signal: gain * (x + contrast x (1 - x)) with
+// Rician noise of noise times the cohort's.
+type scanner struct{ gain, contrast, noise float64 }
+
+// scanner returns scanner n of the cohort. The scanners are spread evenly from
+// dim, flat and quiet to bright, steep and noisy; a single one is neutral. They
+// do not depend on the seed, so two cohorts may share their scanners.
+func (c Config) scanner(n int) scanner {
+	u := 0.0
+	if c.Sites > 1 {
+		u = float64(2*n)/float64(c.Sites-1) - 1
+	}
+	return scanner{gain: stat.Exp(float64(0.3 * u)), contrast: float64(0.25 * u), noise: stat.Exp(float64(0.35 * u))}
+}
+
+// scan puts a noise-free image through the scanner of a site: bias field,
+// contrast, gain and Rician noise, in place. White matter becomes 1000 or so.
+func (c Config) scan(g grid, k, site int, image []float64) {
+	s := c.scanner(site)
+	bias := newBiasField(c.Bias, stat.NewStream(c.Seed, "phantom/bias", uint64(k)))
+	// No two examinations have the same gain.
+	receiver := stat.NewStream(c.Seed, "phantom/gain", uint64(k)).Normal()
+	gain := float64(1000*s.gain) * stat.Exp(float64(0.08*receiver))
+	noise := stat.NewStream(c.Seed, "phantom/noise", uint64(k))
+	sd := float64(c.Noise * s.noise)
+	n := 0
+	for k := range g.size[2] {
+		z := relative(g, 2, k)
+		for j := range g.size[1] {
+			y := relative(g, 1, j)
+			for i := range g.size[0] {
+				x := image[n]
+				x += float64(float64(s.contrast*x) * (1 - x))
+				x = float64(x * bias.at(relative(g, 0, i), y, z))
+				if sd > 0 {
+					x = rician(x, sd, noise)
+				}
+				image[n] = float64(x * gain)
+				n++
+			}
+		}
+	}
+}
+
+// relative returns the coordinate of a voxel in -1..1 across the field of view.
+func relative(g grid, axis, n int) float64 {
+	return float64(2*g.coordinate(axis, n)) / g.field[axis]
+}
+
+// rician returns the magnitude of a complex signal whose real and imaginary
+// parts carry independent normal noise: sqrt((x + sd a)^2 + (sd b)^2)
+// (Gudbjartsson and Patz, Magnetic Resonance in Medicine 1995). The pair a, b
+// comes from one round of the polar method, where Stream.Normal would throw
+// half away.
+func rician(x, sd float64, stream *stat.Stream) float64 {
+	for {
+		u := float64(2*stream.Float64()) - 1
+		v := float64(2*stream.Float64()) - 1
+		r := float64(u*u) + float64(v*v)
+		if r < 1 && r > 0 {
+			scale := float64(sd * math.Sqrt(-2*stat.Log(r)/r))
+			a, b := x+float64(scale*u), float64(scale*v)
+			return math.Sqrt(float64(a*a) + float64(b*b))
+		}
+	}
+}
+
+// A biasField is 1 plus a random quadratic polynomial of the position.
+type biasField struct{ coefficient [9]float64 }
+
+// newBiasField draws the polynomial and scales it so that its largest deviation
+// over corners, edges, faces and middle of the volume is the amplitude.
+func newBiasField(amplitude float64, stream *stat.Stream) *biasField {
+	b := new(biasField)
+	for n := range b.coefficient {
+		b.coefficient[n] = stream.Normal()
+	}
+	largest := 0.0
+	for n := range 27 {
+		x, y, z := float64(n%3-1), float64(n/3%3-1), float64(n/9-1)
+		largest = math.Max(largest, math.Abs(b.at(x, y, z)-1))
+	}
+	for n := range b.coefficient {
+		b.coefficient[n] = float64(b.coefficient[n]*amplitude) / largest
+	}
+	return b
+}
+
+func (b *biasField) at(x, y, z float64) float64 {
+	c := &b.coefficient
+	inX := c[0] + float64(c[3]*x) + float64(c[4]*y) + float64(c[5]*z)
+	inY := c[1] + float64(c[6]*y) + float64(c[7]*z)
+	inZ := c[2] + float64(c[8]*z)
+	return 1 + float64(inX*x) + float64(inY*y) + float64(inZ*z)
+}
+
+// quantise rounds to whole numbers in 0..32767.
+func quantise(image []float64) []float32 {
+	data := make([]float32, len(image))
+	for n, x := range image {
+		data[n] = float32(math.Floor(math.Max(0, math.Min(32767, x)) + 0.5))
+	}
+	return data
+}
