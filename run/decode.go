@@ -221,14 +221,6 @@ func decodeEpoch(text []byte) (Epoch, error) {
 	return e, err
 }
 
-func decodeTest(text []byte) ([]Evaluation, error) {
-	var evaluations []Evaluation
-	err := decodeObject(text,
-		member{"evaluations", func(text []byte) (err error) { evaluations, err = decodeEvaluations(text); return err }, false},
-	)
-	return evaluations, err
-}
-
 func decodeEvaluations(text []byte) ([]Evaluation, error) {
 	evaluations := []Evaluation{}
 	err := decodeArray(text, func(_ int, element []byte) error {

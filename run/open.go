@@ -109,7 +109,7 @@ func (r *Run) readTest(file string) error {
 	if err != nil {
 		return err
 	}
-	if r.Test, err = decodeTest(text); err != nil {
+	if r.Test, err = decodeEvaluations(text); err != nil {
 		return fmt.Errorf("read %s: %w: %w", file, ErrInvalid, err)
 	}
 	if err := r.Header.validateTest(r.Test); err != nil {

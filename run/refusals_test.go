@@ -65,8 +65,9 @@ func TestOpenRefuses(t *testing.T) {
 		{EpochsFile, `"evaluations":[`, `"evaluations":null,"x":[`, ErrInvalid, `unknown key "x"`},
 		{EpochsFile, `{"epoch":2`, strings.Repeat(" ", 1<<20) + `{"epoch":2`, ErrInvalid, "line 2: invalid run: longer than"},
 		{TestFile, `"set":"test"`, `"set":"validation"`, ErrInvalid, `an evaluation of the set "validation"; want test`},
-		{TestFile, `"evaluations"`, `"evaluation"`, ErrInvalid, `unknown key "evaluation"; did you mean "evaluations"?`},
-		{TestFile, `}]}`, `}]`, ErrInvalid, "not JSON at byte"},
+		{TestFile, `[{`, `{"evaluations":[{`, ErrInvalid, "not JSON at byte"},
+		{TestFile, `}]`, `}`, ErrInvalid, "not JSON at byte"},
+		{TestFile, `[`, `{"a":0}` + "\n[", ErrInvalid, "not JSON at byte"},
 		{TestFile, `[0.25,0.5,0.25]`, `[1]`, ErrInvalid, "1 probabilities for 3 classes"},
 		{PlanFile, samplePlan, strings.Repeat("#", maxPlan+1), ErrInvalid, "more than 1048576 bytes"},
 	} {
@@ -221,6 +222,8 @@ func TestWriterRefuses(t *testing.T) {
 		{w.WriteFile("", nil), "is not a slash-separated name inside the run"},
 		{w.WriteFile("run.json", nil), "belongs to the run itself"},
 		{w.WriteFile("Epochs.jsonl", nil), "belongs to the run itself"},
+		{w.WriteFile("test.json", []byte("{}")), "object where an array is expected"},
+		{w.WriteFile("test.json", []byte(`[{"view":"logged","set":"train","loss":0,"accuracy":0}]`)), `the set "train"`},
 		{w.WriteFile("a.tmp", nil), "marks unfinished files"},
 		{w.Finish(Running), `status "running"; want complete or interrupted`},
 		{w.Finish(Complete), "complete with 1 of 3 epochs"},
@@ -313,7 +316,7 @@ func FuzzOpen(f *testing.F) {
 		texts = append(texts, text)
 	}
 	f.Add(texts[0], texts[1], texts[2])
-	f.Add([]byte(`{"format":1,"creator":"","status":"running","epochs_planned":0,"classes":["a","b"],"sets":{}}`), []byte(`{"epoch":1`), []byte(`{"evaluations":[]}`))
+	f.Add([]byte(`{"format":1,"creator":"","status":"running","epochs_planned":0,"classes":["a","b"],"sets":{}}`), []byte(`{"epoch":1`), []byte(`[]`))
 	f.Fuzz(func(t *testing.T, header, epochs, test []byte) {
 		dir := t.TempDir()
 		check(t, os.WriteFile(filepath.Join(dir, HeaderFile), header, 0o644))

@@ -200,38 +200,24 @@ func (w *Writer) appendLine(line []byte) error {
 }
 
 // WriteTest records the finished network's evaluations of the set "test" in
-// test.json. They belong to the weights of the last epoch, or to their average
-// for the view "averaged".
+// test.json: of the last weights, and of the averaged ones as the view Averaged.
 func (w *Writer) WriteTest(evaluations []Evaluation) error {
-	if w.closed {
-		return fmt.Errorf("write %s of run %s: %w", TestFile, w.dir, ErrClosed)
-	}
-	err := w.header.validateTest(evaluations)
-	if err == nil {
-		var text []byte
-		if text, err = encode(testFile{append([]Evaluation{}, evaluations...)}, ""); err == nil {
-			err = w.replace(TestFile, text)
-		}
-	}
+	text, err := encode(append([]Evaluation{}, evaluations...), "")
 	if err != nil {
 		return fmt.Errorf("write %s of run %s: %w", TestFile, w.dir, err)
 	}
-	return nil
-}
-
-// testFile is test.json.
-type testFile struct {
-	Evaluations []Evaluation `json:"evaluations"`
+	return w.WriteFile(TestFile, text)
 }
 
 // WriteFile stores a further file of the run, such as LastWeightsFile, whole
 // or not at all. The name is slash-separated and relative to the run's folder;
-// the files that other methods write are refused.
+// the files that other methods write are refused, except TestFile, whose
+// contents are checked.
 func (w *Writer) WriteFile(name string, data []byte) error {
 	if w.closed {
 		return fmt.Errorf("write %s of run %s: %w", name, w.dir, ErrClosed)
 	}
-	if err := checkName(name); err != nil {
+	if err := w.checkFile(name, data); err != nil {
 		return fmt.Errorf("write a file of run %s: %w", w.dir, err)
 	}
 	if err := os.MkdirAll(filepath.Join(w.dir, filepath.FromSlash(path.Dir(name))), 0o755); err != nil {
@@ -243,8 +229,14 @@ func (w *Writer) WriteFile(name string, data []byte) error {
 	return nil
 }
 
-func checkName(name string) error {
+func (w *Writer) checkFile(name string, data []byte) error {
 	switch {
+	case name == TestFile:
+		evaluations, err := decodeEvaluations(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w: %w", name, ErrInvalid, err)
+		}
+		return w.header.validateTest(evaluations)
 	case !fs.ValidPath(name) || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\\:\x00"):
 		return fmt.Errorf("%w: %q is not a slash-separated name inside the run", ErrInvalid, name)
 	case slices.Contains([]string{HeaderFile, PlanFile, EpochsFile, TestFile}, strings.ToLower(name)):
