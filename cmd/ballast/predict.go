@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ballast/cohort"
+	"ballast/run"
+	"ballast/train"
+)
+
+func predictCommand() *cobra.Command {
+	var masks []string
+	var weights string
+	var pool, asJSON bool
+	var threads int
+	c := &cobra.Command{
+		Use:   "predict RUN IMAGE...",
+		Short: "Predict the class of new images with a trained run",
+		Long: "Predict prepares each image exactly as the run's own images were, and prints the\n" +
+			"probability of each class. Each image is a subject of its own unless --pool is given.\n" +
+			"A run that crops around the mask needs one --mask per image, in the same order.",
+		Example: "  ballast predict runs/COHORT-1 new/sub-01_T1w.nii.gz --mask new/sub-01_mask.nii.gz\n" +
+			"  ballast predict runs/SLICES-1 patient7/*.png --pool --json",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return fmt.Errorf("%w: %s needs a run folder and at least one image; %s --help shows an example", errUsage, c.CommandPath(), c.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			known := []string{train.LastWeights, train.BestWeights, train.AveragedWeights}
+			if !slices.Contains(known, weights) {
+				return fmt.Errorf("%w: --weights is %q; it can be %s", errUsage, weights, strings.Join(known, ", "))
+			}
+			predictor, err := train.NewPredictor(args[0], weights, threads)
+			if err != nil {
+				return err
+			}
+			defer predictor.Close()
+			images, err := pairMasks(args[1:], masks, predictor.Config.Crop == "mask")
+			if err != nil {
+				return err
+			}
+			predictions, err := predictSubjects(predictor, images, pool)
+			if err != nil {
+				return err
+			}
+			return printPredictions(c.OutOrStdout(), predictor.Classes, predictions, asJSON)
+		},
+	}
+	c.Flags().StringArrayVar(&masks, "mask", nil, "mask of the image, one per image in the same order")
+	c.Flags().StringVar(&weights, "weights", train.LastWeights, "last, best or averaged")
+	c.Flags().BoolVar(&pool, "pool", false, "all images are of one subject: print the mean of their probabilities")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
+	return c
+}
+
+func pairMasks(paths, masks []string, needed bool) ([]cohort.Image, error) {
+	if needed && len(masks) != len(paths) {
+		return nil, fmt.Errorf("%w: the run crops around the mask: give one --mask per image (%d images, %d masks)", errUsage, len(paths), len(masks))
+	}
+	images := make([]cohort.Image, len(paths))
+	for i, path := range paths {
+		images[i].Path = path
+		if needed {
+			images[i].Mask = masks[i]
+		}
+	}
+	return images, nil
+}
+
+type prediction struct {
+	Subject       string   `json:"subject"`
+	Class         string   `json:"class"`
+	Probabilities run.Row  `json:"probabilities"`
+	Images        []string `json:"images"`
+}
+
+func predictSubjects(predictor *train.Predictor, images []cohort.Image, pool bool) ([]prediction, error) {
+	groups := make([][]cohort.Image, 0, len(images))
+	if pool {
+		groups = append(groups, images)
+	} else {
+		for i := range images {
+			groups = append(groups, images[i:i+1])
+		}
+	}
+	var predictions []prediction
+	for _, group := range groups {
+		row, err := predictor.Predict(group...)
+		if err != nil {
+			return nil, err
+		}
+		p := prediction{Subject: group[0].Path, Class: predictor.Classes[0], Probabilities: row}
+		for class, probability := range row {
+			if probability > row[slices.Index(predictor.Classes, p.Class)] {
+				p.Class = predictor.Classes[class]
+			}
+		}
+		for _, image := range group {
+			p.Images = append(p.Images, image.Path)
+		}
+		predictions = append(predictions, p)
+	}
+	return predictions, nil
+}
+
+// printPredictions writes a table with a column per class, or JSON.
+func printPredictions(w io.Writer, classes []string, predictions []prediction, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(struct {
+			Classes  []string     `json:"classes"`
+			Subjects []prediction `json:"subjects"`
+		}{classes, predictions})
+	}
+	fmt.Fprintf(w, "subject\tclass\t%s\n", strings.Join(classes, "\t"))
+	for _, p := range predictions {
+		fmt.Fprintf(w, "%s\t%s", p.Subject, p.Class)
+		for _, probability := range p.Probabilities {
+			fmt.Fprintf(w, "\t%.4f", probability)
+		}
+		fmt.Fprintln(w)
+	}
+	return nil
+}

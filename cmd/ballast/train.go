@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"ballast/cohort"
+	"ballast/diagnosis"
+	"ballast/run"
+	"ballast/train"
+)
+
+func trainCommand() *cobra.Command {
+	var f planFlags
+	var out string
+	var threads int
+	var dryRun, asJSON, quiet bool
+	c := &cobra.Command{
+		Use:   "train COHORT",
+		Short: "Train a network on a cohort and diagnose its validation curve",
+		Long: "Train reads a cohort (a folder with participants.tsv or another table, a table file, or a\n" +
+			"folder with one subfolder of images per class), splits it by subject, trains, and records\n" +
+			"every subject's prediction after every epoch. Everything left out is chosen; --dry-run shows it.",
+		Example: "  ballast train COHORT\n" +
+			"  ballast train COHORT --label pcr --subject patient_id --epochs 100 --seed 2\n" +
+			"  ballast train COHORT --plan plan.yaml --set optimizer.lr=3e-4 --out runs/low-lr\n" +
+			"  ballast train COHORT --dry-run > plan.yaml",
+		Args: exactly(1, "one cohort (a folder or a table)"),
+		RunE: func(c *cobra.Command, args []string) error {
+			plan, err := f.plan(c)
+			if err != nil {
+				return err
+			}
+			job := trainJob{cohort: args[0], plan: plan, out: out, threads: threads, quiet: quiet, stderr: c.ErrOrStderr()}
+			if dryRun {
+				return dryRunTrain(c.Context(), job, c.OutOrStdout(), asJSON)
+			}
+			result, err := job.run(c.Context())
+			if result == nil {
+				return err
+			}
+			return errors.Join(err, result.print(c.OutOrStdout(), asJSON))
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&out, "out", "", "folder of the new run (default runs/COHORT-1, -2, ...)")
+	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the resolved plan with its estimated memory and time, and train nothing")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	c.Flags().BoolVar(&quiet, "quiet", false, "show no progress")
+	return c
+}
+
+// planFlags are the flags that change a plan, in rising order of precedence:
+// --plan, the named ones, --set.
+type planFlags struct {
+	file, label, subject, mask, site, path, net string
+	epochs                                      int
+	seed                                        uint64
+	set                                         []string
+}
+
+func (f *planFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.file, "plan", "", "YAML file with the plan; what it leaves out is the default")
+	flags.StringVar(&f.label, "label", "", "column with the class (default: found by name)")
+	flags.StringVar(&f.subject, "subject", "", "column with the patient (default: found by name)")
+	flags.StringVar(&f.mask, "mask", "", "column with the mask file (default: found by name)")
+	flags.StringVar(&f.site, "site", "", "column with the scanner or hospital")
+	flags.StringVar(&f.path, "path", "", "column with the image file (default: found by name)")
+	flags.StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
+	flags.IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of every random number (default 1)")
+	flags.StringArrayVar(&f.set, "set", nil, "change one value of the plan, as in optimizer.lr=3e-4; may be repeated")
+}
+
+// plan puts the flags that were given on top of the plan file or the defaults.
+func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
+	plan := train.DefaultPlan()
+	if f.file != "" {
+		text, err := os.ReadFile(f.file)
+		if err != nil {
+			return plan, fmt.Errorf("%w: read plan: %w", errUsage, err)
+		}
+		if plan, err = train.ReadPlan(text); err != nil {
+			return plan, fmt.Errorf("read %s: %w", f.file, err)
+		}
+	}
+	for _, named := range []struct {
+		flag  string
+		apply func()
+	}{
+		{"label", func() { plan.Data.Label = f.label }},
+		{"subject", func() { plan.Data.Subject = f.subject }},
+		{"mask", func() { plan.Data.Mask = f.mask }},
+		{"site", func() { plan.Data.Site = f.site }},
+		{"path", func() { plan.Data.Path = f.path }},
+		{"net", func() { plan.Net.Name = f.net }},
+		{"epochs", func() { plan.Epochs = f.epochs }},
+		{"seed", func() { plan.Seed = f.seed }},
+	} {
+		if c.Flags().Changed(named.flag) {
+			named.apply()
+		}
+	}
+	for _, assignment := range f.set {
+		if err := setKey(&plan, assignment); err != nil {
+			return plan, err
+		}
+	}
+	return plan, plan.Validate()
+}
+
+func setKey(plan *train.Plan, assignment string) error {
+	for i := range len(assignment) {
+		if assignment[i] == '=' {
+			return plan.Set(assignment[:i], assignment[i+1:])
+		}
+	}
+	return fmt.Errorf("%w: --set %s: write it as KEY=VALUE, as in optimizer.lr=3e-4", errUsage, assignment)
+}
+
+// A trainJob is one training from a cohort on disk to a diagnosed run.
+type trainJob struct {
+	cohort  string
+	plan    train.Plan
+	out     string // "": the first free runs/COHORT-N
+	threads int
+	quiet   bool
+	stderr  io.Writer
+}
+
+// A trainResult is a finished (or interrupted) run with its diagnosis.
+type trainResult struct {
+	dir    string
+	run    *run.Run
+	report *diagnosis.Report // nil when the run is too short to say anything
+	why    error             // why report is nil
+}
+
+// prepare opens and splits the cohort and resolves the plan. Nothing is
+// written.
+func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, error) {
+	d := j.plan.Data
+	c, err := cohort.Open(j.cohort, cohort.Options{Path: d.Path, Label: d.Label, Subject: d.Subject, Mask: d.Mask, Site: d.Site, Set: d.Set})
+	if err != nil {
+		return nil, cohort.Split{}, err
+	}
+	split, err := c.Split(j.plan.Seed, j.plan.Split.Validation, j.plan.Split.Test)
+	if err != nil {
+		return nil, split, err
+	}
+	for _, line := range c.Excluded {
+		fmt.Fprintln(j.stderr, "left out: "+line)
+	}
+	bar := newTracker(j.stderr, "measuring images", j.quiet)
+	defer bar.done()
+	var measured atomic.Int64
+	total := min(countImages(c, split.Train), train.MeasuredImages)
+	j.plan, err = train.Resolve(ctx, j.plan, c, split, j.workers(), func() {
+		bar.to(float64(measured.Add(1)) / float64(total))
+	})
+	return c, split, err
+}
+
+func (j *trainJob) workers() int {
+	if j.threads > 0 {
+		return j.threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func countImages(c *cohort.Cohort, subjects []int) int {
+	n := 0
+	for _, s := range subjects {
+		n += len(c.Subjects[s].Images)
+	}
+	return n
+}
+
+// run trains and diagnoses. The result is nil when nothing was recorded.
+func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
+	c, split, err := j.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	images, err := j.load(ctx, c, split)
+	if err != nil {
+		return nil, err
+	}
+	dir := j.out
+	if dir == "" {
+		dir = freeName(filepath.Join("runs", cohortName(j.cohort)))
+	}
+	writer, err := run.Create(dir, train.Header(j.plan, images, "ballast "+version), j.plan.YAML())
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(j.stderr, "%s: %s, %d training and %d validation subjects, grid %v, %d epochs, recording into %s\n",
+		j.cohort, j.plan.Net.Name, len(images.Train.Subjects), len(images.Validation.Subjects), j.plan.Prep.Grid, j.plan.Epochs, dir)
+	trained := j.train(ctx, images, writer)
+	if trained != nil && !errors.Is(trained, train.ErrInterrupted) && !errors.Is(trained, train.ErrDiverged) {
+		return nil, trained
+	}
+	result := &trainResult{dir: dir}
+	if result.run, err = run.Open(dir); err != nil {
+		return nil, errors.Join(trained, err)
+	}
+	result.report, result.why = diagnosis.Diagnose(result.run)
+	return result, trained
+}
+
+func (j *trainJob) load(ctx context.Context, c *cohort.Cohort, split cohort.Split) (*train.Images, error) {
+	bar := newTracker(j.stderr, "reading images", j.quiet)
+	defer bar.done()
+	var loaded atomic.Int64
+	total := countImages(c, split.Train) + countImages(c, split.Validation) + countImages(c, split.Test)
+	return train.Load(ctx, c, split, j.plan, j.workers(), func() {
+		bar.to(float64(loaded.Add(1)) / float64(total))
+	})
+}
+
+func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.Writer) error {
+	bar := newTracker(j.stderr, "training", j.quiet)
+	defer bar.done()
+	return train.Train(ctx, j.plan, images, writer, train.Options{
+		Threads: j.threads,
+		Progress: func(p train.Progress) {
+			if p.Epoch == nil {
+				bar.to(p.Share)
+				return
+			}
+			bar.say(p.Share, epochLine(p.Epoch, j.plan.Epochs))
+		},
+	})
+}
+
+func epochLine(e *run.Epoch, epochs int) string {
+	training, validation := e.Evaluation(run.Logged, run.Train), e.Evaluation(run.Logged, run.Validation)
+	return fmt.Sprintf("epoch %d/%d: accuracy %.3f training, %.3f validation; loss %.3f training, %.3f validation",
+		e.Epoch, epochs, training.Accuracy, validation.Accuracy, training.Loss, validation.Loss)
+}
+
+// print shows the diagnosis and where the run is.
+func (r *trainResult) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(struct {
+			Run       string            `json:"run"`
+			Status    string            `json:"status"`
+			Epochs    int               `json:"epochs"`
+			Diagnosis *diagnosis.Report `json:"diagnosis"`
+		}{r.dir, r.run.Header.Status, len(r.run.Epochs), r.report})
+	}
+	if r.report == nil {
+		fmt.Fprintf(w, "No diagnosis: %v\n", r.why)
+	} else if err := r.report.Text(w, textWidth(w), colourful(w)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nRun: %s\nReport: ballast diagnose %s --html report.html\n", r.dir, r.dir)
+	return err
+}
+
+// dryRunTrain prints the resolved plan; the estimate stands in comments, so
+// that the output is itself a plan file.
+func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) error {
+	c, split, err := job.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	estimate, err := train.EstimateCost(job.plan, len(c.Classes),
+		countImages(c, split.Train), countImages(c, split.Validation), countImages(c, split.Test), job.threads)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(struct {
+			Plan       string         `json:"plan"`
+			Classes    []string       `json:"classes"`
+			Train      int            `json:"train_subjects"`
+			Validation int            `json:"validation_subjects"`
+			Test       int            `json:"test_subjects"`
+			Estimate   train.Estimate `json:"estimate"`
+		}{string(job.plan.YAML()), c.Classes, len(split.Train), len(split.Validation), len(split.Test), estimate})
+	}
+	fmt.Fprintf(w, "# %d classes; subjects: %d training, %d validation, %d test\n", len(c.Classes), len(split.Train), len(split.Validation), len(split.Test))
+	fmt.Fprintf(w, "# %d parameters, %d steps per epoch of %s (%.1f GFLOP, %s kernels)\n",
+		estimate.Parameters, estimate.Steps, brief(estimate.Step), estimate.StepFLOPs/1e9, train.Path())
+	fmt.Fprintf(w, "# about %s of memory and %s for %d epochs\n", bytesText(estimate.Bytes), brief(estimate.Total), job.plan.Epochs)
+	_, err = w.Write(job.plan.YAML())
+	return err
+}
+
+func bytesText(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MB", max(1, n>>20))
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+}
+
+// cohortName is the name of the cohort's folder or table, without its ending.
+func cohortName(path string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		absolute = path
+	}
+	base := filepath.Base(absolute)
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		base = base[:len(base)-len(filepath.Ext(base))]
+	}
+	return base
+}
+
+// freeName is the first of stem-1, stem-2, ... that does not exist.
+func freeName(stem string) string {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s-%d", stem, n)
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package train
+
+import (
+	"fmt"
+	"time"
+
+	"ballast/kernel"
+	"ballast/net"
+	"ballast/prep"
+	"ballast/run"
+)
+
+// An Estimate is what a run will cost, before any image is read.
+type Estimate struct {
+	Parameters int           `json:"parameters"`
+	Steps      int           `json:"steps_per_epoch"`
+	StepFLOPs  float64       `json:"flops_per_step"` // nominal: forward, backward data and backward weights
+	Bytes      int64         `json:"bytes"`          // peak memory of networks, activations and prepared images
+	Step       time.Duration `json:"step_ns"`        // one training step, measured here on random numbers
+	Total      time.Duration `json:"total_ns"`       // all epochs with their views, without reading the images
+}
+
+// EstimateCost measures one training step and one evaluation of a resolved
+// plan on this machine and scales them to the whole run. train, validation and
+// test are numbers of images.
+func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estimate, error) {
+	images := placeholders(p, classes, train, validation, test)
+	t, err := newTrainer(p, images, Options{Threads: threads})
+	if err != nil {
+		return Estimate{}, err
+	}
+	defer t.pool.Close()
+	largestBatch := parts(train, p.Batch)[0]
+	indices := make([]int, largestBatch.to-largestBatch.from)
+	step := fastest(3, func() { t.trainBatch(indices, 1) })
+	forward := fastest(3, func() {
+		t.fill(&images.Train, indices, nil)
+		t.net.Forward(&t.batch, net.Inference, 0)
+	})
+	cost := t.net.Cost(len(indices))
+	perImage := forward.Seconds() / float64(len(indices))
+	steps := len(parts(train, p.Batch))
+	evaluated := t.epochWork() - 3*float64(train)
+	epoch := step.Seconds()*float64(steps) + perImage*evaluated
+	voxels := int64(len(images.Train.Samples[0].Image.Data))
+	return Estimate{
+		Parameters: cost.Parameters,
+		Steps:      steps,
+		StepFLOPs:  float64(cost.StepFLOPs),
+		Bytes:      2*int64(cost.Bytes) + 4*voxels*int64(train+validation+test),
+		Step:       step,
+		Total:      time.Duration(epoch * float64(p.Epochs) * float64(time.Second)),
+	}, nil
+}
+
+// fastest is the shortest of n timings of f, after one run to warm up.
+func fastest(n int, f func()) time.Duration {
+	f()
+	best := time.Duration(1<<63 - 1)
+	for range n {
+		start := time.Now()
+		f()
+		best = min(best, time.Since(start))
+	}
+	return best
+}
+
+// placeholders stands in for a cohort: sets of the right sizes that share one
+// image of the right shape.
+func placeholders(p Plan, classes, train, validation, test int) *Images {
+	config := p.PrepConfig()
+	image := &prep.Image{C: 1, D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
+	image.Data = make([]float32, image.D*image.H*image.W)
+	for i := range image.Data {
+		image.Data[i] = float32(i%7) - 3
+	}
+	set := func(name string, n int) Set {
+		s := Set{Name: name}
+		for i := range n {
+			s.Subjects = append(s.Subjects, run.Subject{ID: fmt.Sprint(i), Images: 1})
+			s.Samples = append(s.Samples, Sample{Subject: i, Class: i % classes, Image: image})
+		}
+		return s
+	}
+	return &Images{
+		Classes: make([]string, classes),
+		Train:   set(run.Train, train), Validation: set(run.Validation, validation), Test: set(run.Test, test),
+	}
+}
+
+// Path names the kernels in use, for instance "avx2".
+func Path() string { return kernel.Path() }

@@ -1,0 +1,280 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"ballast/kernel"
+	"ballast/net"
+	"ballast/prep"
+	"ballast/run"
+	"ballast/stat"
+)
+
+// ErrInterrupted is returned when the context ends training early. The run
+// holds every finished epoch and is valid.
+var ErrInterrupted = errors.New("interrupted")
+
+// ErrDiverged is returned when a training loss stops being a number. The run
+// holds every finished epoch, the one that diverged included.
+var ErrDiverged = errors.New("training diverged")
+
+// A Recorder keeps what happens; run.Writer is one.
+type Recorder interface {
+	Append(run.Epoch) error
+	WriteFile(name string, data []byte) error
+	WriteTest([]run.Evaluation) error
+	Finish(status string) error
+}
+
+// Options is what does not change the result.
+type Options struct {
+	Threads  int            // 0: all
+	Progress func(Progress) // called from the training goroutine after each batch; may be nil
+}
+
+// Progress says how far training is.
+type Progress struct {
+	Share float64    // of the whole work, 0 to 1
+	Epoch *run.Epoch // the epoch just finished, else nil
+}
+
+// Train trains by a resolved plan and records every epoch. It returns
+// ErrInterrupted or ErrDiverged when it stopped early with a valid run.
+func Train(ctx context.Context, p Plan, images *Images, recorder Recorder, o Options) error {
+	t, err := newTrainer(p, images, o)
+	if err != nil {
+		return err
+	}
+	defer t.pool.Close()
+	best := math.Inf(-1)
+	for number := 1; number <= p.Epochs; number++ {
+		epoch, err := t.epoch(ctx, number)
+		if err != nil { // interrupted: the epoch under way is not recorded
+			return errors.Join(err, recorder.Finish(run.Interrupted))
+		}
+		if err := recorder.Append(epoch); err != nil {
+			return err
+		}
+		if accuracy := float64(epoch.Evaluation(run.Logged, run.Validation).Accuracy); accuracy > best {
+			best = accuracy
+			if err := t.save(recorder, BestWeights, t.net); err != nil {
+				return err
+			}
+		}
+		if err := t.saveLatest(recorder, number); err != nil {
+			return err
+		}
+		t.report(&epoch)
+		if loss := float64(epoch.Evaluation(run.Logged, run.Train).Loss); math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return errors.Join(
+				fmt.Errorf("%w: the training loss is %g in epoch %d; lower optimizer.lr (now %g)", ErrDiverged, loss, number, p.Optimizer.LR),
+				recorder.Finish(run.Interrupted))
+		}
+	}
+	if err := t.recordTest(recorder); err != nil {
+		return err
+	}
+	return recorder.Finish(run.Complete)
+}
+
+// trainer is the state of a training under way.
+type trainer struct {
+	plan      Plan
+	images    *Images
+	pool      *kernel.Pool
+	net       *net.Net
+	averaged  *net.Net // holds the moving average of the weights
+	optimizer optimizer
+	augment   prep.Augmentation
+	batch     net.Batch // reused
+	labels    []int     // reused
+	gradient  []float32 // of the logits, reused
+	step      int       // optimiser steps taken
+	done      float64   // work done, in images passed forward once
+	total     float64
+	progress  func(Progress)
+}
+
+func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	pool := kernel.NewPool(o.Threads)
+	config := p.netConfig(len(images.Classes))
+	network, err := net.Build(config, p.Seed, pool)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	averaged, err := net.Build(config, p.Seed, pool)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	t := &trainer{
+		plan: p, images: images, pool: pool, net: network, averaged: averaged,
+		optimizer: newOptimizer(p.Optimizer, network.Params(), pool),
+		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
+		progress:  o.Progress,
+	}
+	t.total = float64(p.Epochs) * t.epochWork()
+	return t, nil
+}
+
+// epochWork is the work of one epoch in images passed forward once; backward
+// counts double.
+func (t *trainer) epochWork() float64 {
+	work := 3 * float64(len(t.images.Train.Samples))
+	for _, visit := range t.evaluations() {
+		work += float64(len(visit.set.Samples))
+	}
+	return work
+}
+
+func (t *trainer) advance(images float64) {
+	t.done += images
+	if t.progress != nil {
+		t.progress(Progress{Share: min(1, t.done/t.total)})
+	}
+}
+
+func (t *trainer) report(epoch *run.Epoch) {
+	if t.progress != nil {
+		t.progress(Progress{Share: min(1, t.done/t.total), Epoch: epoch})
+	}
+}
+
+// epoch trains once over the training images and evaluates all views.
+func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
+	epoch := run.Epoch{Epoch: number, LearningRate: run.Float(t.plan.Optimizer.LR)}
+	samples := t.images.Train.Samples
+	order := stat.NewStream(t.plan.Seed, "order", uint64(number)).Perm(len(samples))
+	var loss, norm float64
+	var correct, steps int
+	for _, part := range parts(len(order), t.plan.Batch) {
+		if ctx.Err() != nil {
+			return epoch, ErrInterrupted
+		}
+		l, c, g := t.trainBatch(order[part.from:part.to], number)
+		loss, correct, norm, steps = loss+l, correct+c, norm+g, steps+1
+		t.advance(3 * float64(part.to-part.from))
+	}
+	epoch.Step = t.step
+	epoch.GradientNorm = run.Float(norm / float64(steps))
+	epoch.Evaluations = append(epoch.Evaluations, run.Evaluation{
+		View: run.Logged, Set: run.Train,
+		Loss:     run.Float(loss / float64(len(samples))),
+		Accuracy: run.Float(float64(correct) / float64(len(samples))),
+	})
+	views, err := t.views(ctx, number)
+	epoch.Evaluations = append(epoch.Evaluations, views...)
+	return epoch, err
+}
+
+// trainBatch takes one step and returns the summed loss, the number of images
+// classified correctly and the norm of the gradient.
+func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct int, norm float64) {
+	set := &t.images.Train
+	t.fill(set, indices, func(i int) prep.Draw {
+		return t.augment.Draw(stat.NewStream(t.plan.Seed, "augment", uint64(indices[i]), uint64(epoch)))
+	})
+	classes := len(t.images.Classes)
+	logits := t.net.Forward(&t.batch, net.Training, stat.NewStream(t.plan.Seed, "dropout", uint64(t.step)).Uint64())
+	t.labels = t.labels[:0]
+	for _, i := range indices {
+		t.labels = append(t.labels, set.Samples[i].Class)
+	}
+	t.gradient = resize(t.gradient, len(logits))
+	loss = net.SoftmaxCrossEntropy(logits, t.labels, classes, nil, t.gradient)
+	for i, label := range t.labels {
+		if largest(logits[i*classes:(i+1)*classes]) == label {
+			correct++
+		}
+	}
+	t.net.Backward(t.gradient)
+	norm = gradientNorm(t.net.Params())
+	t.optimizer.step(t.net.Params())
+	t.step++
+	t.average()
+	return loss, correct, norm
+}
+
+// average moves the averaged weights towards the present ones. An epoch leaves
+// Views.Decay of the old average in place; while few steps have been taken the
+// average is nearer to a plain mean, so that the initial weights are forgotten.
+func (t *trainer) average() {
+	steps := float64(len(parts(len(t.images.Train.Samples), t.plan.Batch)))
+	decay := 0.0
+	if t.plan.Views.Decay > 0 {
+		decay = stat.Exp(stat.Log(t.plan.Views.Decay) / steps)
+	}
+	taken := float64(t.step)
+	keep := min(decay, taken/(taken+9))
+	move := float32(1 - keep)
+	now, mean := t.net.Params(), t.averaged.Params()
+	eachChunk(t.pool, mean, func(i, from, to int) {
+		target := now[i].Value[from:to]
+		for j, old := range mean[i].Value[from:to] {
+			mean[i].Value[from+j] = old + float32(move*(target[j]-old))
+		}
+	})
+}
+
+// fill puts the images with the given indices into the reused batch, each
+// changed by the draw for its position (nil: unchanged).
+func (t *trainer) fill(set *Set, indices []int, draw func(i int) prep.Draw) {
+	first := set.Samples[indices[0]].Image
+	size := len(first.Data)
+	t.batch = net.Batch{
+		N: len(indices), C: first.C, D: first.D, H: first.H, W: first.W,
+		Data: resize(t.batch.Data, len(indices)*size),
+	}
+	t.pool.Run(len(indices), func(i int) {
+		image, target := set.Samples[indices[i]].Image, t.batch.Data[i*size:(i+1)*size]
+		if draw == nil {
+			copy(target, image.Data)
+			return
+		}
+		prep.Apply(target, image, draw(i))
+	})
+}
+
+// resize returns a slice of n elements, reusing the old one's memory.
+func resize(old []float32, n int) []float32 {
+	if cap(old) < n {
+		return make([]float32, n)
+	}
+	return old[:n]
+}
+
+// largest returns the index of the largest number, the first of equals, and
+// -1 if one of them is not a number: a prediction that is never right.
+func largest(numbers []float32) int {
+	best := 0
+	for i, x := range numbers {
+		if x != x {
+			return -1
+		}
+		if x > numbers[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+type part struct{ from, to int }
+
+// parts divides n images into the fewest batches of at most size images, as
+// equal as possible: a last batch of one image would have no batch-norm
+// variance worth the name.
+func parts(n, size int) []part {
+	count := (n + size - 1) / size
+	divided := make([]part, count)
+	for i := range divided {
+		divided[i] = part{i * n / count, (i + 1) * n / count}
+	}
+	return divided
+}

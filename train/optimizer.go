@@ -1,0 +1,111 @@
+package train
+
+import (
+	"math"
+
+	"ballast/kernel"
+	"ballast/net"
+)
+
+// optimizer changes parameters by their gradients. One step is elementwise,
+// so the order of work does not matter; every product is rounded before it is
+// added, which keeps the bits the same on every CPU.
+type optimizer interface {
+	step(params []*net.Param)
+}
+
+func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
+	if p.Name == "sgd" {
+		return &sgd{plan: p, pool: pool, velocity: zerosLike(params)}
+	}
+	return &adam{plan: p, pool: pool, first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
+}
+
+func zerosLike(params []*net.Param) [][]float32 {
+	zeros := make([][]float32, len(params))
+	for i, param := range params {
+		zeros[i] = make([]float32, len(param.Value))
+	}
+	return zeros
+}
+
+// sgd is stochastic gradient descent with momentum as torch.optim.SGD:
+// v = momentum v + g; w = w - lr v.
+type sgd struct {
+	plan     Optimizer
+	pool     *kernel.Pool
+	velocity [][]float32
+}
+
+func (o *sgd) step(params []*net.Param) {
+	rate, momentum := float32(o.plan.LR), float32(o.plan.Momentum)
+	eachChunk(o.pool, params, func(i, from, to int) {
+		value, gradient, velocity := params[i].Value[from:to], params[i].Grad[from:to], o.velocity[i][from:to]
+		decay := o.plan.decay(params[i])
+		for j, g := range gradient {
+			g += float32(decay * value[j])
+			velocity[j] = float32(momentum*velocity[j]) + g
+			value[j] -= float32(rate * velocity[j])
+		}
+	})
+}
+
+// adam is Adam (Kingma and Ba 2015) as torch.optim.Adam with betas 0.9 and
+// 0.999 and epsilon 1e-8; weight decay is added to the gradient.
+type adam struct {
+	plan           Optimizer
+	pool           *kernel.Pool
+	first, second  [][]float32
+	power1, power2 float64 // beta to the number of steps
+}
+
+func (o *adam) step(params []*net.Param) {
+	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+	o.power1 *= beta1
+	o.power2 *= beta2
+	size := float32(o.plan.LR / (1 - o.power1))
+	scale := float32(math.Sqrt(1 - o.power2))
+	eachChunk(o.pool, params, func(i, from, to int) {
+		value, gradient := params[i].Value[from:to], params[i].Grad[from:to]
+		first, second := o.first[i][from:to], o.second[i][from:to]
+		decay := o.plan.decay(params[i])
+		for j, g := range gradient {
+			g += float32(decay * value[j])
+			first[j] += float32((g - first[j]) * (1 - beta1))
+			second[j] = float32(second[j]*beta2) + float32(float32(g*g)*(1-beta2))
+			root := float32(math.Sqrt(float64(second[j])))
+			value[j] -= float32(size * (first[j] / (root/scale + epsilon)))
+		}
+	})
+}
+
+func (p Optimizer) decay(param *net.Param) float32 {
+	if !param.Decay {
+		return 0
+	}
+	return float32(p.WeightDecay)
+}
+
+// eachChunk calls f for consecutive parts of every parameter, in parallel.
+func eachChunk(pool *kernel.Pool, params []*net.Param, f func(param, from, to int)) {
+	const size = 1 << 14
+	type chunk struct{ param, from, to int }
+	var chunks []chunk
+	for i, param := range params {
+		for from := 0; from < len(param.Value); from += size {
+			chunks = append(chunks, chunk{i, from, min(from+size, len(param.Value))})
+		}
+	}
+	pool.Run(len(chunks), func(task int) { f(chunks[task].param, chunks[task].from, chunks[task].to) })
+}
+
+// gradientNorm is the Euclidean norm over all parameters.
+func gradientNorm(params []*net.Param) float64 {
+	var sum float64
+	for _, param := range params {
+		for _, g := range param.Grad {
+			sum += float64(float64(g) * float64(g))
+		}
+	}
+	return math.Sqrt(sum)
+}

@@ -1,0 +1,323 @@
+package train
+
+import (
+	"context"
+	"math"
+
+	"ballast/net"
+	"ballast/prep"
+	"ballast/run"
+	"ballast/stat"
+)
+
+// A visit is one pass over one set that an epoch's views need.
+type visit struct {
+	view string
+	set  *Set
+}
+
+// evaluations lists the passes of an epoch with all views, for the estimate of
+// the work. The order is that of views.
+func (t *trainer) evaluations() []visit {
+	var visits []visit
+	views := []string{run.Deterministic}
+	if t.plan.Views.Every > 0 {
+		views = append(views, run.Averaged)
+		visits = append(visits, visit{run.Deterministic, &t.images.Train}, visit{run.Averaged, t.calibration()})
+		if t.net.HasBatchNorm() {
+			views = append(views, run.Recalibrated)
+			visits = append(visits, visit{run.Recalibrated, t.calibration()})
+		}
+	}
+	for _, view := range views {
+		for _, set := range t.watched() {
+			visits = append(visits, visit{view, set})
+		}
+	}
+	return visits
+}
+
+// watched is the sets that are evaluated after every epoch, besides training.
+func (t *trainer) watched() []*Set {
+	sets := []*Set{&t.images.Validation}
+	for i := range t.images.More {
+		sets = append(sets, &t.images.More[i])
+	}
+	return sets
+}
+
+// views evaluates the weights as they are now in every way the plan asks for.
+func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error) {
+	var all []run.Evaluation
+	clean := map[*Set]run.Evaluation{}
+	for _, set := range t.watched() {
+		evaluation, err := t.evaluate(ctx, t.net, run.Deterministic, set)
+		if err != nil {
+			return nil, err
+		}
+		clean[set] = evaluation
+		logged, err := t.logged(ctx, set, epoch, evaluation)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, logged)
+	}
+	if !t.allViews(epoch) {
+		return all, nil
+	}
+	training, err := t.evaluate(ctx, t.net, run.Deterministic, &t.images.Train)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, training)
+	for _, set := range t.watched() {
+		all = append(all, clean[set])
+	}
+	recalibrated, err := t.recalibrated(ctx, training, clean)
+	if err != nil {
+		return nil, err
+	}
+	averaged, err := t.withFreshStatistics(ctx, t.averaged, run.Averaged)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(all, recalibrated...), averaged...), nil
+}
+
+// allViews reports whether the plan wants every view after this epoch.
+func (t *trainer) allViews(epoch int) bool {
+	return t.plan.Views.Every > 0 && epoch%t.plan.Views.Every == 0
+}
+
+// logged evaluates as the user's own loop would: cleanly, or with the mistakes
+// that the plan asks for.
+func (t *trainer) logged(ctx context.Context, set *Set, epoch int, clean run.Evaluation) (run.Evaluation, error) {
+	v := t.plan.Validation
+	if !v.Augment && !v.Dropout && v.Fraction == 1 {
+		clean.View = run.Logged
+		return clean, nil
+	}
+	pass := pass{set: set, net: t.net, mode: net.Inference, include: t.subset(set, epoch)}
+	if v.Dropout {
+		pass.mode = net.Sampling
+		pass.dropout = func(batch int) uint64 {
+			return stat.NewStream(t.plan.Seed, "validation-dropout/"+set.Name, uint64(epoch), uint64(batch)).Uint64()
+		}
+	}
+	if v.Augment {
+		pass.draw = func(sample int) prep.Draw {
+			return t.augment.Draw(stat.NewStream(t.plan.Seed, "validation-augment/"+set.Name, uint64(sample), uint64(epoch)))
+		}
+	}
+	return t.run(ctx, run.Logged, pass)
+}
+
+// subset draws the validation subjects of an epoch; nil means all of them.
+func (t *trainer) subset(set *Set, epoch int) []bool {
+	if t.plan.Validation.Fraction == 1 {
+		return nil
+	}
+	n := len(set.Subjects)
+	keep := max(1, int(math.Round(t.plan.Validation.Fraction*float64(n))))
+	chosen := make([]bool, n)
+	for _, i := range stat.NewStream(t.plan.Seed, "validation-subset/"+set.Name, uint64(epoch)).Perm(n)[:keep] {
+		chosen[i] = true
+	}
+	return chosen
+}
+
+// recalibrated evaluates with batch-norm statistics recomputed at the present
+// weights and puts the running ones back. Without batch norm nothing changes,
+// and the deterministic evaluations stand.
+func (t *trainer) recalibrated(ctx context.Context, training run.Evaluation, clean map[*Set]run.Evaluation) ([]run.Evaluation, error) {
+	if t.net.HasBatchNorm() {
+		running := t.net.Statistics()
+		defer t.net.SetStatistics(running)
+		return t.withFreshStatistics(ctx, t.net, run.Recalibrated)
+	}
+	all := []run.Evaluation{training}
+	for _, set := range t.watched() {
+		all = append(all, clean[set])
+	}
+	for i := range all {
+		all[i].View = run.Recalibrated
+	}
+	return all, nil
+}
+
+// withFreshStatistics recomputes the batch-norm statistics of a network from
+// training images (torch.optim.swa_utils.update_bn) and evaluates the watched
+// sets. The pass over the training images, in which each batch is normalised by
+// its own statistics, also gives the predictions on training subjects.
+func (t *trainer) withFreshStatistics(ctx context.Context, n *net.Net, view string) ([]run.Evaluation, error) {
+	mode := net.Inference
+	if n.HasBatchNorm() {
+		mode = net.Recalibration
+		n.BeginRecalibration()
+	}
+	training, err := t.run(ctx, view, pass{set: &t.images.Train, samples: t.calibrationSamples(), net: n, mode: mode})
+	if n.HasBatchNorm() {
+		n.EndRecalibration()
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := []run.Evaluation{training}
+	for _, set := range t.watched() {
+		evaluation, err := t.evaluate(ctx, n, view, set)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, evaluation)
+	}
+	return all, nil
+}
+
+// calibrationSamples draws, once for the whole run, the training images from
+// which statistics are recomputed, in an order that mixes the subjects.
+func (t *trainer) calibrationSamples() []int {
+	n := len(t.images.Train.Samples)
+	return stat.NewStream(t.plan.Seed, "recalibration").Perm(n)[:min(n, t.plan.Views.Images)]
+}
+
+func (t *trainer) calibration() *Set {
+	return &Set{Samples: t.images.Train.Samples[:min(len(t.images.Train.Samples), t.plan.Views.Images)]}
+}
+
+func (t *trainer) evaluate(ctx context.Context, n *net.Net, view string, set *Set) (run.Evaluation, error) {
+	return t.run(ctx, view, pass{set: set, net: n, mode: net.Inference})
+}
+
+// A pass sends images of one set through a network.
+type pass struct {
+	set     *Set
+	samples []int  // in this order; nil: all
+	include []bool // by subject; nil: all
+	net     *net.Net
+	mode    net.Mode
+	draw    func(sample int) prep.Draw // nil: images as they are
+	dropout func(batch int) uint64     // nil: none
+}
+
+// run makes a pass and pools the images of each subject.
+func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation, error) {
+	pool := newPooling(p.set, len(t.images.Classes))
+	samples := p.chosen()
+	for number, part := range parts(len(samples), t.plan.Batch) {
+		if ctx.Err() != nil {
+			return run.Evaluation{}, ErrInterrupted
+		}
+		indices := samples[part.from:part.to]
+		var draw func(int) prep.Draw
+		if p.draw != nil {
+			draw = func(i int) prep.Draw { return p.draw(indices[i]) }
+		}
+		var seed uint64
+		if p.dropout != nil {
+			seed = p.dropout(number)
+		}
+		t.fill(p.set, indices, draw)
+		pool.add(indices, p.net.Forward(&t.batch, p.mode, seed))
+		t.advance(float64(len(indices)))
+	}
+	return pool.evaluation(view), nil
+}
+
+func (p *pass) chosen() []int {
+	if p.samples != nil {
+		return p.samples
+	}
+	var samples []int
+	for i, sample := range p.set.Samples {
+		if p.include == nil || p.include[sample.Subject] {
+			samples = append(samples, i)
+		}
+	}
+	return samples
+}
+
+// pooling collects the predictions for the images of each subject. A subject's
+// probability is the mean over its images.
+type pooling struct {
+	set     *Set
+	classes int
+	sum     []float64   // by subject and class
+	images  []int       // seen, by subject
+	truth   [][]float64 // log-probability of the true class for each image, by subject
+}
+
+func newPooling(set *Set, classes int) *pooling {
+	n := len(set.Subjects)
+	return &pooling{set, classes, make([]float64, n*classes), make([]int, n), make([][]float64, n)}
+}
+
+func (p *pooling) add(indices []int, logits []float32) {
+	logarithms := make([]float64, p.classes)
+	for i, index := range indices {
+		sample := p.set.Samples[index]
+		logSoftmax(logits[i*p.classes:(i+1)*p.classes], logarithms)
+		for class, l := range logarithms {
+			p.sum[sample.Subject*p.classes+class] += stat.Exp(l)
+		}
+		p.images[sample.Subject]++
+		p.truth[sample.Subject] = append(p.truth[sample.Subject], logarithms[sample.Class])
+	}
+}
+
+func (p *pooling) evaluation(view string) run.Evaluation {
+	e := run.Evaluation{View: view, Set: p.set.Name, Probabilities: make([]run.Row, len(p.images))}
+	var loss float64
+	var correct, seen int
+	for subject, images := range p.images {
+		if images == 0 {
+			continue
+		}
+		row := make(run.Row, p.classes)
+		for class := range row {
+			row[class] = float32(p.sum[subject*p.classes+class] / float64(images))
+		}
+		e.Probabilities[subject] = row
+		seen++
+		loss -= logMean(p.truth[subject])
+		if largest(row) == p.set.Subjects[subject].Class {
+			correct++
+		}
+	}
+	e.Loss = run.Float(loss / float64(seen))
+	e.Accuracy = run.Float(float64(correct) / float64(seen))
+	return e
+}
+
+// logSoftmax puts the logarithm of the softmax of the logits into out.
+func logSoftmax(logits []float32, out []float64) {
+	top := float64(logits[0])
+	for _, l := range logits {
+		if float64(l) > top || l != l {
+			top = float64(l)
+		}
+	}
+	var sum float64
+	for _, l := range logits {
+		sum += stat.Exp(float64(l) - top)
+	}
+	shift := top + stat.Log(sum)
+	for i, l := range logits {
+		out[i] = float64(l) - shift
+	}
+}
+
+// logMean is the logarithm of the mean of numbers given by their logarithms.
+func logMean(logarithms []float64) float64 {
+	top := math.Inf(-1)
+	for _, l := range logarithms {
+		top = math.Max(top, l)
+	}
+	if math.IsInf(top, -1) || math.IsNaN(top) {
+		return top
+	}
+	var sum float64
+	for _, l := range logarithms {
+		sum += stat.Exp(l - top)
+	}
+	return top + stat.Log(sum/float64(len(logarithms)))
+}
