@@ -19,20 +19,23 @@ const (
 // anatomy returns the noise-free image of subject k, white matter = 1, and the
 // tumour's mask.
 func (c Config) anatomy(g grid, k int, f features) (image []float64, mask []float32) {
-	texture := smoothNoise(g, stat.NewStream(c.Seed, "phantom/tissue", uint64(k)), g.extent/9)
-	h := newHead(g, stat.NewStream(c.Seed, "phantom/head", uint64(k)))
-	image = h.paint(g, texture)
-	t := newTumour(g, h, c.Dims, stat.NewStream(c.Seed, "phantom/tumour", uint64(k)))
+	stream := func(purpose string) *stat.Stream {
+		return stat.NewStream(c.Seed, "phantom/"+purpose, uint64(k))
+	}
+	h := newHead(g, stream("head"))
+	image = h.paint(g, smoothNoise(g, g.box(), g.extent/11, stream("tissue")))
+	t := newTumour(g, h, c.Dims, stream("tumour"))
+	within := t.box(g, t.reach(g, f))
 	grain := grains{
-		coarse: smoothNoise(g, stat.NewStream(c.Seed, "phantom/grain/coarse", uint64(k)), g.extent/5),
-		fine:   smoothNoise(g, stat.NewStream(c.Seed, "phantom/grain/fine", uint64(k)), g.extent/15),
+		coarse: smoothNoise(g, within, g.extent/5, stream("grain/coarse")),
+		fine:   smoothNoise(g, within, g.extent/18, stream("grain/fine")),
 	}
 	return image, t.paint(g, f, grain, image)
 }
 
 // A head is a set of nested ellipsoidal shells with two ventricles.
 type head struct {
-	turn      rotation
+	frame     *frame     // to where the scalp is the unit sphere
 	centre    [3]float64 // mm from the middle of the volume
 	radius    [3]float64 // mm
 	shell     [5]float64 // relative radius at which each tissue of layers begins, outermost first
@@ -46,8 +49,7 @@ type head struct {
 func newHead(g grid, stream *stat.Stream) *head {
 	vary := func(mean, sd float64) float64 { return mean + float64(sd*stream.Normal()) }
 	h := &head{
-		turn: rotationOf(1, vary(0, 0.04), vary(0, 0.04), vary(0, 0.06)),
-		fold: 0.035, grain: 0.04,
+		fold: 0.045, grain: 0.04,
 		shell: [5]float64{1, 0.93, 0.87, 0.83, vary(0.70, 0.02)},
 		layer: [5]float64{vary(scalp, 0.06), skull, fluid, vary(greyMatter, 0.03), whiteMatter},
 	}
@@ -57,36 +59,30 @@ func newHead(g grid, stream *stat.Stream) *head {
 		h.centre[axis] = float64(g.field[axis] * vary(0, 0.012))
 		h.ventricle[axis] = [3]float64{0.10, 0.36, 0.20}[axis] * stat.Exp(float64(0.15*stream.Normal()))
 	}
-	smallest := math.Min(h.radius[0], math.Min(h.radius[1], h.radius[2]))
-	h.blur = g.voxel / smallest
+	h.frame = newFrame(h.centre, [4]float64{1, vary(0, 0.04), vary(0, 0.04), vary(0, 0.06)}, h.radius)
+	h.blur = g.voxel / h.smallest()
 	return h
 }
 
-// place returns a point, in mm from the middle of the volume, in the head's own
-// frame, where the scalp is the unit sphere.
-func (h *head) place(point [3]float64) [3]float64 {
-	for axis := range 3 {
-		point[axis] -= h.centre[axis]
-	}
-	point = h.turn.apply(point)
-	for axis := range 3 {
-		point[axis] /= h.radius[axis]
-	}
-	return point
-}
+// smallest returns the smallest radius in mm.
+func (h *head) smallest() float64 { return min(h.radius[0], h.radius[1], h.radius[2]) }
 
 // paint draws the head. A border is a linear ramp one voxel wide, which is what
 // averaging over the voxel makes of a sharp one; so thin shells fade, not
 // flicker, in coarse volumes.
 func (h *head) paint(g grid, texture []float64) []float64 {
 	image := make([]float64, g.voxels())
+	across := g.axis(0)
 	n := 0
 	for k := range g.size[2] {
 		z := g.coordinate(2, k)
 		for j := range g.size[1] {
 			y := g.coordinate(1, j)
-			for i := range g.size[0] {
-				image[n] = h.intensity(h.place([3]float64{g.coordinate(0, i), y, z}), texture[n])
+			for _, x := range across {
+				u, v, w := h.frame.apply(x, y, z)
+				if radius := norm(u, v, w); radius < 1+h.blur {
+					image[n] = h.intensity(u, v, w, radius, texture[n])
+				}
 				n++
 			}
 		}
@@ -94,11 +90,8 @@ func (h *head) paint(g grid, texture []float64) []float64 {
 	return image
 }
 
-func (h *head) intensity(p [3]float64, texture float64) float64 {
-	radius := norm(p)
-	if radius > 1+h.blur {
-		return 0
-	}
+// intensity returns the head's intensity at the point (x, y, z) of its own frame.
+func (h *head) intensity(x, y, z, radius, texture float64) float64 {
 	value, outside := 0.0, 0.0
 	for n, shell := range h.shell {
 		depth := shell - radius
@@ -109,20 +102,16 @@ func (h *head) intensity(p [3]float64, texture float64) float64 {
 		outside = h.layer[n]
 	}
 	// Two ventricles beside the midline, elongated from front to back.
-	v := [3]float64{(math.Abs(p[0]) - 0.13) / h.ventricle[0], p[1] / h.ventricle[1], (p[2] - 0.05) / h.ventricle[2]}
-	if level := norm(v); level < 3 {
+	level := norm((math.Abs(x)-0.13)/h.ventricle[0], y/h.ventricle[1], (z-0.05)/h.ventricle[2])
+	if level < 3 {
 		inside := ramp(float64((1-level)*h.ventricle[0]) / h.blur)
 		value += float64(inside * (fluid - value))
 	}
 	return float64(value * (1 + float64(h.grain*texture)))
 }
 
-func norm(p [3]float64) float64 {
-	return math.Sqrt(float64(p[0]*p[0]) + float64(p[1]*p[1]) + float64(p[2]*p[2]))
-}
-
 // ramp rises from 0 at -1/2 to 1 at 1/2.
-func ramp(x float64) float64 { return math.Max(0, math.Min(1, x+0.5)) }
+func ramp(x float64) float64 { return max(0, min(1, x+0.5)) }
 
 // smoothRamp rises from 0 at -1/2 to 1 at 1/2 with flat ends: 3 s^2 - 2 s^3.
 func smoothRamp(x float64) float64 {

@@ -2,6 +2,7 @@ package phantom
 
 import (
 	"math"
+	"math/bits"
 
 	"ballast/stat"
 )
@@ -31,47 +32,59 @@ func (c Config) scan(g grid, k, site int, image []float64) {
 	gain := float64(1000*s.gain) * stat.Exp(float64(0.08*receiver))
 	noise := stat.NewStream(c.Seed, "phantom/noise", uint64(k))
 	sd := float64(c.Noise * s.noise)
+	var position [3][]float64
+	for axis := range 3 {
+		position[axis] = g.relative(axis)
+	}
 	n := 0
-	for k := range g.size[2] {
-		z := relative(g, 2, k)
-		for j := range g.size[1] {
-			y := relative(g, 1, j)
-			for i := range g.size[0] {
-				x := image[n]
-				x += float64(float64(s.contrast*x) * (1 - x))
-				x = float64(x * bias.at(relative(g, 0, i), y, z))
+	for _, z := range position[2] {
+		for _, y := range position[1] {
+			for _, x := range position[0] {
+				signal := image[n]
+				signal += float64(float64(s.contrast*signal) * (1 - signal))
+				signal = float64(signal * bias.at(x, y, z))
 				if sd > 0 {
-					x = rician(x, sd, noise)
+					signal = rician(signal, sd, noise)
 				}
-				image[n] = float64(x * gain)
+				image[n] = float64(signal * gain)
 				n++
 			}
 		}
 	}
 }
 
-// relative returns the coordinate of a voxel in -1..1 across the field of view.
-func relative(g grid, axis, n int) float64 {
-	return float64(2*g.coordinate(axis, n)) / g.field[axis]
+// relative returns the coordinates of all voxels along an axis, in -1..1 across
+// the field of view.
+func (g grid) relative(axis int) []float64 {
+	x := g.axis(axis)
+	for n := range x {
+		x[n] = float64(2*x[n]) / g.field[axis]
+	}
+	return x
 }
 
 // rician returns the magnitude of a complex signal whose real and imaginary
 // parts carry independent normal noise: sqrt((x + sd a)^2 + (sd b)^2)
-// (Gudbjartsson and Patz, Magnetic Resonance in Medicine 1995). The pair a, b
-// comes from one round of the polar method, where Stream.Normal would throw
-// half away.
+// (Gudbjartsson and Patz, Magnetic Resonance in Medicine 1995).
 func rician(x, sd float64, stream *stat.Stream) float64 {
-	for {
-		u := float64(2*stream.Float64()) - 1
-		v := float64(2*stream.Float64()) - 1
-		r := float64(u*u) + float64(v*v)
-		if r < 1 && r > 0 {
-			scale := float64(sd * math.Sqrt(-2*stat.Log(r)/r))
-			a, b := x+float64(scale*u), float64(scale*v)
-			return math.Sqrt(float64(a*a) + float64(b*b))
-		}
-	}
+	a := x + float64(sd*coins(stream.Uint64()))
+	b := float64(sd * coins(stream.Uint64()))
+	return math.Sqrt(float64(a*a) + float64(b*b))
 }
+
+// coins turns 64 random bits into a number that is very nearly standard normal:
+// the count of heads among 56 coins, spread evenly over one count by the other 8
+// bits, and standardised. Its mean is 0, its variance 1, its kurtosis 3 - 2/56,
+// and no voxel of noise needs more (de Moivre 1733). It takes no logarithm and
+// is several times as fast as Stream.Normal, which counts for one voxel in three.
+func coins(word uint64) float64 {
+	heads := float64(bits.OnesCount64(word >> 8))
+	spread := (float64(word&0xff) - 127.5) / 256
+	return (heads - 28 + spread) / coinSD
+}
+
+// coinSD is the square root of 56/4 + (1 - 2^-16)/12.
+const coinSD = 3.7527761
 
 // A biasField is 1 plus a random quadratic polynomial of the position.
 type biasField struct{ coefficient [9]float64 }
@@ -86,7 +99,7 @@ func newBiasField(amplitude float64, stream *stat.Stream) *biasField {
 	largest := 0.0
 	for n := range 27 {
 		x, y, z := float64(n%3-1), float64(n/3%3-1), float64(n/9-1)
-		largest = math.Max(largest, math.Abs(b.at(x, y, z)-1))
+		largest = max(largest, math.Abs(b.at(x, y, z)-1))
 	}
 	for n := range b.coefficient {
 		b.coefficient[n] = float64(b.coefficient[n]*amplitude) / largest
@@ -106,7 +119,7 @@ func (b *biasField) at(x, y, z float64) float64 {
 func quantise(image []float64) []float32 {
 	data := make([]float32, len(image))
 	for n, x := range image {
-		data[n] = float32(math.Floor(math.Max(0, math.Min(32767, x)) + 0.5))
+		data[n] = float32(math.Floor(max(0, min(32767, x)) + 0.5))
 	}
 	return data
 }

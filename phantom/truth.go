@@ -54,7 +54,7 @@ func (c Config) site(k, trueLabel int) int {
 
 // features are the three properties of a tumour that can carry the signal, each
 // in (0, 1). The two that do not carry it vary from subject to subject all the
-// same.
+// same, half as much.
 type features struct {
 	core    float64 // contrast of the necrotic core
 	texture float64 // share of the fine grain in the variance of the texture
@@ -62,13 +62,13 @@ type features struct {
 }
 
 // features draws the features of subject k. Each is the squash of its own
-// standard normal number; the one that carries the signal is shifted by plus or
-// minus half the effect. With SignalNone the latent variable drives nothing.
+// standard normal number, halved unless it carries the signal; the one that does
+// is shifted by plus or minus half the effect. With SignalNone the latent variable drives nothing.
 func (c Config) features(k, trueLabel int) (f features, latent float64) {
 	draw := func(signal string) float64 {
 		z := stat.NewStream(c.Seed, "phantom/latent/"+signal, uint64(k)).Normal()
 		if signal != c.Signal {
-			return z
+			return z / 2
 		}
 		if signal != SignalNone {
 			z += float64((float64(trueLabel) - 0.5) * c.Effect)
@@ -97,16 +97,16 @@ func squash(z float64) float64 {
 //	A = p Phi(d/2 - t) + (1-p) Phi(d/2 + t);   A = max(p, 1-p) for d = 0.
 //
 // A share e of flipped labels, at most one half, leaves the rule as it is and
-// turns its accuracy into (1-e) A + e (1-A). (Duda, Hart and Stork, Pattern
+// turns its accuracy into (1-e) A + e (1-A) = A + e - 2 e A. (Duda, Hart and Stork, Pattern
 // Classification, 2nd edition, section 2.6.)
 func (c Config) BayesAccuracy() float64 {
 	p, d, e := c.Prevalence, c.Effect, c.LabelNoise
 	accuracy := math.Max(p, 1-p)
 	if d > 0 && c.Signal != SignalNone {
 		t := stat.Log((1-p)/p) / d
-		accuracy = p*normalCDF(d/2-t) + (1-p)*normalCDF(d/2+t)
+		accuracy = float64(p*normalCDF(d/2-t)) + float64((1-p)*normalCDF(d/2+t))
 	}
-	return (1-e)*accuracy + e*(1-accuracy)
+	return accuracy + e - float64(2*e*accuracy)
 }
 
 // normalCDF is the standard normal distribution function.
