@@ -1,0 +1,109 @@
+package kernel
+
+import "fmt"
+
+// Lanes is the number of channels in a block.
+const Lanes = 16
+
+// A Shape says how activations (N, C, D, H, W) lie in memory: N-block-D-H-W-lane
+// with Halo voxels of zeros left and right of every row.
+type Shape struct {
+	N, C, D, H, W int
+	Halo          int
+	Lanes         int // channels per block: 16, or C where C < 16
+}
+
+// Blocked returns the shape with channels in blocks of 16.
+func Blocked(n, c, d, h, w, halo int) Shape {
+	return Shape{N: n, C: c, D: d, H: h, W: w, Halo: halo, Lanes: Lanes}
+}
+
+// Narrow returns the shape of a network's input: fewer than 16 channels form
+// one block without padding lanes.
+func Narrow(n, c, d, h, w, halo int) Shape {
+	return Shape{N: n, C: c, D: d, H: h, W: w, Halo: halo, Lanes: min(c, Lanes)}
+}
+
+// Blocks returns the number of channel blocks.
+func (s Shape) Blocks() int { return (s.C + s.Lanes - 1) / s.Lanes }
+
+// Padded returns the number of channels with the padding ones.
+func (s Shape) Padded() int { return s.Blocks() * s.Lanes }
+
+// RowLen returns the number of elements of a row with its halo.
+func (s Shape) RowLen() int { return (s.W + 2*s.Halo) * s.Lanes }
+
+// Rows returns the number of rows (n, block, d, h).
+func (s Shape) Rows() int { return s.N * s.Blocks() * s.D * s.H }
+
+// Sample returns the number of elements of one sample.
+func (s Shape) Sample() int { return s.Blocks() * s.D * s.H * s.RowLen() }
+
+// Len returns the number of elements of the whole tensor.
+func (s Shape) Len() int { return s.N * s.Sample() }
+
+// Voxels returns D*H*W.
+func (s Shape) Voxels() int { return s.D * s.H * s.W }
+
+// Row returns the offset of voxel w = 0, lane 0 of a row.
+func (s Shape) Row(n, block, d, h int) int {
+	return (((n*s.Blocks()+block)*s.D+d)*s.H+h)*s.RowLen() + s.Halo*s.Lanes
+}
+
+// Index returns the offset of an element.
+func (s Shape) Index(n, c, d, h, w int) int {
+	return s.Row(n, c/s.Lanes, d, h) + w*s.Lanes + c%s.Lanes
+}
+
+// Batch returns the shape with another number of samples.
+func (s Shape) Batch(n int) Shape {
+	s.N = n
+	return s
+}
+
+func (s Shape) check(name string, data []float32) {
+	if len(data) < s.Len() {
+		panic(fmt.Sprintf("kernel: %s has %d elements, its shape %+v needs %d", name, len(data), s, s.Len()))
+	}
+}
+
+func sameVolume(a, b Shape) bool {
+	return a.N == b.N && a.C == b.C && a.D == b.D && a.H == b.H && a.W == b.W
+}
+
+// Pack copies planar (N, C, D, H, W) into the layout s. Halo and padding lanes
+// are not written: they must be zero already.
+func Pack(pool *Pool, planar []float32, s Shape, blocked []float32) {
+	s.check("packed tensor", blocked)
+	pool.Run(s.N*s.C, func(task int) {
+		n, c := task/s.C, task%s.C
+		source := planar[task*s.Voxels():][:s.Voxels()]
+		for d := range s.D {
+			for h := range s.H {
+				row := blocked[s.Index(n, c, d, h, 0):]
+				for w, v := range source[:s.W] {
+					row[w*s.Lanes] = v
+				}
+				source = source[s.W:]
+			}
+		}
+	})
+}
+
+// Unpack copies the layout s into planar (N, C, D, H, W).
+func Unpack(pool *Pool, s Shape, blocked, planar []float32) {
+	s.check("packed tensor", blocked)
+	pool.Run(s.N*s.C, func(task int) {
+		n, c := task/s.C, task%s.C
+		target := planar[task*s.Voxels():][:s.Voxels()]
+		for d := range s.D {
+			for h := range s.H {
+				row := blocked[s.Index(n, c, d, h, 0):]
+				for w := range target[:s.W] {
+					target[w] = row[w*s.Lanes]
+				}
+				target = target[s.W:]
+			}
+		}
+	})
+}

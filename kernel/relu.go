@@ -1,0 +1,46 @@
+package kernel
+
+// ReLU: x (N, C, D, H, W) -> max(x, 0), in place; NaN stays NaN.
+func ReLU(pool *Pool, s Shape, x []float32) {
+	s.check("ReLU input", x)
+	plane := s.H * s.RowLen() // a halo of zeros stays zero
+	pool.Run(s.N*s.Blocks()*s.D, func(task int) {
+		part := x[task*plane:][:plane]
+		for i, v := range part {
+			if v <= 0 {
+				part[i] = 0
+			}
+		}
+	})
+}
+
+// ReLUBackward: y = ReLU(x) (N, C, D, H, W), dy -> dx, in place of dy: dy where
+// not y <= 0, else 0.
+func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32) {
+	s.check("ReLU output", y)
+	gradient.check("ReLU gradient", dy)
+	forRows(pool, s, gradient, func(row, gradientRow int) {
+		part := dy[gradientRow:][:s.W*s.Lanes]
+		for i, v := range y[row:][:len(part)] {
+			if v <= 0 {
+				part[i] = 0
+			}
+		}
+	})
+}
+
+// forRows calls f with the offsets of every row (n, block, d, h) in two tensors
+// of the same volume, in parallel over (n, block, d).
+func forRows(pool *Pool, a, b Shape, f func(rowA, rowB int)) {
+	if !sameVolume(a, b) {
+		panic("kernel: tensors of different volume")
+	}
+	pool.Run(a.N*a.Blocks()*a.D, func(task int) {
+		rowA, rowB := task*a.H*a.RowLen()+a.Halo*a.Lanes, task*b.H*b.RowLen()+b.Halo*b.Lanes
+		for range a.H {
+			f(rowA, rowB)
+			rowA += a.RowLen()
+			rowB += b.RowLen()
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package net
+
+// A Layer is one line of a network's summary.
+type Layer struct {
+	Name, Kind string
+	Output     []int // shape of the output of one sample, (C, D, H, W), (C, H, W) or (C)
+	Parameters int
+	FLOPs      int64 // nominal additions and multiplications of the forward pass of one sample
+}
+
+// Layers returns the layers from input to output. FLOPs are counted for
+// convolutions and the dense layer; the others' are negligible.
+func (n *Net) Layers() []Layer {
+	var layers []Layer
+	add := func(name, kind string, output []int, parameters int, flops int64) {
+		layers = append(layers, Layer{name, kind, output, parameters, flops})
+	}
+	for _, b := range n.blocks {
+		out := n.shape(b.conv.Out.C, b.conv.Out.D, b.conv.Out.H, b.conv.Out.W)
+		conv := *b.conv
+		conv.SetBatch(1)
+		weights := volume(n.convEntry(b).shape)
+		if b.norm == nil {
+			add(b.name+".conv", "convolution", out, weights+conv.Out.C, conv.FLOPs())
+		} else {
+			add(b.name+".conv", "convolution", out, weights, conv.FLOPs())
+			add(b.name+".norm", "batch normalisation", out, 2*conv.Out.C, 0)
+		}
+		add(b.name+".relu", "ReLU", out, 0, 0)
+		add(b.name+".pool", "max pooling", n.shape(b.down.Out.C, b.down.Out.D, b.down.Out.H, b.down.Out.W), 0, 0)
+	}
+	features := []int{n.head.features}
+	if len(n.blocks) == 0 {
+		add("average", "average pooling", n.shape(n.image.C, n.image.D, n.image.H, n.image.W), 0, 0)
+	} else {
+		add("average", "global average pooling", features, 0, 0)
+	}
+	if n.head.dropout > 0 {
+		add("dropout", "dropout", features, 0, 0)
+	}
+	weights := n.head.features * n.head.classes
+	add("head", "dense", []int{n.head.classes}, weights+n.head.classes, 2*int64(weights))
+	return layers
+}
+
+func (n *Net) shape(c, d, h, w int) []int {
+	if n.config.Dims == 2 {
+		return []int{c, h, w}
+	}
+	return []int{c, d, h, w}
+}
+
+// A Cost says what a batch needs.
+type Cost struct {
+	Parameters   int64 // trained numbers, without padding
+	ForwardFLOPs int64 // nominal, of the whole batch
+	StepFLOPs    int64 // nominal, forward and backward; the first layer has no input gradient
+	Bytes        int64 // parameters, activations and gradients with padding, as allocated
+}
+
+// Cost returns what training with batches of that size needs. The optimiser's
+// own state is not included.
+func (n *Net) Cost(batch int) Cost {
+	var c Cost
+	layers := n.Layers()
+	first := int64(0)
+	for _, l := range layers {
+		c.Parameters += int64(l.Parameters)
+		c.ForwardFLOPs += l.FLOPs * int64(batch)
+		if first == 0 {
+			first = l.FLOPs * int64(batch)
+		}
+	}
+	c.StepFLOPs = 3*c.ForwardFLOPs - first
+	elements := 0
+	for _, p := range n.params {
+		elements += len(p.Value) + len(p.Grad)
+	}
+	bytes := 0
+	for _, b := range n.blocks {
+		e, choices := b.size(batch)
+		elements += e
+		bytes += choices
+	}
+	elements += batch * (2*n.head.stride + n.head.classes)
+	bytes += batch * n.head.features
+	if len(n.blocks) > 0 {
+		elements += n.image.Batch(batch).Len() + batch*n.head.stride
+	}
+	c.Bytes = int64(4*elements + bytes)
+	return c
+}
+
+// size returns the number of float32 and of bytes in the buffers of a block.
+func (b *block) size(batch int) (elements, bytes int) {
+	conv, down := *b.conv, *b.down
+	conv.SetBatch(batch)
+	down.SetBatch(batch)
+	gradient := down.Out
+	gradient.Halo = 0
+	elements = down.In.Len() + down.Out.Len() + conv.Out.Len() + gradient.Len() + conv.ScratchLen()
+	if b.norm != nil {
+		elements += down.In.Len()
+	}
+	return elements, down.ChoiceLen()
+}

@@ -1,0 +1,31 @@
+package net
+
+import (
+	"math"
+	"strings"
+
+	"ballast/stat"
+)
+
+// initialise draws the weights. The numbers are drawn in the order of PyTorch's
+// layout (O, I, kD, kH, kW), so the layout of the kernels does not matter.
+func (n *Net) initialise(seed uint64) {
+	for _, e := range n.entries() {
+		if !strings.HasSuffix(e.name, ".conv.weight") && e.name != "head.weight" {
+			continue
+		}
+		stream := stat.NewStream(seed, "initialisation/"+e.name)
+		fanIn := 1
+		for _, size := range e.shape[1:] {
+			fanIn *= size
+		}
+		deviation, bound := math.Sqrt(2/float64(fanIn)), 1/math.Sqrt(float64(fanIn))
+		e.each(func(_, offset int) {
+			if e.name == "head.weight" {
+				e.data[offset] = float32((2*stream.Float64() - 1) * bound)
+			} else {
+				e.data[offset] = float32(deviation * stream.Normal())
+			}
+		})
+	}
+}

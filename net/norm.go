@@ -1,0 +1,137 @@
+package net
+
+import "ballast/kernel"
+
+// A norm is a batch-normalisation layer with its running statistics.
+type norm struct {
+	kernel         *kernel.BatchNorm
+	gamma, beta    *Param
+	mean, variance []float32 // running statistics (C)
+	momentum       float64
+
+	meanSum, varianceSum []float64 // of the batches since BeginRecalibration
+	batches              int
+}
+
+// newNorm returns the layer for tensors of the given shape.
+func newNorm(name string, s kernel.Shape, momentum float64) *norm {
+	l := &norm{
+		kernel: kernel.NewBatchNorm(s), momentum: momentum,
+		gamma: newParam(name+".weight", s.Padded(), false), beta: newParam(name+".bias", s.Padded(), false),
+		mean: make([]float32, s.C), variance: make([]float32, s.C),
+		meanSum: make([]float64, s.C), varianceSum: make([]float64, s.C),
+	}
+	for c := range s.C {
+		l.variance[c], l.gamma.Value[c] = 1, 1
+	}
+	return l
+}
+
+// forward: x (N, C, D, H, W) -> y, normalised by the batch's or the running
+// statistics.
+func (l *norm) forward(pool *kernel.Pool, x, y []float32, mode Mode) {
+	switch mode {
+	case Training:
+		l.kernel.Measure(pool, x)
+		l.update()
+	case Recalibration:
+		l.kernel.Measure(pool, x)
+		l.gather()
+	default:
+		l.kernel.Use(l.mean, l.variance)
+	}
+	l.kernel.Apply(pool, x, l.gamma.Value, l.beta.Value, y)
+}
+
+// backward: x (N, C, D, H, W), dy in layout gradient -> dx in place of dy, and
+// the gradients of gamma and beta.
+func (l *norm) backward(pool *kernel.Pool, x []float32, gradient kernel.Shape, dy []float32, mode Mode) {
+	l.kernel.Backward(pool, x, l.gamma.Value, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+}
+
+// update moves the running statistics towards those of the batch:
+// running = (1 - momentum) running + momentum batch, the variance of the batch
+// divided by n - 1, in float64, as PyTorch documents it.
+func (l *norm) update() {
+	for c := range l.mean {
+		l.mean[c] = l.towards(l.mean[c], l.kernel.Mean[c])
+		l.variance[c] = l.towards(l.variance[c], l.unbiased(c))
+	}
+}
+
+func (l *norm) towards(running float32, batch float64) float32 {
+	return float32(float64((1-l.momentum)*float64(running)) + float64(l.momentum*batch))
+}
+
+// unbiased returns the variance of channel c of the batch divided by n - 1.
+// There are always at least two values per channel, since pooling follows.
+func (l *norm) unbiased(c int) float64 {
+	count := float64(l.kernel.Count())
+	return l.kernel.Variance[c] * (count / (count - 1))
+}
+
+func (l *norm) gather() {
+	for c := range l.mean {
+		l.meanSum[c] += l.kernel.Mean[c]
+		l.varianceSum[c] += l.unbiased(c)
+	}
+	l.batches++
+}
+
+// BeginRecalibration forgets what earlier recalibrations gathered. The batches
+// of the following Forward calls in Recalibration mode count until
+// EndRecalibration.
+func (n *Net) BeginRecalibration() {
+	for _, b := range n.blocks {
+		if b.norm != nil {
+			clear(b.norm.meanSum)
+			clear(b.norm.varianceSum)
+			b.norm.batches = 0
+		}
+	}
+}
+
+// EndRecalibration sets the running statistics to the mean of the batches'
+// means and the mean of the batches' unbiased variances, every batch with the
+// same weight, as torch.optim.swa_utils.update_bn does. Without a batch it
+// changes nothing.
+func (n *Net) EndRecalibration() {
+	for _, b := range n.blocks {
+		if b.norm == nil || b.norm.batches == 0 {
+			continue
+		}
+		for c := range b.norm.mean {
+			b.norm.mean[c] = float32(b.norm.meanSum[c] / float64(b.norm.batches))
+			b.norm.variance[c] = float32(b.norm.varianceSum[c] / float64(b.norm.batches))
+		}
+	}
+}
+
+// Statistics are the running means and variances of the batch-norm layers, from
+// input to output, one slice of C elements each.
+type Statistics struct{ Mean, Variance [][]float32 }
+
+// Statistics returns a copy of the running statistics.
+func (n *Net) Statistics() Statistics {
+	var s Statistics
+	for _, b := range n.blocks {
+		if b.norm != nil {
+			s.Mean = append(s.Mean, append([]float32(nil), b.norm.mean...))
+			s.Variance = append(s.Variance, append([]float32(nil), b.norm.variance...))
+		}
+	}
+	return s
+}
+
+// SetStatistics copies statistics of a network of the same configuration into
+// the running statistics.
+func (n *Net) SetStatistics(s Statistics) {
+	layer := 0
+	for _, b := range n.blocks {
+		if b.norm != nil {
+			copy(b.norm.mean, s.Mean[layer])
+			copy(b.norm.variance, s.Variance[layer])
+			layer++
+		}
+	}
+}

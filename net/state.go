@@ -1,0 +1,147 @@
+package net
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrState is wrapped by the error of LoadState.
+var ErrState = errors.New("tensors do not fit the network")
+
+// A Tensor is a named array in PyTorch's layout.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float32
+}
+
+// An entry is a tensor of the network's state and where its elements lie.
+type entry struct {
+	name  string
+	shape []int
+	data  []float32
+	index func(i int) int // offset in data of canonical element i; nil: the same
+}
+
+// each calls f with every canonical index and its offset in data.
+func (e *entry) each(f func(i, offset int)) {
+	for i := range volume(e.shape) {
+		if e.index == nil {
+			f(i, i)
+		} else {
+			f(i, e.index(i))
+		}
+	}
+}
+
+func volume(shape []int) int {
+	product := 1
+	for _, size := range shape {
+		product *= size
+	}
+	return product
+}
+
+// entries lists the state in the order of the layers.
+func (n *Net) entries() []*entry {
+	var list []*entry
+	vector := func(name string, size int, data []float32) {
+		list = append(list, &entry{name: name, shape: []int{size}, data: data})
+	}
+	for _, b := range n.blocks {
+		list = append(list, n.convEntry(b))
+		channels := b.conv.Out.C
+		if b.norm == nil {
+			vector(b.bias.Name, channels, b.bias.Value)
+			continue
+		}
+		vector(b.norm.gamma.Name, channels, b.norm.gamma.Value)
+		vector(b.norm.beta.Name, channels, b.norm.beta.Value)
+		vector(b.name+".norm.running_mean", channels, b.norm.mean)
+		vector(b.name+".norm.running_var", channels, b.norm.variance)
+	}
+	h := n.head
+	list = append(list, &entry{
+		name: h.weight.Name, shape: []int{h.classes, h.features}, data: h.weight.Value,
+		index: func(i int) int { return i/h.features*h.stride + i%h.features },
+	})
+	vector(h.bias.Name, h.classes, h.bias.Value)
+	return list
+}
+
+func (n *Net) convEntry(b *block) *entry {
+	in, k := b.conv.In.C, b.conv.Kernel
+	shape := []int{b.conv.Out.C, in, k[0], k[1], k[2]}
+	if n.config.Dims == 2 {
+		shape = slices.Delete(shape, 2, 3)
+	}
+	return &entry{name: b.weight.Name, shape: shape, data: b.weight.Value, index: func(i int) int {
+		kw, i := i%k[2], i/k[2]
+		kh, i := i%k[1], i/k[1]
+		kd, i := i%k[0], i/k[0]
+		return b.conv.WeightIndex(i/in, i%in, kd, kh, kw)
+	}}
+}
+
+// State returns a copy of all parameters and running statistics with PyTorch's
+// names and layouts: "block1.conv.weight" (O, I, kD, kH, kW), in 2D (O, I, kH,
+// kW); "block1.norm.running_mean"; "head.weight" (classes, features).
+func (n *Net) State() []Tensor {
+	var tensors []Tensor
+	for _, e := range n.entries() {
+		t := Tensor{Name: e.name, Shape: e.shape, Data: make([]float32, volume(e.shape))}
+		e.each(func(i, offset int) { t.Data[i] = e.data[offset] })
+		tensors = append(tensors, t)
+	}
+	return tensors
+}
+
+// LoadState sets all parameters and running statistics. The tensors must be
+// exactly those of State, in any order; otherwise the error wraps ErrState and
+// nothing is changed.
+func (n *Net) LoadState(tensors []Tensor) error {
+	given := map[string]Tensor{}
+	for _, t := range tensors {
+		if _, twice := given[t.Name]; twice {
+			return fmt.Errorf("tensor %q is given twice: %w", t.Name, ErrState)
+		}
+		given[t.Name] = t
+	}
+	entries := n.entries()
+	for _, e := range entries {
+		t, ok := given[e.name]
+		switch {
+		case !ok:
+			return fmt.Errorf("tensor %q is missing: %w", e.name, ErrState)
+		case !slices.Equal(t.Shape, e.shape) || len(t.Data) != volume(e.shape):
+			return fmt.Errorf("tensor %q has shape %v and %d values, the network needs %v: %w", e.name, t.Shape, len(t.Data), e.shape, ErrState)
+		}
+		delete(given, e.name)
+	}
+	for _, t := range tensors {
+		if _, left := given[t.Name]; left {
+			return fmt.Errorf("tensor %q is unknown to network %q: %w", t.Name, n.config.Name, ErrState)
+		}
+	}
+	for _, t := range tensors {
+		e := entries[slices.IndexFunc(entries, func(e *entry) bool { return e.name == t.Name })]
+		e.each(func(i, offset int) { e.data[offset] = t.Data[i] })
+	}
+	return nil
+}
+
+// CopyWeightsFrom copies parameters and running statistics of a network of the
+// same configuration. It panics when the configurations' parameters differ.
+func (n *Net) CopyWeightsFrom(other *Net) {
+	if len(n.params) != len(other.params) {
+		panic("net: CopyWeightsFrom a network of another configuration")
+	}
+	for i, p := range n.params {
+		if p.Name != other.params[i].Name || len(p.Value) != len(other.params[i].Value) {
+			panic("net: CopyWeightsFrom a network of another configuration")
+		}
+		copy(p.Value, other.params[i].Value)
+	}
+	n.SetStatistics(other.Statistics())
+}
