@@ -32,27 +32,33 @@ func checkAffine(affine [3][4]float64) error {
 }
 
 func determinant(m [3][4]float64) float64 {
-	return m[0][0]*(m[1][1]*m[2][2]-m[1][2]*m[2][1]) -
-		m[0][1]*(m[1][0]*m[2][2]-m[1][2]*m[2][0]) +
-		m[0][2]*(m[1][0]*m[2][1]-m[1][1]*m[2][0])
+	sum := 0.0
+	for c := range 3 {
+		sum += float64(m[0][c] * minor(m[1][(c+1)%3], m[2][(c+2)%3], m[1][(c+2)%3], m[2][(c+1)%3]))
+	}
+	return sum
 }
+
+// minor is ab - cd, each product rounded (an affine gives the spacing, and the
+// spacing every resampled voxel, so its bits must not depend on the CPU).
+func minor(a, b, c, d float64) float64 { return float64(a*b) - float64(c*d) }
 
 // fromQuaternion is the NIfTI-1 "method 2": the rotation of the unit quaternion
 // (a, b, c, d) with a >= 0 from b, c, d, times spacing; qfac = -1 reverses k.
 // As in nibabel, b² + c² + d² may exceed 1 by float32 rounding (3 eps).
 func fromQuaternion(b, c, d float64, offset, spacing [3]float64, qfac float64) ([3][4]float64, error) {
 	const tolerance = 3 * 1.1920929e-07
-	square := 1 - (b*b + c*c + d*d)
+	bb, cc, dd := float64(b*b), float64(c*c), float64(d*d)
+	square := 1 - (bb + cc + dd)
 	if !(square >= -tolerance) {
 		return [3][4]float64{}, fmt.Errorf("%w: quaternion (%g, %g, %g) is longer than 1", ErrHeader, b, c, d)
 	}
 	a := math.Sqrt(max(square, 0))
-	norm := a*a + b*b + c*c + d*d
-	s := 2 / norm
+	s := 2 / (float64(a*a) + bb + cc + dd)
 	rotation := [3][3]float64{
-		{1 - s*(c*c+d*d), s * (b*c - a*d), s * (b*d + a*c)},
-		{s * (b*c + a*d), 1 - s*(b*b+d*d), s * (c*d - a*b)},
-		{s * (b*d - a*c), s * (c*d + a*b), 1 - s*(b*b+c*c)},
+		{1 - float64(s*(cc+dd)), s * minor(b, c, a, d), s * minor(b, d, -a, c)},
+		{s * minor(b, c, -a, d), 1 - float64(s*(bb+dd)), s * minor(c, d, a, b)},
+		{s * minor(b, d, a, c), s * minor(c, d, -a, b), 1 - float64(s*(bb+cc))},
 	}
 	spacing[2] *= qfac
 	var affine [3][4]float64
@@ -121,10 +127,10 @@ func nearestOrthogonal(m [3][3]float64) [3][3]float64 {
 		for r := range 3 {
 			for c := range 3 {
 				r1, r2, c1, c2 := (r+1)%3, (r+2)%3, (c+1)%3, (c+2)%3
-				cofactor[r][c] = m[r1][c1]*m[r2][c2] - m[r1][c2]*m[r2][c1]
+				cofactor[r][c] = minor(m[r1][c1], m[r2][c2], m[r1][c2], m[r2][c1])
 			}
 		}
-		det := m[0][0]*cofactor[0][0] + m[0][1]*cofactor[0][1] + m[0][2]*cofactor[0][2]
+		det := float64(m[0][0]*cofactor[0][0]) + float64(m[0][1]*cofactor[0][1]) + float64(m[0][2]*cofactor[0][2])
 		change := 0.0
 		for r := range 3 {
 			for c := range 3 {
@@ -138,4 +144,32 @@ func nearestOrthogonal(m [3][3]float64) [3][3]float64 {
 		}
 	}
 	return m
+}
+
+// Orientation says how the voxel axes i, j, k run through the body: axis n runs
+// along world axis world[n] (0 towards the right, 1 anterior, 2 superior),
+// backwards where reversed[n]. An oblique image gets the nearest of the 48 axis
+// orders, as by nibabel's io_orientation.
+func (v *Volume) Orientation() (world [3]int, reversed [3]bool) {
+	var m [3][3]float64
+	for r := range 3 {
+		for c := range 3 {
+			m[r][c] = v.Affine[r][c] / v.Spacing[c]
+		}
+	}
+	m = nearestOrthogonal(m)
+	var rowTaken, columnTaken [3]bool
+	for range 3 {
+		row, column, largest := 0, 0, -1.0
+		for c := range 3 {
+			for r := range 3 {
+				if size := math.Abs(m[r][c]); !rowTaken[r] && !columnTaken[c] && size > largest {
+					row, column, largest = r, c, size
+				}
+			}
+		}
+		rowTaken[row], columnTaken[column] = true, true
+		world[column], reversed[column] = row, m[row][column] < 0
+	}
+	return world, reversed
 }
