@@ -1,0 +1,377 @@
+package cohort
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ballast/stat"
+)
+
+// sharedFolder finds the real data beside the module, or skips the test.
+func sharedFolder(t testing.TB, below string) string {
+	t.Helper()
+	top := os.Getenv("BALLAST_SHARED")
+	if top == "" {
+		top = filepath.Join("..", "..", "shared")
+	}
+	folder := filepath.Join(top, below)
+	if _, err := os.Stat(folder); err != nil {
+		t.Skipf("%s: shared data absent", folder)
+	}
+	return folder
+}
+
+// The files of testdata/nifti and the numbers of its expected.json were made by
+// nibabel 5.4.2, which also read them back.
+func TestReadVolumeAgreesWithNibabel(t *testing.T) {
+	var expected struct {
+		Files []struct {
+			File    string
+			Shape   []int
+			Affine  [3][4]float64
+			Axcodes string
+			Voxels  []float32
+		}
+	}
+	text, err := os.ReadFile("testdata/nifti/expected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &expected); err != nil {
+		t.Fatal(err)
+	}
+	if len(expected.Files) != 31 {
+		t.Fatalf("expected.json has %d files, want 31", len(expected.Files))
+	}
+	for _, want := range expected.Files {
+		t.Run(want.File, func(t *testing.T) {
+			v, err := ReadVolume(filepath.Join("testdata/nifti", want.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareGeometry(t, v, want.Shape, want.Affine, want.Axcodes)
+			if len(v.Data) != len(want.Voxels) {
+				t.Fatalf("%d voxels, want %d", len(v.Data), len(want.Voxels))
+			}
+			for n, x := range want.Voxels {
+				if v.Data[n] != x {
+					t.Errorf("voxel %d = %v, want %v", n, v.Data[n], x)
+				}
+			}
+		})
+	}
+}
+
+func compareGeometry(t *testing.T, v *Volume, shape []int, affine [3][4]float64, axcodes string) {
+	t.Helper()
+	for axis := range 3 {
+		size := 1
+		if axis < len(shape) {
+			size = shape[axis]
+		}
+		if v.Shape[axis] != size {
+			t.Fatalf("shape %v, want %v", v.Shape, shape)
+		}
+	}
+	for row := range 3 {
+		for column := range 4 {
+			if !(math.Abs(v.Affine[row][column]-affine[row][column]) <= 2e-6*(1+math.Abs(affine[row][column]))) {
+				t.Fatalf("affine %v, want %v", v.Affine, affine)
+			}
+		}
+	}
+	world, reversed := v.Orientation()
+	for axis := range 3 {
+		code := "RAS"[world[axis]]
+		if reversed[axis] {
+			code = "LPI"[world[axis]]
+		}
+		if code != axcodes[axis] {
+			t.Errorf("axis %d runs towards %c, want %c", axis, code, axcodes[axis])
+		}
+	}
+}
+
+// One hundred oblique affines through both ways of storing them: toQuaternion
+// is the inverse of fromQuaternion, whichever component is largest.
+func TestQuaternionRoundTrip(t *testing.T) {
+	for n := range 100 {
+		angle := func(k int) float64 { return math.Mod(float64(n*k)*0.7548776662466927, 2) - 1 }
+		b, c, d := angle(1), angle(3), angle(7)
+		if length := math.Sqrt(b*b + c*c + d*d); length > 1 {
+			b, c, d = b/length/1.001, c/length/1.001, d/length/1.001
+		}
+		qfac := float64(1 - n%2*2)
+		affine, err := fromQuaternion(b, c, d, [3]float64{1, 2, 3}, [3]float64{0.5, 1.5, 4}, qfac)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b2, c2, d2, qfac2 := toQuaternion(affine)
+		for _, pair := range [][2]float64{{b, b2}, {c, c2}, {d, d2}, {qfac, qfac2}} {
+			if !(math.Abs(pair[0]-pair[1]) <= 1e-9) {
+				t.Fatalf("(%g, %g, %g, %g) came back as (%g, %g, %g, %g)", b, c, d, qfac, b2, c2, d2, qfac2)
+			}
+		}
+	}
+}
+
+func TestNonFiniteVoxelsAreCountedAndReplaced(t *testing.T) {
+	v, err := ReadVolume("testdata/nifti/non_finite.nii") // NaN at (1, 0, 0), Inf at (2, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.NonFinite != 2 || v.At(1, 0, 0) != 0 || v.At(2, 1, 1) != 0 || v.At(2, 0, 0) != 14 {
+		t.Errorf("%d non-finite, voxels %v", v.NonFinite, v.Data)
+	}
+	if err := v.Check(); err != nil {
+		t.Errorf("2 of 12 voxels: %v", err)
+	}
+	v.NonFinite = 7
+	if err := v.Check(); !errors.Is(err, ErrNonFinite) {
+		t.Errorf("7 of 12 voxels: %v, want ErrNonFinite", err)
+	}
+	constant := &Volume{Data: []float32{3, 3}, Shape: [3]int{2, 1, 1}}
+	if err := constant.Check(); !errors.Is(err, ErrConstant) {
+		t.Errorf("constant image: %v, want ErrConstant", err)
+	}
+}
+
+func TestReadVolumeRefuses(t *testing.T) {
+	good, err := os.ReadFile("testdata/nifti/int16_le.nii")
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(at int, bytes ...byte) []byte {
+		changed := append([]byte(nil), good...)
+		copy(changed[at:], bytes)
+		return changed
+	}
+	float := func(at int, x float32) []byte {
+		return change(at, binary.LittleEndian.AppendUint32(nil, math.Float32bits(x))...)
+	}
+	zip := func(text []byte) []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write(text)
+		w.Close()
+		return b.Bytes()
+	}
+	file := func(name string) []byte {
+		text, err := os.ReadFile(filepath.Join("testdata/nifti", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	flipped := zip(good)
+	flipped[len(flipped)-8] ^= 1 // of the checksum
+	for _, c := range []struct {
+		name string
+		text []byte
+		kind error
+		says string
+	}{
+		{"empty", nil, ErrTruncated, "the file is empty"},
+		{"three bytes", good[:3], ErrFormat, ""},
+		{"text", []byte(strings.Repeat("not an image\n", 40)), ErrFormat, "neither 348 nor 540"},
+		{"half a header", good[:100], ErrTruncated, "100 bytes are less than a NIfTI header"},
+		{"no voxels", good[:352], ErrTruncated, "352 of 376 bytes"},
+		{"cut", good[:370], ErrTruncated, "370 of 376 bytes"},
+		{"gzip cut in the header", zip(good)[:90], ErrTruncated, "less than a NIfTI header"},
+		{"gzip cut in the voxels", zip(good)[:len(zip(good))-14], ErrTruncated, "of 376 bytes"},
+		{"gzip of a cut file", zip(good[:370]), ErrTruncated, "370 of 376 bytes"},
+		{"wrong checksum", flipped, ErrTruncated, "checksum"},
+		{"gzip of text", zip([]byte(strings.Repeat("x", 999))), ErrFormat, ""},
+		{"671 MB in 376 bytes", change(42, 0, 10, 0, 2, 0, 1), ErrTruncated, "376 of 671088992 bytes"},
+		{"671 MB in a small gzip", zip(change(42, 0, 10, 0, 2, 0, 1)), ErrTruncated, "so small a gzip file"},
+		{"32767 cubed", change(42, 255, 127, 255, 127, 255, 127), ErrUnreadable, "more than ballast reads"},
+		{"negative size", change(42, 255, 255), ErrHeader, "-1 voxels along axis 1"},
+		{"no dimension", change(40, 0, 0), ErrHeader, "0 dimensions"},
+		{"one dimension", change(40, 1, 0), ErrUnreadable, "one-dimensional"},
+		{"4D", file("refused_4d.nii"), ErrUnreadable, "shape 2 x 2 x 2 x 3"},
+		{"complex64", file("refused_complex64.nii"), ErrUnreadable, "complex64"},
+		{"RGB", file("refused_rgb.nii"), ErrUnreadable, "RGB"},
+		{"float128", change(70, 0, 6), ErrUnreadable, "float128"},
+		{"unknown type", change(70, 99, 0), ErrHeader, "unknown stored type 99"},
+		{"bad magic", change(344, 'x'), ErrFormat, "magic"},
+		{"ANALYZE", change(344, 0, 0, 0, 0), ErrUnreadable, "ANALYZE"},
+		{"voxels inside the header", float(108, 100), ErrHeader, "byte 100"},
+		{"voxels nowhere", float(108, float32(math.NaN())), ErrHeader, "byte NaN"},
+		{"intercept without end", float(116, float32(math.Inf(1))), ErrHeader, "scl_inter is +Inf"},
+		{"singular affine", change(280, make([]byte, 16)...), ErrHeader, "singular"},
+		{"affine of NaN", float(292, float32(math.NaN())), ErrHeader, "not finite"},
+		{"pair without voxels", change(344, 'n', 'i', '1', 0), ErrUnreadable, ".img"},
+		{"DICOM", append(make([]byte, 128), "DICM"...), ErrUnreadable, "dcm2niix"},
+		{"cut PNG", []byte("\x89PNG\r\n\x1a\n"), ErrTruncated, ""},
+		{"damaged JPEG", []byte("\xff\xd8\xff\xe0 no more"), ErrTruncated, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "image.nii")
+			if err := os.WriteFile(path, c.text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ReadVolume(path)
+			if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) || !strings.HasPrefix(err.Error(), "read "+path+": ") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %q, want %q with %q", err, c.kind, c.says)
+			}
+		})
+	}
+	if _, err := ReadVolume("testdata/absent.nii"); !errors.Is(err, os.ErrNotExist) || strings.Count(err.Error(), "absent") != 1 {
+		t.Errorf("absent file: %v", err)
+	}
+}
+
+// A gzip file that goes on for 4 MiB behind its 24 bytes of voxels is not read
+// to its end.
+func TestGzipBombStopsAtTheAnnouncedSize(t *testing.T) {
+	good, err := os.ReadFile("testdata/nifti/int16_le.nii")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, stream := make([]byte, 4<<20), stat.NewStream(1, "bomb")
+	for n := range more {
+		more[n] = byte(stream.Uint32())
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(good)
+	w.Write(more)
+	w.Close()
+	size := b.Len()
+	if _, err := readNIfTI(&b, int64(size), "bomb.nii.gz"); err != nil {
+		t.Fatal(err)
+	}
+	if read := size - b.Len(); read > 256<<10 {
+		t.Errorf("%d of %d bytes were read", read, size)
+	}
+}
+
+// Every file of the shared collection against what nibabel reads from it.
+func TestSharedNIfTIFiles(t *testing.T) {
+	folder := sharedFolder(t, "data/formats")
+	text, err := os.ReadFile(filepath.Join(folder, "expected.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var expected struct {
+		Files []struct {
+			File, Axcodes string
+			Shape         []int
+			Affine        [][4]float64
+			Stats         struct{ Mean, Min, Max float64 } `json:"stats_scaled"`
+			Voxels        []struct {
+				Index  []int
+				Scaled float64
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &expected); err != nil {
+		t.Fatal(err)
+	}
+	read, refused := 0, 0
+	for _, want := range expected.Files {
+		if !strings.HasPrefix(want.File, "nifti/") {
+			continue
+		}
+		v, err := ReadVolume(filepath.Join(folder, want.File))
+		voxels, spatial := 1, 1
+		for axis, size := range want.Shape {
+			voxels *= size
+			if axis < 3 {
+				spatial *= size
+			}
+		}
+		if voxels > spatial { // several volumes in one file
+			refused++
+			if !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), product(want.Shape)) {
+				t.Errorf("%s: error %v, want one that names the shape %s", want.File, err, product(want.Shape))
+			}
+			continue
+		}
+		read++
+		if err != nil {
+			t.Errorf("%s: %v", want.File, err)
+			continue
+		}
+		compareGeometry(t, v, want.Shape, [3][4]float64(want.Affine), want.Axcodes)
+		for _, voxel := range want.Voxels {
+			if got := v.At(voxel.Index[0], voxel.Index[1], voxel.Index[2]); got != float32(voxel.Scaled) {
+				t.Errorf("%s: voxel %v = %v, want %v", want.File, voxel.Index, got, voxel.Scaled)
+			}
+		}
+		mean, low, high := 0.0, math.Inf(1), math.Inf(-1)
+		for _, x := range v.Data {
+			mean += float64(x) / float64(len(v.Data))
+			low, high = min(low, float64(x)), max(high, float64(x))
+		}
+		if !(math.Abs(mean-want.Stats.Mean) <= 1e-6*math.Abs(want.Stats.Mean)) ||
+			float32(low) != float32(want.Stats.Min) || float32(high) != float32(want.Stats.Max) {
+			t.Errorf("%s: mean %v, range %v to %v, want %+v", want.File, mean, low, high, want.Stats)
+		}
+	}
+	if read != 13 || refused != 7 {
+		t.Errorf("%d files read and %d refused, want 13 and 7", read, refused)
+	}
+}
+
+func TestSharedBrokenFiles(t *testing.T) {
+	folder := sharedFolder(t, "data/formats/broken")
+	for _, c := range []struct {
+		file string
+		kind error
+		says string
+	}{
+		{"truncated.nii.gz", ErrUnreadable, "128 x 96 x 24 x 2"}, // cut, but a 4D file to begin with
+		{"truncated.nii", ErrTruncated, "truncated: 50000 of 68002 bytes"},
+		{"header_only.nii", ErrTruncated, "truncated: 352 of 68002 bytes"},
+		{"not_nifti.nii", ErrFormat, "neither 348 nor 540"},
+		{"mr_truncated.dcm", ErrUnreadable, "DICOM"},
+	} {
+		_, err := ReadVolume(filepath.Join(folder, c.file))
+		if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) {
+			t.Errorf("%s: error %v, want %v with %q", c.file, err, c.kind, c.says)
+		}
+	}
+}
+
+func FuzzReadNIfTI(f *testing.F) {
+	names, err := filepath.Glob("testdata/nifti/*.nii*")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no seeds", err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v, err := readNIfTI(bytes.NewReader(text), int64(len(text)), "fuzz.nii")
+		if err != nil {
+			return
+		}
+		v.replaceNonFinite()
+		if len(v.Data) != v.Shape[0]*v.Shape[1]*v.Shape[2] || len(v.Data) > 1032*len(text) {
+			t.Fatalf("shape %v with %d voxels from %d bytes", v.Shape, len(v.Data), len(text))
+		}
+		world, _ := v.Orientation()
+		if world[0]+world[1]+world[2] != 3 || world[0] == world[1] {
+			t.Fatalf("orientation %v", world)
+		}
+		for _, x := range v.Data {
+			if x-x != 0 {
+				t.Fatalf("voxel %v", x)
+			}
+		}
+	})
+}
