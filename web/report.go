@@ -1,0 +1,329 @@
+// Package web draws the report of a run: one HTML file that needs nothing but a
+// browser, with curves, the budget, the flip map and the findings as inline SVG.
+package web
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"ballast/diagnosis"
+	"ballast/run"
+)
+
+var (
+	//go:embed report.html
+	pageText string
+	//go:embed report.css
+	styleText string
+	//go:embed report.js
+	scriptText string
+
+	pageTemplate = template.Must(template.New("report").Parse(pageText))
+)
+
+// Report writes the report of a run as one self-contained HTML page. A nil
+// diagnosis (a run too short for one) leaves the curves and the facts. The same
+// run and diagnosis give the same bytes.
+func Report(w io.Writer, r *run.Run, d *diagnosis.Report) error {
+	p, err := newPage(r, d)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	var text bytes.Buffer
+	if err := pageTemplate.Execute(&text, p); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if _, err := w.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// A page is what the template shows.
+type page struct {
+	Style  template.CSS
+	Script template.JS
+
+	Summary  []string
+	Measures []measure
+
+	Accuracy, Loss               template.HTML
+	AccuracyLegend, LossLegend   []legendEntry
+	AccuracyCaption, LossCaption string
+
+	Bar    template.HTML
+	Budget []budgetLine
+	Views  []viewLine
+
+	Flips       []flipBlock
+	FlipCaption string
+	Swatches    []template.CSS
+	Subjects    []subjectLine
+
+	Findings, Folded []finding
+
+	Facts []fact
+	Plan  string
+	Test  []testLine
+	Notes []string
+}
+
+// A measure is a jitter or another number at the top.
+type measure struct{ Name, Value, Range string }
+
+type legendEntry struct {
+	Class, Text string
+	Dots        bool
+}
+
+type viewLine struct {
+	Name, Accuracy, Jitter, Range, Finite, Removed string
+}
+
+type subjectLine struct {
+	ID, Class, Site string
+	Flips           int
+	Right, Truth    string
+}
+
+type fact struct{ Name, Value string }
+
+type testLine struct{ View, Accuracy, Loss string }
+
+func newPage(r *run.Run, d *diagnosis.Report) (*page, error) {
+	p := &page{Style: template.CSS(styleText), Script: template.JS(scriptText)}
+	p.addCurves(r)
+	if err := p.addFlips(r); err != nil {
+		return nil, err
+	}
+	p.addFacts(r)
+	p.Notes = slices.Clone(r.Notes)
+	if d == nil {
+		p.Summary = []string{fmt.Sprintf("This run of %s is too short for a diagnosis; below is what it recorded.", plural(len(r.Epochs), "epoch"))}
+		return p, nil
+	}
+	p.Notes = append(p.Notes, d.Notes...)
+	return p, p.addDiagnosis(d)
+}
+
+func (p *page) addCurves(r *run.Run) {
+	chance := newChanceBand(r)
+	if c := accuracyChart(r, chance); c != nil {
+		p.Accuracy, p.AccuracyLegend = c.svg(), legend(r, c)
+		p.AccuracyCaption = accuracyCaption(r, &chance)
+	}
+	if c := lossChart(r); c != nil {
+		p.Loss, p.LossLegend = c.svg(), legend(r, c)
+		p.LossCaption = "Loss: mean cross-entropy in nats."
+		if c.y.logarithmic {
+			p.LossCaption += " The axis is logarithmic."
+		}
+		if n := nonFinite(r); n > 0 {
+			p.LossCaption += fmt.Sprintf(" In %s a loss was not a finite number; the curves have gaps there.", plural(n, "epoch"))
+		}
+	}
+}
+
+func legend(r *run.Run, c *chart) []legendEntry {
+	var entries []legendEntry
+	for _, s := range drawn(r) {
+		for _, curve := range c.curves {
+			if curve.class == s.class {
+				entries = append(entries, legendEntry{s.class, s.long, curve.dots})
+			}
+		}
+	}
+	slices.Reverse(entries)
+	for _, r := range c.rules {
+		entries = append(entries, legendEntry{r.class, "always the commonest class", false})
+	}
+	return entries
+}
+
+func accuracyCaption(r *run.Run, chance *chanceBand) string {
+	text := "Accuracy after each epoch."
+	if len(chance.epochs) > 0 {
+		text += fmt.Sprintf(" Shaded, pure chance: where 95 %% of the validation accuracies would lie if the network stood still and only the "+
+			"draw of %s changed (2.5 %% and 97.5 %% quantiles of the binomial distribution at the running mean over %d epochs); "+
+			"%d of %d logged values lie inside.", plural(chance.subjects, "subject"), chance.window, chance.inside, chance.values)
+	}
+	if guess := guessing(r); finite(guess) {
+		text += fmt.Sprintf(" Dotted: always answering the commonest class is right for %s %% of the validation subjects.", decimal(guess, 1))
+	}
+	return text
+}
+
+func (p *page) addFlips(r *run.Run) error {
+	m := newFlipMap(r)
+	if m == nil {
+		return nil
+	}
+	var err error
+	if p.Flips, err = m.draw(); err != nil {
+		return err
+	}
+	p.Swatches = swatches()
+	p.FlipCaption = "Who flips when: validation subjects by class, those that flip most at the top, against epochs."
+	if m.rowHeight() >= 15 {
+		p.FlipCaption += " Left of each row: how often the subject changed between right and wrong."
+	}
+	if m.view != run.Logged {
+		p.FlipCaption += " Drawn for the view " + m.view + ", since the logged one has no predictions per subject."
+	}
+	if len(m.columns) < m.last {
+		p.FlipCaption += fmt.Sprintf(" %d of %d epochs are drawn.", len(m.columns), m.last)
+	}
+	for _, b := range m.blocks {
+		for _, s := range b.rows {
+			p.Subjects = append(p.Subjects, subjectLine{
+				ID: s.ID, Class: b.class, Site: s.Site, Flips: s.flips,
+				Right: fmt.Sprintf("%d of %d", s.right, s.evaluated), Truth: decimal(s.truth, 2),
+			})
+		}
+	}
+	return nil
+}
+
+func (p *page) addFacts(r *run.Run) {
+	h := &r.Header
+	for _, set := range setNames(h) {
+		p.Facts = append(p.Facts, fact{inWords(set) + " subjects", countByClass(h, set)})
+	}
+	planned := ""
+	if h.Planned > 0 && h.Planned != len(r.Epochs) {
+		planned = fmt.Sprintf(" of %d planned", h.Planned)
+	}
+	p.Facts = append(p.Facts,
+		fact{"Classes", strings.Join(h.Classes, ", ")},
+		fact{"Epochs", fmt.Sprintf("%d%s", len(r.Epochs), planned)},
+		fact{"Status", h.Status})
+	if len(r.Epochs) > 0 {
+		last := &r.Epochs[len(r.Epochs)-1]
+		p.Facts = append(p.Facts,
+			fact{"Optimiser steps", fmt.Sprint(last.Step)},
+			fact{"Learning rate at the end", significant(float64(last.LearningRate))})
+	}
+	if h.Creator != "" {
+		p.Facts = append(p.Facts, fact{"Recorded by", h.Creator})
+	}
+	for _, e := range r.Test {
+		p.Test = append(p.Test, testLine{inWords(e.View), decimal(accuracyOf(&e), 1) + " %", significant(lossOf(&e))})
+	}
+	p.Plan = string(r.Plan)
+}
+
+// setNames lists the sets that ballast knows, then the others by name.
+func setNames(h *run.Header) []string {
+	names := []string{}
+	for name := range h.Sets {
+		names = append(names, name)
+	}
+	known := []string{run.Train, run.Validation, run.Test}
+	rank := func(name string) int {
+		if i := slices.Index(known, name); i >= 0 {
+			return i
+		}
+		return len(known)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if rank(a) != rank(b) {
+			return rank(a) - rank(b)
+		}
+		return strings.Compare(a, b)
+	})
+	return names
+}
+
+func countByClass(h *run.Header, set string) string {
+	count := make([]int, len(h.Classes))
+	for _, s := range h.Sets[set] {
+		count[s.Class]++
+	}
+	var parts []string
+	for class, n := range count {
+		parts = append(parts, fmt.Sprintf("%d %s", n, h.Classes[class]))
+	}
+	return fmt.Sprintf("%d (%s)", len(h.Sets[set]), strings.Join(parts, ", "))
+}
+
+func (p *page) addDiagnosis(d *diagnosis.Report) error {
+	p.Summary = d.Summary
+	p.addMeasures(d)
+	p.Bar, p.Budget = budgetBar(d.Budget), budgetLines(d.Budget)
+	for _, v := range d.Views {
+		p.Views = append(p.Views, viewLine{
+			Name: viewName(v.View), Accuracy: decimal(float64(v.Accuracy), 1) + " %",
+			Jitter: decimal(float64(v.Jitter.Points), 1), Range: rangeOf(v.Jitter.Unit, v.Jitter.Low, v.Jitter.High),
+			Finite: shareWithRange(v.Finite), Removed: shareWithRange(v.Removed),
+		})
+	}
+	for i := range d.Findings {
+		f, err := newFinding(&d.Findings[i])
+		if err != nil {
+			return err
+		}
+		if weighty(d.Findings[i].Verdict) {
+			p.Findings = append(p.Findings, f)
+		} else {
+			p.Folded = append(p.Folded, f)
+		}
+	}
+	return nil
+}
+
+func shareWithRange(i diagnosis.Interval) string {
+	if !i.Points.Known() {
+		return unknown
+	}
+	text := percent(float64(i.Points))
+	if ends := rangeOf(diagnosis.Ratio, i.Low, i.High); ends != "" {
+		text += " (" + ends + ")"
+	}
+	return text
+}
+
+// viewName turns "recalibrated+threshold" into words.
+func viewName(view string) string {
+	if base, ok := strings.CutSuffix(view, "+threshold"); ok {
+		return inWords(base) + ", threshold of the training subjects"
+	}
+	return inWords(view)
+}
+
+// jitterNames are the measures of package diagnosis, in the order shown.
+var jitterNames = []struct{ id, name string }{
+	{"accuracy", "Jitter of accuracy"},
+	{"balanced_accuracy", "of balanced accuracy"},
+	{"auroc", "of AUROC"},
+	{"brier", "of the Brier score"},
+	{"loss", "of the loss"},
+}
+
+func (p *page) addMeasures(d *diagnosis.Report) {
+	add := func(name string, i diagnosis.Interval) {
+		if i.Points.Known() {
+			unit := " " + unitName(i.Unit)
+			p.Measures = append(p.Measures, measure{name, number(i.Unit, float64(i.Points)) + unit, rangeOf(i.Unit, i.Low, i.High)})
+		}
+	}
+	for _, j := range jitterNames {
+		if i, ok := d.Jitter[j.id]; ok {
+			add(j.name, i)
+		}
+	}
+	if d.Finite.Points.Known() {
+		share := d.Finite
+		share.Unit = diagnosis.Ratio
+		add("of it: finite validation set", share)
+	}
+	if math.Abs(float64(d.Chance.Accuracy)) >= 0 { // not NaN
+		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(d.Chance.Accuracy), 1) + " %",
+			rangeOf(diagnosis.Points, d.Chance.Low, d.Chance.High)})
+	}
+}
