@@ -12,7 +12,7 @@ import (
 
 // An Estimate is what a run will cost, before any image is read.
 type Estimate struct {
-	Parameters int           `json:"parameters"`
+	Parameters int64         `json:"parameters"`
 	Steps      int           `json:"steps_per_epoch"`
 	StepFLOPs  float64       `json:"flops_per_step"` // nominal: forward, backward data and backward weights
 	Bytes      int64         `json:"bytes"`          // peak memory of networks, activations and prepared images

@@ -91,6 +91,7 @@ type trainer struct {
 	augment   prep.Augmentation
 	batch     net.Batch // reused
 	labels    []int     // reused
+	predicted []float32 // probabilities, reused
 	gradient  []float32 // of the logits, reused
 	step      int       // optimiser steps taken
 	done      float64   // work done, in images passed forward once
@@ -188,9 +189,10 @@ func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct in
 		t.labels = append(t.labels, set.Samples[i].Class)
 	}
 	t.gradient = resize(t.gradient, len(logits))
-	loss = net.SoftmaxCrossEntropy(logits, t.labels, classes, nil, t.gradient)
+	t.predicted = resize(t.predicted, len(logits))
+	loss = net.SoftmaxCrossEntropy(logits, t.labels, classes, t.predicted, t.gradient)
 	for i, label := range t.labels {
-		if largest(logits[i*classes:(i+1)*classes]) == label {
+		if largest(t.predicted[i*classes:(i+1)*classes]) == label {
 			correct++
 		}
 	}

@@ -150,8 +150,7 @@ type trainResult struct {
 // prepare opens and splits the cohort and resolves the plan. Nothing is
 // written.
 func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, error) {
-	d := j.plan.Data
-	c, err := cohort.Open(j.cohort, cohort.Options{Path: d.Path, Label: d.Label, Subject: d.Subject, Mask: d.Mask, Site: d.Site, Set: d.Set})
+	c, err := cohort.Open(j.cohort, cohort.Options(j.plan.Data))
 	if err != nil {
 		return nil, cohort.Split{}, err
 	}
@@ -159,8 +158,15 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	if err != nil {
 		return nil, split, err
 	}
-	for _, line := range c.Excluded {
-		fmt.Fprintln(j.stderr, "left out: "+line)
+	// The resolved plan names the columns that were found.
+	j.plan.Data = train.Data(c.Columns)
+	if !j.quiet {
+		for _, line := range c.Notes {
+			fmt.Fprintln(j.stderr, "note: "+line)
+		}
+		for _, line := range c.Excluded {
+			fmt.Fprintln(j.stderr, "left out: "+line)
+		}
 	}
 	bar := newTracker(j.stderr, "measuring images", j.quiet)
 	defer bar.done()

@@ -1,0 +1,236 @@
+// Command budget holds the fluctuation budget against the truth. It trains on
+// phantom cohorts while also evaluating thousands of fresh subjects after every
+// epoch in every view, and prints, as a Markdown table, each share as estimated
+// from the validation set beside the share that the fresh subjects show.
+//
+//	go run ./bench/budget > table.md
+//
+// The truth for a validation set of n subjects follows from N fresh ones: of
+// each view, J² of infinitely many is J² - V_N, and the finite set adds
+// V_n = V_N N/n (docs/budget.md).
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"math"
+	"os"
+	"path/filepath"
+
+	"ballast/diagnosis"
+	"ballast/phantom"
+	"ballast/prep"
+	"ballast/run"
+	"ballast/train"
+)
+
+// firstFresh is the number of the first fresh subject of a phantom, beyond all
+// that are trained or validated on.
+const firstFresh = 10_000
+
+const freshSet = "fresh"
+
+// A study is one phantom run with something planted.
+type study struct {
+	name       string
+	train      int
+	validation int
+	cohort     func(*phantom.Config)
+	plan       func(*train.Plan)
+}
+
+// The seeds of these studies are used nowhere else, in no development.
+const evaluationSeed = 7001
+
+var studies = []study{
+	{"as the demo", 60, 20, func(*phantom.Config) {}, func(*train.Plan) {}},
+	{"no batch norm", 60, 20, func(*phantom.Config) {}, func(p *train.Plan) { p.Net.Norm = "none" }},
+	{"no signal", 60, 40, func(c *phantom.Config) { c.Signal = phantom.SignalNone }, func(*train.Plan) {}},
+	{"dropout left on", 60, 40, func(*phantom.Config) {}, func(p *train.Plan) { p.Net.Dropout, p.Validation.Dropout = 0.5, true }},
+	{"slow batch-norm statistics", 60, 80, func(*phantom.Config) {}, func(p *train.Plan) { p.Net.Momentum = 0.02 }},
+}
+
+func main() {
+	fresh := flag.Int("fresh", 2000, "fresh subjects that measure the truth")
+	epochs := flag.Int("epochs", 40, "epochs of each run")
+	out := flag.String("out", "", "folder to keep the runs in (default: a temporary one)")
+	flag.Parse()
+	if err := compare(*fresh, *epochs, *out); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func compare(fresh, epochs int, out string) error {
+	if out == "" {
+		temporary, err := os.MkdirTemp("", "ballast-budget-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temporary)
+		out = temporary
+	}
+	fmt.Println("| run | n | quantity | estimated from n subjects | truth |")
+	fmt.Println("| --- | ---: | --- | ---: | ---: |")
+	for i, s := range studies {
+		r, err := s.record(evaluationSeed+uint64(i), fresh, epochs, filepath.Join(out, fmt.Sprint(i+1)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err := s.report(r, fresh); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// record trains the study and returns its run.
+func (s *study) record(seed uint64, fresh, epochs int, dir string) (*run.Run, error) {
+	config := phantom.Default().Resized(3, 24)
+	config.Seed = seed
+	s.cohort(&config)
+	plan := train.DefaultPlan()
+	plan.Seed, plan.Epochs, plan.Batch = seed, epochs, 8
+	plan.Augment = train.Augment{}
+	plan.Net.Width = 8
+	plan.Prep.Crop = "mask"
+	s.plan(&plan)
+	images, err := s.images(config, &plan, fresh)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := run.Create(dir, train.Header(plan, images, "ballast bench/budget"), plan.YAML())
+	if err != nil {
+		return nil, err
+	}
+	if err := train.Train(context.Background(), plan, images, writer, train.Options{}); err != nil {
+		return nil, err
+	}
+	return run.Open(dir)
+}
+
+// images makes the subjects in memory and completes the plan's grid from the
+// training subjects.
+func (s *study) images(config phantom.Config, plan *train.Plan, fresh int) (*train.Images, error) {
+	var extents []prep.Extent
+	for k := range s.train {
+		subject := config.Subject(k)
+		extent, err := prep.Measure(subject.Volume, subject.Mask, plan.Prep.Crop, plan.Prep.Margin)
+		if err != nil {
+			return nil, err
+		}
+		extents = append(extents, extent)
+	}
+	grid, spacing := prep.Choose(extents, 3, 16*16*16)
+	plan.Prep.Grid, plan.Prep.Spacing = grid[:], spacing[:]
+	images := &train.Images{Classes: []string{"non-responder", "responder"}}
+	freshSubjects := train.Set{}
+	for _, part := range []struct {
+		set     *train.Set
+		name    string
+		from, n int
+	}{
+		{&images.Train, run.Train, 0, s.train},
+		{&images.Validation, run.Validation, s.train, s.validation},
+		{&freshSubjects, freshSet, firstFresh, fresh},
+	} {
+		part.set.Name = part.name
+		for k := part.from; k < part.from+part.n; k++ {
+			subject := config.Subject(k)
+			image, err := prep.Prepare(subject.Volume, subject.Mask, plan.PrepConfig())
+			if err != nil {
+				return nil, err
+			}
+			part.set.Samples = append(part.set.Samples, train.Sample{Subject: len(part.set.Subjects), Class: subject.Label, Image: image})
+			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: subject.ID, Class: subject.Label, Images: 1})
+		}
+	}
+	images.More = []train.Set{freshSubjects}
+	return images, nil
+}
+
+// report prints the estimates beside the truth.
+func (s *study) report(r *run.Run, fresh int) error {
+	estimated, err := diagnosis.Diagnose(r)
+	if err != nil {
+		return err
+	}
+	truth, err := diagnosis.Diagnose(freshRun(r))
+	if err != nil {
+		return err
+	}
+	row := func(quantity, estimate, truth string) {
+		fmt.Printf("| %s | %d | %s | %s | %s |\n", s.name, s.validation, quantity, estimate, truth)
+	}
+	jitter := estimated.Jitter["accuracy"]
+	logged := s.expected(truth.Views[0], fresh)
+	row("jitter, points", fmt.Sprintf("%.1f (%.1f to %.1f)", jitter.Points, jitter.Low, jitter.High), fmt.Sprintf("%.1f", 100*math.Sqrt(logged.total)))
+	finite := estimated.Finite
+	row("finite set, of the logged curve", percentage(finite.Points/100, finite.Low/100, finite.High/100), fmt.Sprintf("%.0f %%", 100*logged.finite/logged.total))
+	shares := s.trueShares(truth, fresh)
+	for _, share := range estimated.Budget {
+		row(share.Source, percentage(share.Share, share.Low, share.High), fmt.Sprintf("%.0f %%", 100*shares[share.Source]))
+	}
+	return nil
+}
+
+func percentage(share, low, high diagnosis.Number) string {
+	return fmt.Sprintf("%.0f %% (%.0f to %.0f)", 100*share, 100*low, 100*high)
+}
+
+// freshRun is the run with the fresh subjects in place of the validation set.
+func freshRun(r *run.Run) *run.Run {
+	changed := *r
+	changed.Header.Sets = map[string][]run.Subject{run.Train: r.Header.Sets[run.Train], run.Validation: r.Header.Sets[freshSet]}
+	changed.Epochs = nil
+	for _, epoch := range r.Epochs {
+		var evaluations []run.Evaluation
+		for _, e := range epoch.Evaluations {
+			if e.Set == freshSet {
+				e.Set = run.Validation
+			} else if e.Set == run.Validation {
+				continue
+			}
+			evaluations = append(evaluations, e)
+		}
+		epoch.Evaluations = evaluations
+		changed.Epochs = append(changed.Epochs, epoch)
+	}
+	return &changed
+}
+
+// expectation is J² of a view as n subjects are expected to show it, and the
+// part of it that they add by being few.
+type expectation struct{ total, finite float64 }
+
+func (s *study) expected(view diagnosis.View, fresh int) expectation {
+	variance := math.Pow(float64(view.Jitter.Points)/100, 2)
+	finiteN := variance * float64(view.Finite.Points) / 100
+	finite := finiteN * float64(fresh) / float64(s.validation)
+	return expectation{variance - finiteN + finite, finite}
+}
+
+// trueShares divides the expected J² of n subjects by the ladder of views.
+func (s *study) trueShares(truth *diagnosis.Report, fresh int) map[string]float64 {
+	logged := s.expected(truth.Views[0], fresh)
+	shares := map[string]float64{}
+	above := logged
+	for _, rung := range []struct{ source, view string }{
+		{diagnosis.EvaluationNoise, run.Deterministic},
+		{diagnosis.BatchNormLag, run.Recalibrated},
+		{diagnosis.ThresholdFlicker, run.Recalibrated + "+threshold"},
+		{diagnosis.WeightNoise, run.Averaged + "+threshold"},
+	} {
+		for _, view := range truth.Views {
+			if view.View == rung.view {
+				here := s.expected(view, fresh)
+				shares[rung.source] = (above.total - here.total) / logged.total
+				above = here
+			}
+		}
+	}
+	shares[diagnosis.FiniteValidationSet] = above.finite / logged.total
+	shares[diagnosis.RealChange] = (above.total - above.finite) / logged.total
+	return shares
+}
