@@ -59,3 +59,34 @@ func AdaptiveAverage(pool *Pool, planes int, in, out [3]int, x, y []float32) {
 func binEdges(bin, bins, size int) (first, end int) {
 	return bin * size / bins, ((bin+1)*size + bins - 1) / bins
 }
+
+// BiasGradient: dy (N, O, D, H, W) -> db (O padded), overwritten: sums over samples
+// and voxels in float64, per sample in row order, the samples' sums in order. dy
+// may leave out voxels where the gradient is zero.
+func BiasGradient(pool *Pool, s Shape, dy, db []float32) {
+	s.check("output gradient", dy)
+	pool.Run(s.Blocks(), func(block int) {
+		var total [Lanes]float64
+		for n := range s.N {
+			var sum [Lanes]float64
+			for row := range s.D * s.H {
+				addRow(&sum, dy[s.Row(n, block, row/s.H, row%s.H):][:s.W*Lanes])
+			}
+			for lane, v := range sum {
+				total[lane] += v
+			}
+		}
+		for lane, v := range total {
+			db[block*Lanes+lane] = float32(v)
+		}
+	})
+}
+
+// addRow adds the voxels of a row to the sums of its lanes.
+func addRow(sum *[Lanes]float64, row []float32) {
+	for ; len(row) >= Lanes; row = row[Lanes:] {
+		for lane, v := range row[:Lanes] {
+			sum[lane] += float64(v)
+		}
+	}
+}

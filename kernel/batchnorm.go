@@ -15,9 +15,25 @@ type BatchNorm struct {
 	Shape          Shape
 	Mean, Variance []float64 // of the last Measure or Use; the variance divides by n
 
-	partial                    []float64 // per sample and block: 16 sums, 16 sums of products
-	scale, shift               []float32
-	factor, centre, offset, by []float32
+	partial      []float64 // per sample and block: 16 sums, 16 sums of products
+	scale, shift []float32
+	gradient     NormGradient
+}
+
+// A NormGradient holds what the backward pass of a normalisation does to the
+// gradient of each channel:
+//
+//	dx = factor*((dy - offset) - (x - centre)*by)
+//
+// in float32 and in this order.
+type NormGradient struct{ factor, centre, offset, by []float32 }
+
+// normLanes are the 16 channels of a block of a NormGradient.
+type normLanes struct{ factor, centre, offset, by [Lanes]float32 }
+
+func (g *NormGradient) lanes(block int) normLanes {
+	at := block * Lanes
+	return normLanes{[Lanes]float32(g.factor[at:]), [Lanes]float32(g.centre[at:]), [Lanes]float32(g.offset[at:]), [Lanes]float32(g.by[at:])}
 }
 
 // NewBatchNorm returns the normalisation of tensors of that shape.
@@ -26,7 +42,7 @@ func NewBatchNorm(s Shape) *BatchNorm {
 	vector := func() []float32 { return make([]float32, padded) }
 	return &BatchNorm{
 		Shape: s, Mean: make([]float64, padded), Variance: make([]float64, padded),
-		scale: vector(), shift: vector(), factor: vector(), centre: vector(), offset: vector(), by: vector(),
+		scale: vector(), shift: vector(), gradient: NormGradient{vector(), vector(), vector(), vector()},
 	}
 }
 
@@ -41,7 +57,7 @@ func (b *BatchNorm) Count() int { return b.Shape.N * b.Shape.Voxels() }
 func (b *BatchNorm) Measure(pool *Pool, x []float32) {
 	b.Shape.check("normalisation input", x)
 	count := float64(b.Count())
-	b.sums(pool, x, b.Shape, x, func(channel int, sum, products float64) {
+	b.sums(pool, b.Shape, x, b.Shape, x, func(channel int, sum, products float64) {
 		mean := sum / count
 		b.Mean[channel] = mean
 		b.Variance[channel] = math.Max(0, products/count-float64(mean*mean))
@@ -50,8 +66,9 @@ func (b *BatchNorm) Measure(pool *Pool, x []float32) {
 
 // sums gives, for each channel, the sum of y and the sum of x*y, in float64:
 // per sample in row order, then over samples in order.
-func (b *BatchNorm) sums(pool *Pool, x []float32, other Shape, y []float32, give func(channel int, sum, products float64)) {
-	s := b.Shape
+func (b *BatchNorm) sums(pool *Pool, s Shape, x []float32, other Shape, y []float32, give func(channel int, sum, products float64)) {
+	s.check("normalised tensor", x)
+	other.check("normalised tensor", y)
 	blocks := s.Blocks()
 	if need := s.N * blocks * 2 * Lanes; len(b.partial) < need {
 		b.partial = make([]float64, need)
@@ -61,7 +78,7 @@ func (b *BatchNorm) sums(pool *Pool, x []float32, other Shape, y []float32, give
 		sums := (*[2 * Lanes]float64)(b.partial[task*2*Lanes:])
 		clear(sums[:])
 		for row := range rows {
-			addProducts(sums, x[(task*rows+row)*s.RowLen()+s.Halo*Lanes:][:s.W*Lanes],
+			addProductsFast(sums, x[(task*rows+row)*s.RowLen()+s.Halo*Lanes:][:s.W*Lanes],
 				y[(task*rows+row)*other.RowLen()+other.Halo*Lanes:][:s.W*Lanes])
 		}
 	})
@@ -76,9 +93,9 @@ func (b *BatchNorm) sums(pool *Pool, x []float32, other Shape, y []float32, give
 	}
 }
 
-// addProducts adds a row of y to the first 16 sums and x*y to the last 16. A
+// addProductsGo adds a row of y to the first 16 sums and x*y to the last 16. A
 // product of two float32 is exact in float64.
-func addProducts(sums *[2 * Lanes]float64, x, y []float32) {
+func addProductsGo(sums *[2 * Lanes]float64, x, y []float32) {
 	for len(x) >= Lanes && len(y) >= Lanes {
 		left, right := (*[Lanes]float32)(x), (*[Lanes]float32)(y)
 		for lane, v := range right {
@@ -96,20 +113,31 @@ func (b *BatchNorm) Use(mean, variance []float32) {
 	}
 }
 
-// Apply: x (N, C, D, H, W), gamma (C), beta (C) -> y = x*scale + shift with
-// scale = gamma/sqrt(Variance + Epsilon), shift = beta - Mean*scale, both
-// rounded from float64.
-func (b *BatchNorm) Apply(pool *Pool, x, gamma, beta, y []float32) {
-	b.Shape.check("normalisation output", y)
+// Affine returns the normalisation as y = x*scale + shift, with scale =
+// gamma/sqrt(Variance + Epsilon) and shift = beta - Mean*scale, both rounded
+// from float64. The slices are valid until the next call.
+func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
 	for channel := range b.Shape.C {
 		scale := float64(gamma[channel]) / math.Sqrt(b.Variance[channel]+Epsilon)
 		b.scale[channel] = float32(scale)
 		b.shift[channel] = float32(float64(beta[channel]) - float64(b.Mean[channel]*scale))
 	}
+	return b.scale, b.shift
+}
+
+// Apply: x (N, C, D, H, W), gamma (C), beta (C) -> y, as Affine says.
+func (b *BatchNorm) Apply(pool *Pool, x, gamma, beta, y []float32) {
+	b.Shape.check("normalisation output", y)
+	scale, shift := b.Affine(gamma, beta)
 	forRows(pool, b.Shape, b.Shape, func(row, _ int) {
-		block := row / (b.Shape.D * b.Shape.H * b.Shape.RowLen()) % b.Shape.Blocks() * Lanes
-		scaleRow(x[row:][:b.Shape.W*Lanes], b.scale[block:], b.shift[block:], y[row:])
+		block := b.block(row)
+		scaleRow(x[row:][:b.Shape.W*Lanes], scale[block*Lanes:], shift[block*Lanes:], y[row:])
 	})
+}
+
+// block returns the channel block of the row at that offset.
+func (b *BatchNorm) block(row int) int {
+	return row / (b.Shape.D * b.Shape.H * b.Shape.RowLen()) % b.Shape.Blocks()
 }
 
 func scaleRow(x, scale, shift, y []float32) {
@@ -123,59 +151,53 @@ func scaleRow(x, scale, shift, y []float32) {
 	}
 }
 
-// Backward: x as given to Apply, dy (N, C, D, H, W) in layout gradient -> dx in
-// place of dy, dgamma and dbeta (C), overwritten. With own, Mean and Variance
-// are those of x itself (training); otherwise they are constants:
+// Gradients: x, dy (N, C, ...) in layouts s and gradient -> dgamma and dbeta
+// (C), overwritten, and what to do to dy. x and dy may leave out voxels where
+// dy is zero: they need not have the volume of Shape. With own, Mean and
+// Variance are those of the normalised tensor itself (training); otherwise they
+// are constants:
 //
 //	own:   dx = gamma/σ (dy - mean(dy) - x̂ mean(dy x̂)),  x̂ = (x - Mean)/σ, σ² = Variance + Epsilon
 //	else:  dx = gamma/σ dy
 //
-// Sums are in float64, the expression per element in float32, in the order
-// factor*((dy - offset) - (x - centre)*by).
-func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) {
-	gradient.check("normalisation gradient", dy)
-	count := float64(b.Count())
-	b.sums(pool, x, gradient, dy, func(channel int, sum, products float64) {
+// The sums are in float64, in the order of Measure.
+func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
+	count, g := float64(b.Count()), &b.gradient
+	b.sums(pool, s, x, gradient, dy, func(channel int, sum, products float64) {
 		if channel >= b.Shape.C {
 			return
 		}
 		inverse := 1 / math.Sqrt(b.Variance[channel]+Epsilon)
 		centred := products - float64(b.Mean[channel]*sum) // sum of dy*(x - Mean)
 		dgamma[channel], dbeta[channel] = float32(centred*inverse), float32(sum)
-		b.factor[channel] = float32(float64(gamma[channel]) * inverse)
-		b.centre[channel] = float32(b.Mean[channel])
-		b.offset[channel] = float32(sum / count)
-		b.by[channel] = float32(float64(float64(centred*inverse)*inverse) / count)
-	})
-	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
-		block := row / (b.Shape.D * b.Shape.H * b.Shape.RowLen()) % b.Shape.Blocks() * Lanes
-		part := dy[gradientRow:][:b.Shape.W*Lanes]
+		g.factor[channel] = float32(float64(gamma[channel]) * inverse)
+		g.centre[channel] = float32(b.Mean[channel])
+		g.offset[channel], g.by[channel] = 0, 0
 		if own {
-			b.backwardRow(x[row:], part, block)
-		} else {
-			factorRow(part, b.factor[block:])
+			g.offset[channel] = float32(sum / count)
+			g.by[channel] = float32(float64(float64(centred*inverse)*inverse) / count)
 		}
+	})
+	return g
+}
+
+// Backward: x as given to Apply, dy (N, C, D, H, W) in layout gradient -> dx in
+// place of dy, dgamma and dbeta (C), overwritten; own as in Gradients.
+func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) {
+	g := b.Gradients(pool, b.Shape, x, gamma, gradient, dy, own, dgamma, dbeta)
+	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
+		lanes := g.lanes(b.block(row))
+		normBackwardRow(x[row:], &lanes, dy[gradientRow:][:b.Shape.W*Lanes])
 	})
 }
 
-func (b *BatchNorm) backwardRow(x, dy []float32, block int) {
-	factor, centre := *(*[Lanes]float32)(b.factor[block:]), *(*[Lanes]float32)(b.centre[block:])
-	offset, by := *(*[Lanes]float32)(b.offset[block:]), *(*[Lanes]float32)(b.by[block:])
+// normBackwardRow does a row of dx in place of dy.
+func normBackwardRow(x []float32, g *normLanes, dy []float32) {
 	for len(dy) >= Lanes && len(x) >= Lanes {
 		from, to := (*[Lanes]float32)(x), (*[Lanes]float32)(dy)
 		for lane, v := range from {
-			to[lane] = factor[lane] * ((to[lane] - offset[lane]) - float32((v-centre[lane])*by[lane]))
+			to[lane] = g.factor[lane] * ((to[lane] - g.offset[lane]) - float32((v-g.centre[lane])*g.by[lane]))
 		}
 		x, dy = x[Lanes:], dy[Lanes:]
-	}
-}
-
-func factorRow(dy, factor []float32) {
-	f := *(*[Lanes]float32)(factor)
-	for ; len(dy) >= Lanes; dy = dy[Lanes:] {
-		to := (*[Lanes]float32)(dy)
-		for lane, v := range to {
-			to[lane] = v * f[lane]
-		}
 	}
 }

@@ -310,34 +310,3 @@ func (c *Conv) backwardWeightsRows(x, dy, sum []float32, kernel, first, last int
 	}
 	run(list.take())
 }
-
-// BackwardBias: dy (N, O, D', H', W') -> db (O), overwritten; sums in float64,
-// per sample in row order, the samples' sums in order.
-func (c *Conv) BackwardBias(pool *Pool, dy, db []float32) {
-	c.Out.check("output gradient", dy)
-	out := c.Out
-	pool.Run(out.Blocks(), func(block int) {
-		var total [Lanes]float64
-		for n := range out.N {
-			var sum [Lanes]float64
-			for row := range out.D * out.H {
-				addRow(&sum, dy[out.Row(n, block, row/out.H, row%out.H):][:out.W*Lanes])
-			}
-			for lane, v := range sum {
-				total[lane] += v
-			}
-		}
-		for lane, v := range total {
-			db[block*Lanes+lane] = float32(v)
-		}
-	})
-}
-
-// addRow adds the voxels of a row to the sums of its lanes.
-func addRow(sum *[Lanes]float64, row []float32) {
-	for ; len(row) >= Lanes; row = row[Lanes:] {
-		for lane, v := range row[:Lanes] {
-			sum[lane] += float64(v)
-		}
-	}
-}

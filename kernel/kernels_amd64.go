@@ -23,3 +23,28 @@ func accumulateOuterAVX512(dst *float32, x *float32, y *float32, taps *int, coun
 //
 //go:noescape
 func accumulateOuterAVX2(dst *float32, x *float32, y *float32, taps *int, count int, voxels int, xStride int, depth int)
+
+// addProductsAVX2 adds the voxels of y to the first 16 sums and those of x*y to the last 16; voxels >= 1.
+//
+//go:noescape
+func addProductsAVX2(sums *float64, x *float32, y *float32, voxels int)
+
+// maskRowAVX2 sets dy to zero where y <= 0; voxels >= 1.
+//
+//go:noescape
+func maskRowAVX2(y *float32, dy *float32, voxels int)
+
+// normPoolRowAVX2 is normPoolRowGo for windows of count rows, 2 or 4; voxels >= 1.
+//
+//go:noescape
+func normPoolRowAVX2(x *float32, rows *int, count int, scale *float32, shift *float32, y *float32, best *float32, choice *byte, voxels int)
+
+// unpoolRowAVX2 is unpoolRowGo; voxels >= 1.
+//
+//go:noescape
+func unpoolRowAVX2(dy *float32, choice *byte, first int, dx *float32, voxels int)
+
+// normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.
+//
+//go:noescape
+func normUnpoolRowAVX2(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)

@@ -2,6 +2,8 @@
 
 //go:build !purego
 
+#include "textflag.h"
+
 // func accumulateTileAVX512(dst *float32, x *float32, weight *float32, taps *int, count int, voxels int, dstStride int, xStride int, depth int)
 // Requires: AVX, AVX512F
 TEXT ·accumulateTileAVX512(SB), $0-72
@@ -3121,5 +3123,503 @@ voxel1:
 	MOVQ         dst+0(FP), AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func addProductsAVX2(sums *float64, x *float32, y *float32, voxels int)
+// Requires: AVX
+TEXT ·addProductsAVX2(SB), $0-32
+	MOVQ    sums+0(FP), AX
+	MOVQ    x+8(FP), BX
+	MOVQ    y+16(FP), CX
+	MOVQ    voxels+24(FP), DX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+
+voxel:
+	VCVTPS2PD (CX), Y8
+	VCVTPS2PD (BX), Y9
+	VADDPD    Y8, Y0, Y0
+	VMULPD    Y8, Y9, Y9
+	VADDPD    Y9, Y4, Y4
+	VCVTPS2PD 16(CX), Y8
+	VCVTPS2PD 16(BX), Y9
+	VADDPD    Y8, Y1, Y1
+	VMULPD    Y8, Y9, Y9
+	VADDPD    Y9, Y5, Y5
+	VCVTPS2PD 32(CX), Y8
+	VCVTPS2PD 32(BX), Y9
+	VADDPD    Y8, Y2, Y2
+	VMULPD    Y8, Y9, Y9
+	VADDPD    Y9, Y6, Y6
+	VCVTPS2PD 48(CX), Y8
+	VCVTPS2PD 48(BX), Y9
+	VADDPD    Y8, Y3, Y3
+	VMULPD    Y8, Y9, Y9
+	VADDPD    Y9, Y7, Y7
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       voxel
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 64(AX)
+	VMOVUPD   Y3, 96(AX)
+	VMOVUPD   Y4, 128(AX)
+	VMOVUPD   Y5, 160(AX)
+	VMOVUPD   Y6, 192(AX)
+	VMOVUPD   Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func maskRowAVX2(y *float32, dy *float32, voxels int)
+// Requires: AVX
+TEXT ·maskRowAVX2(SB), $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   dy+8(FP), BX
+	MOVQ   voxels+16(FP), CX
+	VXORPS Y0, Y0, Y0
+
+voxel:
+	VMOVUPS (AX), Y1
+	VCMPPS  $0x12, Y0, Y1, Y1
+	VANDNPS (BX), Y1, Y1
+	VMOVUPS Y1, (BX)
+	VMOVUPS 32(AX), Y1
+	VCMPPS  $0x12, Y0, Y1, Y1
+	VANDNPS 32(BX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	DECQ    CX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
+DATA windowIndices<>+0(SB)/4, $0x00000000
+DATA windowIndices<>+4(SB)/4, $0x00000001
+DATA windowIndices<>+8(SB)/4, $0x00000002
+DATA windowIndices<>+12(SB)/4, $0x00000003
+DATA windowIndices<>+16(SB)/4, $0x00000004
+DATA windowIndices<>+20(SB)/4, $0x00000005
+DATA windowIndices<>+24(SB)/4, $0x00000006
+DATA windowIndices<>+28(SB)/4, $0x00000007
+GLOBL windowIndices<>(SB), RODATA|NOPTR, $32
+
+// func normPoolRowAVX2(x *float32, rows *int, count int, scale *float32, shift *float32, y *float32, best *float32, choice *byte, voxels int)
+// Requires: AVX, AVX2
+TEXT ·normPoolRowAVX2(SB), $0-72
+	MOVQ    y+40(FP), SI
+	MOVQ    best+48(FP), DI
+	MOVQ    choice+56(FP), R8
+	MOVQ    voxels+64(FP), R9
+	MOVQ    scale+24(FP), R10
+	MOVQ    shift+32(FP), R11
+	VMOVUPS (R10), Y0
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 32(R11), Y3
+	VXORPS  Y15, Y15, Y15
+	MOVQ    x+0(FP), R10
+	MOVQ    rows+8(FP), R11
+	MOVQ    (R11), AX
+	LEAQ    (R10)(AX*4), AX
+	MOVQ    8(R11), BX
+	LEAQ    (R10)(BX*4), BX
+	MOVQ    count+16(FP), R12
+	CMPQ    R12, $0x02
+	JEQ     two
+	MOVQ    16(R11), CX
+	LEAQ    (R10)(CX*4), CX
+	MOVQ    24(R11), DX
+	LEAQ    (R10)(DX*4), DX
+
+four:
+	VMOVUPS      (AX), Y7
+	VMULPS       Y7, Y0, Y6
+	VADDPS       Y2, Y6, Y6
+	VXORPS       Y4, Y4, Y4
+	VMOVUPS      64(AX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+4(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      (BX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+8(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      64(BX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+12(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      (CX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+16(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      64(CX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+20(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      (DX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+24(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      64(DX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+28(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VCMPPS       $0x12, Y15, Y6, Y10
+	VANDNPS      Y6, Y10, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      Y7, (DI)
+	VMOVUPS      32(AX), Y7
+	VMULPS       Y7, Y1, Y6
+	VADDPS       Y3, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMOVUPS      96(AX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+4(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      32(BX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+8(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      96(BX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+12(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      32(CX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+16(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      96(CX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+20(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      32(DX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+24(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      96(DX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+28(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VCMPPS       $0x12, Y15, Y6, Y10
+	VANDNPS      Y6, Y10, Y6
+	VMOVUPS      Y6, 32(SI)
+	VMOVUPS      Y7, 32(DI)
+	VPACKSSDW    Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPACKUSWB    X5, X4, X4
+	VMOVDQU      X4, (R8)
+	SUBQ         $-128, AX
+	SUBQ         $-128, BX
+	SUBQ         $-128, CX
+	SUBQ         $-128, DX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x10, R8
+	DECQ         R9
+	JNZ          four
+	VZEROUPPER
+	RET
+
+two:
+	VMOVUPS      (AX), Y7
+	VMULPS       Y7, Y0, Y6
+	VADDPS       Y2, Y6, Y6
+	VXORPS       Y4, Y4, Y4
+	VMOVUPS      64(AX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+4(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      (BX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+8(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VMOVUPS      64(BX), Y8
+	VMULPS       Y8, Y0, Y9
+	VADDPS       Y2, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+12(SB), Y11
+	VBLENDVPS    Y10, Y11, Y4, Y4
+	VCMPPS       $0x12, Y15, Y6, Y10
+	VANDNPS      Y6, Y10, Y6
+	VMOVUPS      Y6, (SI)
+	VMOVUPS      Y7, (DI)
+	VMOVUPS      32(AX), Y7
+	VMULPS       Y7, Y1, Y6
+	VADDPS       Y3, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMOVUPS      96(AX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+4(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      32(BX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+8(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VMOVUPS      96(BX), Y8
+	VMULPS       Y8, Y1, Y9
+	VADDPS       Y3, Y9, Y9
+	VCMPPS       $0x1e, Y6, Y9, Y10
+	VCMPPS       $0x03, Y9, Y9, Y11
+	VORPS        Y11, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y6, Y6
+	VBLENDVPS    Y10, Y8, Y7, Y7
+	VBROADCASTSS windowIndices<>+12(SB), Y11
+	VBLENDVPS    Y10, Y11, Y5, Y5
+	VCMPPS       $0x12, Y15, Y6, Y10
+	VANDNPS      Y6, Y10, Y6
+	VMOVUPS      Y6, 32(SI)
+	VMOVUPS      Y7, 32(DI)
+	VPACKSSDW    Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPACKUSWB    X5, X4, X4
+	VMOVDQU      X4, (R8)
+	SUBQ         $-128, AX
+	SUBQ         $-128, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x10, R8
+	DECQ         R9
+	JNZ          two
+	VZEROUPPER
+	RET
+
+// func unpoolRowAVX2(dy *float32, choice *byte, first int, dx *float32, voxels int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·unpoolRowAVX2(SB), $0-40
+	MOVQ         dy+0(FP), AX
+	MOVQ         choice+8(FP), BX
+	MOVQ         dx+24(FP), DX
+	MOVQ         voxels+32(FP), SI
+	MOVQ         first+16(FP), DI
+	MOVQ         DI, X8
+	VPBROADCASTD X8, Y8
+	INCQ         DI
+	MOVQ         DI, X9
+	VPBROADCASTD X9, Y9
+	INCQ         DI
+
+voxel:
+	VPMOVZXBD (BX), Y10
+	VMOVUPS   (AX), Y11
+	VPCMPEQD  Y8, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   Y12, (DX)
+	VPCMPEQD  Y9, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   Y12, 64(DX)
+	VPMOVZXBD 8(BX), Y10
+	VMOVUPS   32(AX), Y11
+	VPCMPEQD  Y8, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   Y12, 32(DX)
+	VPCMPEQD  Y9, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   Y12, 96(DX)
+	SUBQ      $-128, DX
+	ADDQ      $0x40, AX
+	ADDQ      $0x10, BX
+	DECQ      SI
+	JNZ       voxel
+	VZEROUPPER
+	RET
+
+// func normUnpoolRowAVX2(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·normUnpoolRowAVX2(SB), $0-80
+	MOVQ         dy+0(FP), AX
+	MOVQ         choice+8(FP), BX
+	MOVQ         dx+64(FP), DX
+	MOVQ         voxels+72(FP), SI
+	MOVQ         first+16(FP), DI
+	MOVQ         DI, X8
+	VPBROADCASTD X8, Y8
+	INCQ         DI
+	MOVQ         DI, X9
+	VPBROADCASTD X9, Y9
+	INCQ         DI
+	MOVQ         x+24(FP), CX
+	MOVQ         factor+32(FP), DI
+	VMOVUPS      (DI), Y0
+	VMOVUPS      32(DI), Y1
+	MOVQ         centre+40(FP), DI
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	MOVQ         offset+48(FP), DI
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	MOVQ         by+56(FP), DI
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+
+voxel:
+	VPMOVZXBD (BX), Y10
+	VMOVUPS   (AX), Y11
+	VPCMPEQD  Y8, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   (CX), Y13
+	VSUBPS    Y2, Y13, Y13
+	VMULPS    Y6, Y13, Y13
+	VSUBPS    Y4, Y12, Y12
+	VSUBPS    Y13, Y12, Y12
+	VMULPS    Y0, Y12, Y12
+	VMOVUPS   Y12, (DX)
+	VPCMPEQD  Y9, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   64(CX), Y13
+	VSUBPS    Y2, Y13, Y13
+	VMULPS    Y6, Y13, Y13
+	VSUBPS    Y4, Y12, Y12
+	VSUBPS    Y13, Y12, Y12
+	VMULPS    Y0, Y12, Y12
+	VMOVUPS   Y12, 64(DX)
+	VPMOVZXBD 8(BX), Y10
+	VMOVUPS   32(AX), Y11
+	VPCMPEQD  Y8, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   32(CX), Y13
+	VSUBPS    Y3, Y13, Y13
+	VMULPS    Y7, Y13, Y13
+	VSUBPS    Y5, Y12, Y12
+	VSUBPS    Y13, Y12, Y12
+	VMULPS    Y1, Y12, Y12
+	VMOVUPS   Y12, 32(DX)
+	VPCMPEQD  Y9, Y10, Y12
+	VANDPS    Y11, Y12, Y12
+	VMOVUPS   96(CX), Y13
+	VSUBPS    Y3, Y13, Y13
+	VMULPS    Y7, Y13, Y13
+	VSUBPS    Y5, Y12, Y12
+	VSUBPS    Y13, Y12, Y12
+	VMULPS    Y1, Y12, Y12
+	VMOVUPS   Y12, 96(DX)
+	SUBQ      $-128, CX
+	SUBQ      $-128, DX
+	ADDQ      $0x40, AX
+	ADDQ      $0x10, BX
+	DECQ      SI
+	JNZ       voxel
 	VZEROUPPER
 	RET

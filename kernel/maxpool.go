@@ -82,43 +82,5 @@ func poolRow(x, y []float32, choice []byte, first byte) {
 // D, H, W), layout target: dy at the chosen element, zero elsewhere; the halo
 // is not written.
 func (m *MaxPool) Backward(pool *Pool, gradient Shape, dy []float32, choice []byte, target Shape, dx []float32) {
-	gradient.check("pooling output gradient", dy)
-	target.check("pooling input gradient", dx)
-	if !sameVolume(gradient, m.Out) || !sameVolume(target, m.In) {
-		panic("kernel: max pooling of gradients of another volume")
-	}
-	out := m.Out
-	pool.Run(target.N*target.Blocks()*target.D, func(task int) {
-		plane, inputD := task/target.D, task%target.D
-		d, windowD := inputD/m.depth, inputD%m.depth
-		for inputH := range target.H {
-			row := dx[(task*target.H+inputH)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes]
-			h := inputH / 2
-			if d >= out.D || h >= out.H {
-				clear(row)
-				continue
-			}
-			index := (plane*out.D+d)*out.H + h
-			from := dy[index*gradient.RowLen()+gradient.Halo*Lanes:][:out.W*Lanes]
-			unpoolRow(from, choice[index*out.W*Lanes:][:out.W*Lanes], row, byte(4*windowD+2*(inputH%2)))
-			clear(row[2*out.W*Lanes:])
-		}
-	})
-}
-
-func unpoolRow(dy []float32, choice []byte, dx []float32, first byte) {
-	for len(dy) >= Lanes && len(dx) >= 2*Lanes && len(choice) >= Lanes {
-		gradient, chosen := (*[Lanes]float32)(dy), (*[Lanes]byte)(choice)
-		left, right := (*[Lanes]float32)(dx), (*[Lanes]float32)(dx[Lanes:])
-		for lane, v := range gradient {
-			left[lane], right[lane] = 0, 0
-			switch chosen[lane] {
-			case first:
-				left[lane] = v
-			case first + 1:
-				right[lane] = v
-			}
-		}
-		dx, dy, choice = dx[2*Lanes:], dy[Lanes:], choice[Lanes:]
-	}
+	m.BackwardNorm(pool, gradient, dy, choice, nil, nil, target, dx)
 }

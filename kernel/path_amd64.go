@@ -72,3 +72,47 @@ func accumulateOuterFast(dst, x, y []float32, taps []tap, voxels, xStride, depth
 		}
 	}
 }
+
+// The passes below read and write memory at the speed it has; 256-bit vectors
+// suffice for it.
+
+func addProductsFast(sums *[2 * Lanes]float64, x, y []float32) {
+	if path == generic {
+		addProductsGo(sums, x, y)
+		return
+	}
+	addProductsAVX2(&sums[0], &x[0], &y[0], len(y)/Lanes)
+}
+
+func maskRowFast(y, dy []float32) {
+	if path == generic {
+		maskRowGo(y, dy)
+		return
+	}
+	maskRowAVX2(&y[0], &dy[0], len(y)/Lanes)
+}
+
+func normPoolRowFast(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
+	if path == generic {
+		normPoolRowGo(x, rows, scale, shift, y, best, choice)
+		return
+	}
+	normPoolRowAVX2(&x[0], &rows[0], len(rows), &scale[0], &shift[0], &y[0], &best[0], &choice[0], len(y)/Lanes)
+}
+
+func unpoolRowFast(dy []float32, choice []byte, first int, dx []float32) {
+	if path == generic {
+		unpoolRowGo(dy, choice, first, dx)
+		return
+	}
+	unpoolRowAVX2(&dy[0], &choice[0], first, &dx[0], len(dy)/Lanes)
+}
+
+func normUnpoolRowFast(dy []float32, choice []byte, first int, x []float32, lanes *normLanes, dx []float32) {
+	if path == generic {
+		normUnpoolRowGo(dy, choice, first, x, lanes, dx)
+		return
+	}
+	normUnpoolRowAVX2(&dy[0], &choice[0], first, &x[0], &lanes.factor[0], &lanes.centre[0], &lanes.offset[0], &lanes.by[0],
+		&dx[0], len(dy)/Lanes)
+}

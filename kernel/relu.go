@@ -20,20 +20,25 @@ func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32
 	s.check("ReLU output", y)
 	gradient.check("ReLU gradient", dy)
 	forRows(pool, s, gradient, func(row, gradientRow int) {
-		part := dy[gradientRow:][:s.W*s.Lanes]
-		for i, v := range y[row:][:len(part)] {
-			if v <= 0 {
-				part[i] = 0
-			}
-		}
+		maskRowFast(y[row:][:s.W*s.Lanes], dy[gradientRow:][:s.W*s.Lanes])
 	})
+}
+
+// maskRowGo sets dy to zero where y <= 0.
+func maskRowGo(y, dy []float32) {
+	dy = dy[:len(y)]
+	for i, v := range y {
+		if v <= 0 {
+			dy[i] = 0
+		}
+	}
 }
 
 // forRows calls f with the offsets of every row (n, block, d, h) in two tensors
 // of the same volume, in parallel over (n, block, d).
 func forRows(pool *Pool, a, b Shape, f func(rowA, rowB int)) {
-	if !sameVolume(a, b) {
-		panic("kernel: tensors of different volume")
+	if !sameVolume(a, b) || a.Lanes != Lanes || b.Lanes != Lanes {
+		panic("kernel: tensors of different volume, or not in blocks of 16")
 	}
 	pool.Run(a.N*a.Blocks()*a.D, func(task int) {
 		rowA, rowB := task*a.H*a.RowLen()+a.Halo*a.Lanes, task*b.H*b.RowLen()+b.Halo*b.Lanes

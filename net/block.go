@@ -1,12 +1,18 @@
 package net
 
 import (
+	"slices"
+
 	"ballast/kernel"
 )
 
 // A block is convolution, normalisation, ReLU and max pooling by 2:
 //
-//	in (N, I, D, H, W) -> y (N, O, D, H, W) -> z (same) -> out (N, O, D/2, H/2, W/2)
+//	in (N, I, D, H, W) -> y (N, O, D, H, W) -> out (N, O, D/2, H/2, W/2)
+//
+// All after the convolution is one pass over y, in which ReLU follows the
+// pooling: the two commute, and where the maximum is not positive, so that ties
+// of zeros would choose another voxel, no gradient flows.
 type block struct {
 	name   string
 	conv   *kernel.Conv
@@ -15,11 +21,14 @@ type block struct {
 	weight *Param
 	bias   *Param // nil with normalisation
 
-	y, z   []float32 // z is y without normalisation
+	y      []float32 // in the shape of conv.Out
 	out    []float32
-	choice []byte
-	dz     []float32 // gradient of z, then of y, in the shape of conv.Out
-	dout   []float32 // gradient of out, without halo
+	best   []float32 // the element of y behind each element of out
+	choice []byte    // its place in the window
+	dy     []float32 // in the shape of conv.Out
+	dout   []float32 // without halo
+
+	ones, zeros []float32 // the normalisation of a block that has none
 }
 
 // newBlock lays out a block. The gradient of y needs a halo where it is
@@ -44,6 +53,8 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 		b.norm = newNorm(name+".norm", b.conv.Out, c.Momentum)
 	} else {
 		b.bias = newParam(name+".conv.bias", b.conv.Out.Padded(), false)
+		b.zeros = make([]float32, b.conv.Out.Padded())
+		b.ones = slices.Repeat([]float32{1}, b.conv.Out.Padded())
 	}
 	return b
 }
@@ -72,51 +83,43 @@ func (b *block) resize(n int) {
 	down := *b.down
 	down.SetBatch(n)
 	b.y = make([]float32, down.In.Len())
-	b.z = b.y
-	if b.norm != nil {
-		b.z = make([]float32, len(b.y))
-	}
 	b.out = make([]float32, down.Out.Len())
+	b.best = make([]float32, down.BestShape().Len())
 	b.choice = make([]byte, down.ChoiceLen())
 }
 
 // resizeGradients allocates the gradients for n samples where they are too small.
 func (b *block) resizeGradients(n int) {
-	if need := b.conv.Out.Batch(n).Len(); len(b.dz) < need {
-		b.dz = make([]float32, need)
-		b.dout = make([]float32, b.outputGradient().Batch(n).Len())
+	if need := b.conv.Out.Batch(n).Len(); len(b.dy) < need {
+		b.dy = make([]float32, need)
+		b.dout = make([]float32, b.down.BestShape().Batch(n).Len())
 	}
-}
-
-// outputGradient returns the shape of dout.
-func (b *block) outputGradient() kernel.Shape {
-	s := b.down.Out
-	s.Halo = 0
-	return s
 }
 
 // forward: in (N, I, D, H, W) -> out (N, O, D/2, H/2, W/2).
 func (b *block) forward(pool *kernel.Pool, in []float32, mode Mode) []float32 {
+	scale, shift := b.ones, b.zeros
 	if b.norm == nil {
 		b.conv.Forward(pool, in, b.weight.Value, b.bias.Value, b.y)
 	} else {
 		b.conv.Forward(pool, in, b.weight.Value, nil, b.y)
-		b.norm.forward(pool, b.y, b.z, mode)
+		scale, shift = b.norm.forward(pool, b.y, mode)
 	}
-	kernel.ReLU(pool, b.down.In, b.z)
-	b.down.Forward(pool, b.z, b.out, b.choice)
+	b.down.ForwardNorm(pool, b.y, scale, shift, b.out, b.best, b.choice)
 	return b.out
 }
 
-// backward: dout (N, O, D/2, H/2, W/2), in -> dz, the gradient of the
-// convolution's output, and the gradients of the parameters.
+// backward: dout (N, O, D/2, H/2, W/2), in -> dy (N, O, D, H, W) and the
+// gradients of the parameters.
 func (b *block) backward(pool *kernel.Pool, in []float32, mode Mode) {
-	b.down.Backward(pool, b.outputGradient(), b.dout, b.choice, b.conv.Out, b.dz)
-	kernel.ReLUBackward(pool, b.down.In, b.z, b.conv.Out, b.dz)
+	pooled := b.down.BestShape()
+	kernel.ReLUBackward(pool, b.down.Out, b.out, pooled, b.dout)
+	var through *kernel.NormGradient
 	if b.norm == nil {
-		b.conv.BackwardBias(pool, b.dz, b.bias.Grad)
+		kernel.BiasGradient(pool, pooled, b.dout, b.bias.Grad)
 	} else {
-		b.norm.backward(pool, b.y, b.conv.Out, b.dz, mode)
+		through = b.norm.backward(pool, pooled, b.best, b.dout, mode)
 	}
-	b.conv.BackwardWeights(pool, in, b.dz, b.weight.Grad)
+	b.down.BackwardNorm(pool, pooled, b.dout, b.choice, b.y, through, b.conv.Out, b.dy)
+	b.conv.BackwardWeights(pool, in, b.dy, b.weight.Grad)
 }

@@ -96,11 +96,6 @@ func (b *block) size(batch int) (elements, bytes int) {
 	conv, down := *b.conv, *b.down
 	conv.SetBatch(batch)
 	down.SetBatch(batch)
-	gradient := down.Out
-	gradient.Halo = 0
-	elements = down.In.Len() + down.Out.Len() + conv.Out.Len() + gradient.Len() + conv.ScratchLen()
-	if b.norm != nil {
-		elements += down.In.Len()
-	}
-	return elements, down.ChoiceLen()
+	best := down.BestShape().Len() // of best and of dout
+	return 2*conv.Out.Len() + down.Out.Len() + 2*best + conv.ScratchLen(), down.ChoiceLen()
 }

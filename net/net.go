@@ -149,12 +149,12 @@ func (n *Net) Backward(dlogits []float32) {
 	n.head.backward(dlogits, n.batch, n.gradient)
 	last := n.blocks[len(n.blocks)-1]
 	last.resizeGradients(n.capacity)
-	kernel.GlobalAverageBackward(n.pool, n.gradient, last.outputGradient(), last.dout)
+	kernel.GlobalAverageBackward(n.pool, n.gradient, last.down.BestShape(), last.dout)
 	for i := len(n.blocks) - 1; i > 0; i-- {
 		below := n.blocks[i-1]
 		below.resizeGradients(n.capacity)
 		n.blocks[i].backward(n.pool, below.out, n.mode)
-		n.blocks[i].conv.BackwardData(n.pool, n.blocks[i].dz, n.blocks[i].weight.Value, below.outputGradient(), below.dout)
+		n.blocks[i].conv.BackwardData(n.pool, n.blocks[i].dy, n.blocks[i].weight.Value, below.down.BestShape(), below.dout)
 	}
 	n.blocks[0].backward(n.pool, n.packed, n.mode)
 }

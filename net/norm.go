@@ -27,9 +27,9 @@ func newNorm(name string, s kernel.Shape, momentum float64) *norm {
 	return l
 }
 
-// forward: x (N, C, D, H, W) -> y, normalised by the batch's or the running
-// statistics.
-func (l *norm) forward(pool *kernel.Pool, x, y []float32, mode Mode) {
+// forward: x (N, C, D, H, W) -> the normalisation by the batch's or the running
+// statistics, as x*scale + shift.
+func (l *norm) forward(pool *kernel.Pool, x []float32, mode Mode) (scale, shift []float32) {
 	switch mode {
 	case Training:
 		l.kernel.Measure(pool, x)
@@ -40,13 +40,14 @@ func (l *norm) forward(pool *kernel.Pool, x, y []float32, mode Mode) {
 	default:
 		l.kernel.Use(l.mean, l.variance)
 	}
-	l.kernel.Apply(pool, x, l.gamma.Value, l.beta.Value, y)
+	return l.kernel.Affine(l.gamma.Value, l.beta.Value)
 }
 
-// backward: x (N, C, D, H, W), dy in layout gradient -> dx in place of dy, and
-// the gradients of gamma and beta.
-func (l *norm) backward(pool *kernel.Pool, x []float32, gradient kernel.Shape, dy []float32, mode Mode) {
-	l.kernel.Backward(pool, x, l.gamma.Value, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+// backward: x, dy in shape s, those voxels of the layer's input and of its
+// output's gradient where the latter is not zero -> the gradients of gamma and
+// beta, and how to make the gradient of the input.
+func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x, dy []float32, mode Mode) *kernel.NormGradient {
+	return l.kernel.Gradients(pool, s, x, l.gamma.Value, s, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
 }
 
 // update moves the running statistics towards those of the batch:

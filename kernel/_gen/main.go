@@ -19,6 +19,11 @@ func main() {
 	tileAVX2()
 	outerAVX512()
 	outerAVX2()
+	addProducts()
+	maskRow()
+	poolRow(indices())
+	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)
+	unpoolRow("normUnpoolRowAVX2", "normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.", true)
 	Generate()
 }
 

@@ -1,0 +1,134 @@
+package kernel
+
+// The tail of a block in one pass: normalisation, max pooling and ReLU. ReLU
+// commutes with the maximum, so it runs on the few pooled voxels. What the pass
+// back needs of the large input is its element under each maximum.
+
+// ForwardNorm: x (N, C, D, H, W), scale (C), shift (C) -> y (N, C, D/2, H/2, W/2)
+// = ReLU(max of x*scale + shift over the window); best and choice (same, without
+// halo) are the element of x that gave the maximum and its index in the window,
+// as in Forward.
+func (m *MaxPool) ForwardNorm(pool *Pool, x, scale, shift, y, best []float32, choice []byte) {
+	m.In.check("pooling input", x)
+	m.Out.check("pooling output", y)
+	out := m.Out
+	pool.Run(out.N*out.Blocks()*out.D, func(task int) {
+		plane, d := task/out.D, task%out.D
+		block := plane % out.Blocks() * Lanes
+		for h := range out.H {
+			var rows [4]int
+			first := m.inputRow(plane, d, h, 0)
+			for window := range 2 * m.depth {
+				rows[window] = m.inputRow(plane, d, h, window) - first
+			}
+			index := task*out.H + h
+			normPoolRow(x[first:], rows[:2*m.depth], scale[block:][:Lanes], shift[block:][:Lanes],
+				y[index*out.RowLen()+out.Halo*Lanes:][:out.W*Lanes], best[index*out.W*Lanes:], choice[index*out.W*Lanes:])
+		}
+	})
+}
+
+// BestShape returns the shape of best.
+func (m *MaxPool) BestShape() Shape {
+	s := m.Out
+	s.Halo = 0
+	return s
+}
+
+// BackwardNorm: dy (N, C, D/2, H/2, W/2) in the given layout, the gradient of
+// the maxima, choice, x -> dx (N, C, D, H, W), layout target, through the
+// normalisation whose gradient is g; with nil g there is none and x is not read.
+func (m *MaxPool) BackwardNorm(pool *Pool, gradient Shape, dy []float32, choice []byte, x []float32, g *NormGradient, target Shape, dx []float32) {
+	gradient.check("pooling output gradient", dy)
+	target.check("pooling input gradient", dx)
+	if !sameVolume(gradient, m.Out) || !sameVolume(target, m.In) {
+		panic("kernel: max pooling of gradients of another volume")
+	}
+	out := m.Out
+	pool.Run(target.N*target.Blocks()*target.D, func(task int) {
+		plane, inputD := task/target.D, task%target.D
+		d, windowD := inputD/m.depth, inputD%m.depth
+		var lanes normLanes
+		if g != nil {
+			lanes = g.lanes(plane % target.Blocks())
+		}
+		for inputH := range target.H {
+			row := dx[(task*target.H+inputH)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes]
+			var source []float32
+			if g != nil {
+				source = x[(task*m.In.H+inputH)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
+			}
+			covered := 0 // elements of the row that windows cover
+			if h := inputH / 2; d < out.D && h < out.H {
+				covered = 2 * out.W * Lanes
+				index := (plane*out.D+d)*out.H + h
+				normUnpoolRow(dy[index*gradient.RowLen()+gradient.Halo*Lanes:][:out.W*Lanes], choice[index*out.W*Lanes:][:out.W*Lanes],
+					4*windowD+2*(inputH%2), source, g, &lanes, row)
+			}
+			clear(row[covered:])
+			if g != nil {
+				normBackwardRow(source[covered:], &lanes, row[covered:])
+			}
+		}
+	})
+}
+
+// normPoolRow does a row of y; rows are the offsets of the window's rows in x.
+func normPoolRow(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
+	last := rows[len(rows)-1]
+	_, _, _ = x[last+2*len(y)-1], best[len(y)-1], choice[len(y)-1]
+	normPoolRowFast(x, rows, scale, shift, y, best, choice)
+}
+
+func normPoolRowGo(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
+	for i := range y {
+		lane := i % Lanes
+		voxel := x[2*(i-lane)+lane:]
+		most, element, index := float32(0), float32(0), 0
+		for k := range 2 * len(rows) {
+			v := voxel[rows[k/2]+k%2*Lanes]
+			normed := float32(v*scale[lane]) + shift[lane]
+			if k == 0 || normed > most || normed != normed {
+				most, element, index = normed, v, k
+			}
+		}
+		if most <= 0 {
+			most = 0
+		}
+		y[i], best[i], choice[i] = most, element, byte(index)
+	}
+}
+
+// normUnpoolRow does a row of dx whose windows' elements have the indices first
+// and first+1. x is the row of the normalisation's input.
+func normUnpoolRow(dy []float32, choice []byte, first int, x []float32, g *NormGradient, lanes *normLanes, dx []float32) {
+	_, _ = dx[2*len(dy)-1], choice[len(dy)-1]
+	if g == nil {
+		unpoolRowFast(dy, choice, first, dx)
+		return
+	}
+	_ = x[2*len(dy)-1]
+	normUnpoolRowFast(dy, choice, first, x, lanes, dx)
+}
+
+func unpoolRowGo(dy []float32, choice []byte, first int, dx []float32) {
+	for len(dy) >= Lanes && len(dx) >= 2*Lanes && len(choice) >= Lanes {
+		gradient, chosen := (*[Lanes]float32)(dy), (*[Lanes]byte)(choice)
+		left, right := (*[Lanes]float32)(dx), (*[Lanes]float32)(dx[Lanes:])
+		for lane, v := range gradient {
+			left[lane], right[lane] = 0, 0
+			switch int(chosen[lane]) {
+			case first:
+				left[lane] = v
+			case first + 1:
+				right[lane] = v
+			}
+		}
+		dx, dy, choice = dx[2*Lanes:], dy[Lanes:], choice[Lanes:]
+	}
+}
+
+func normUnpoolRowGo(dy []float32, choice []byte, first int, x []float32, lanes *normLanes, dx []float32) {
+	unpoolRowGo(dy, choice, first, dx)
+	normBackwardRow(x, lanes, dx[:2*len(dy)])
+}

@@ -1,0 +1,43 @@
+package net
+
+import (
+	"fmt"
+	"testing"
+
+	"ballast/kernel"
+)
+
+// BenchmarkStep measures a training step without the optimiser.
+func BenchmarkStep(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		size  [3]int
+		dims  int
+		batch int
+	}{
+		{"cnn4 3D 32^3 batch 8", [3]int{32, 32, 32}, 3, 8},
+		{"cnn4 2D 128^2 batch 16", [3]int{1, 128, 128}, 2, 16},
+	} {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/workers=%d", c.name, workers), func(b *testing.B) {
+				benchmarkStep(b, c.size, c.dims, c.batch, workers)
+			})
+		}
+	}
+}
+
+func benchmarkStep(b *testing.B, size [3]int, dims, batch, workers int) {
+	pool := kernel.NewPool(workers)
+	defer pool.Close()
+	n, err := Build(Config{Name: "cnn4", Dims: dims, Channels: 1, Size: size, Classes: 2, Width: 16,
+		Norm: "batch", Momentum: 0.1}, 1, pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := &Batch{N: batch, C: 1, D: size[0], H: size[1], W: size[2], Data: numbers(batch*size[0]*size[1]*size[2], 1)}
+	labels := make([]int, batch)
+	for b.Loop() {
+		backward(n, x, labels, Training)
+	}
+	b.ReportMetric(float64(n.Cost(batch).StepFLOPs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
