@@ -81,19 +81,27 @@ func whiskerScale(shares []diagnosis.Share) axis {
 	return axis{low: low, high: high}
 }
 
+// whiskerTicks labels the two grid lines of the whiskers.
+func whiskerTicks(shares []diagnosis.Share) template.HTML {
+	scale := whiskerScale(shares)
+	return template.HTML(fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="chart" width="100%%" height="14" aria-hidden="true">`+
+		`<text x="%s" y="11" text-anchor="middle">0 %%</text><text x="%s" y="11" text-anchor="middle">100 %%</text></svg>`,
+		share(scale.at(0)), share(scale.at(1))))
+}
+
 // whisker draws a share with its interval on the common scale.
 func whisker(s diagnosis.Share, scale *axis) template.HTML {
 	var b strings.Builder
-	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="whisker" width="100%" height="18" aria-hidden="true">`)
+	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="whisker" width="100%" height="20" aria-hidden="true">`)
 	for _, x := range []float64{0, 1} {
 		at := share(scale.at(x))
-		fmt.Fprintf(&b, `<line class="grid" x1="%s" x2="%s" y1="0" y2="18"/>`, at, at)
+		fmt.Fprintf(&b, `<line class="grid" x1="%s" x2="%s" y1="-9" y2="29"/>`, at, at)
 	}
 	if s.Low.Known() && s.High.Known() {
-		fmt.Fprintf(&b, `<line class="interval" x1="%s" x2="%s" y1="9" y2="9"/>`, share(scale.at(float64(s.Low))), share(scale.at(float64(s.High))))
+		fmt.Fprintf(&b, `<line class="interval" x1="%s" x2="%s" y1="10" y2="10"/>`, share(scale.at(float64(s.Low))), share(scale.at(float64(s.High))))
 	}
 	if s.Share.Known() {
-		fmt.Fprintf(&b, `<circle class="estimate" cx="%s" cy="9" r="4"/>`, share(scale.at(float64(s.Share))))
+		fmt.Fprintf(&b, `<circle class="estimate" cx="%s" cy="10" r="4"/>`, share(scale.at(float64(s.Share))))
 	}
 	b.WriteString(`</svg>`)
 	return template.HTML(b.String())

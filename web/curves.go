@@ -25,8 +25,8 @@ var (
 	validAveraged = series{run.Averaged, run.Validation, "averaged", "averaged weights", "validation with averaged weights"}
 )
 
-// drawn lists the series of a run, from the back to the front.
-func drawn(r *run.Run) []series {
+// seriesOf lists the series of a run, from the back to the front.
+func seriesOf(r *run.Run) []series {
 	all := []series{trainLogged, trainClean, validAveraged}
 	if differ(r, validLogged, validClean) {
 		all = append(all, validClean)
@@ -65,9 +65,9 @@ func (s series) points(r *run.Run, value func(*run.Evaluation) float64) []point 
 const mostDots = 120
 
 // curvesOf returns the series that have at least one value.
-func curvesOf(r *run.Run, value func(*run.Evaluation) float64) []curve {
+func curvesOf(r *run.Run, shown []series, value func(*run.Evaluation) float64) []curve {
 	var curves []curve
-	for _, s := range drawn(r) {
+	for _, s := range shown {
 		points := s.points(r, value)
 		if _, ok := lastFinite(points); ok {
 			dots := s == validLogged && len(r.Epochs) <= mostDots
@@ -80,13 +80,13 @@ func curvesOf(r *run.Run, value func(*run.Evaluation) float64) []curve {
 // mostReadings bounds the columns that answer to the pointer.
 const mostReadings = 500
 
-func readings(r *run.Run, value func(*run.Evaluation) float64, write func(float64) string) []reading {
+func readings(r *run.Run, shown []series, value func(*run.Evaluation) float64, write func(float64) string) []reading {
 	var all []reading
 	every := (len(r.Epochs) + mostReadings - 1) / mostReadings
 	for i := 0; i < len(r.Epochs); i += max(1, every) {
 		e := &r.Epochs[i]
 		parts := []string{}
-		for _, s := range drawn(r) {
+		for _, s := range shown {
 			if evaluation := e.Evaluation(s.view, s.set); evaluation != nil {
 				parts = append(parts, s.label+" "+write(value(evaluation)))
 			}
@@ -198,15 +198,16 @@ func guessing(r *run.Run) float64 {
 
 // accuracyChart draws the accuracy curves; nil when there are none.
 func accuracyChart(r *run.Run, chance chanceBand) *chart {
-	curves := curvesOf(r, accuracyOf)
+	shown := seriesOf(r)
+	curves := curvesOf(r, shown, accuracyOf)
 	if len(curves) == 0 {
 		return nil
 	}
 	c := &chart{
 		id: "accuracy", title: "Accuracy after each epoch",
-		description: "Accuracy in per cent over " + plural(len(r.Epochs), "epoch") + ": " + longNames(r, accuracyOf) + ".",
+		description: "Accuracy in per cent over " + plural(len(r.Epochs), "epoch") + ": " + longNames(r, shown, accuracyOf) + ".",
 		height:      320, x: epochAxis(len(r.Epochs)), curves: curves,
-		readings: readings(r, accuracyOf, func(x float64) string { return decimal(x, 1) + " %" }),
+		readings: readings(r, shown, accuracyOf, func(x float64) string { return decimal(x, 1) + " %" }),
 	}
 	low, high := extent(curves)
 	if len(chance.epochs) > 0 {
@@ -225,15 +226,16 @@ func accuracyChart(r *run.Run, chance chanceBand) *chart {
 // lossChart draws the loss curves; nil when there is no finite value. The axis
 // is logarithmic where the losses span more than a factor of 30.
 func lossChart(r *run.Run) *chart {
-	curves := curvesOf(r, lossOf)
+	shown := seriesOf(r)
+	curves := curvesOf(r, shown, lossOf)
 	if len(curves) == 0 {
 		return nil
 	}
 	c := &chart{
 		id: "loss", title: "Loss after each epoch",
-		description: "Mean cross-entropy in nats over " + plural(len(r.Epochs), "epoch") + ": " + longNames(r, lossOf) + ".",
+		description: "Mean cross-entropy in nats over " + plural(len(r.Epochs), "epoch") + ": " + longNames(r, shown, lossOf) + ".",
 		height:      260, x: epochAxis(len(r.Epochs)), curves: curves,
-		readings: readings(r, lossOf, significant),
+		readings: readings(r, shown, lossOf, significant),
 	}
 	low, high := extent(curves)
 	if low > 0 && high/low > 30 {
@@ -256,9 +258,9 @@ func extent(curves []curve) (low, high float64) {
 	return low, high
 }
 
-func longNames(r *run.Run, value func(*run.Evaluation) float64) string {
+func longNames(r *run.Run, shown []series, value func(*run.Evaluation) float64) string {
 	var names []string
-	for _, s := range drawn(r) {
+	for _, s := range shown {
 		if last, ok := lastFinite(s.points(r, value)); ok {
 			names = append(names, fmt.Sprintf("%s, at the end %s", s.long, significant(last.value)))
 		}
@@ -266,7 +268,7 @@ func longNames(r *run.Run, value func(*run.Evaluation) float64) string {
 	return strings.Join(names, "; ")
 }
 
-// nonFinite counts the epochs whose loss in a series is not a number.
+// nonFinite counts the epochs in which some loss is not a finite number.
 func nonFinite(r *run.Run) int {
 	count := 0
 	for i := range r.Epochs {

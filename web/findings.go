@@ -83,7 +83,7 @@ func planYAML(dotted map[string]any) (string, error) {
 			}
 			branch = next
 		}
-		branch[parts[len(parts)-1]] = value
+		branch[parts[len(parts)-1]] = flow(value)
 	}
 	var text bytes.Buffer
 	encoder := yaml.NewEncoder(&text)
@@ -92,4 +92,14 @@ func planYAML(dotted map[string]any) (string, error) {
 		return "", err
 	}
 	return strings.TrimSpace(text.String()), encoder.Close()
+}
+
+// flow keeps a list on one line, as plan.yaml itself has it.
+func flow(value any) any {
+	var node yaml.Node
+	if node.Encode(value) == nil && node.Kind == yaml.SequenceNode {
+		node.Style = yaml.FlowStyle
+		return &node
+	}
+	return value
 }

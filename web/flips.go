@@ -193,7 +193,10 @@ func (m *flipMap) image(b *block) (string, error) {
 }
 
 // Up to mostNamed subjects have rows high enough for their names.
-const mostNamed = 64
+const (
+	mostNamed   = 64
+	namedHeight = 15 // CSS pixels
+)
 
 // rowHeight is in CSS pixels.
 func (m *flipMap) rowHeight() float64 {
@@ -203,7 +206,7 @@ func (m *flipMap) rowHeight() float64 {
 	}
 	switch {
 	case subjects <= mostNamed:
-		return 15
+		return namedHeight
 	case subjects <= 150:
 		return 6
 	}
@@ -241,18 +244,37 @@ func (m *flipMap) svg(b *block, id, data string, last bool) template.HTML {
 	for i, s := range b.rows {
 		y, h := share(float64(i)/float64(len(b.rows))), share(1/float64(len(b.rows)))
 		fmt.Fprintf(&out, `<rect class="hit" x="0" y="%s" width="100%%" height="%s"><title>%s</title></rect>`, y, h, escape(s.String()))
-		if height >= 15 {
+		if height >= namedHeight {
 			middle := share((float64(i) + 0.5) / float64(len(b.rows)))
 			fmt.Fprintf(&out, `<line class="gap" x1="0" x2="100%%" y1="%s" y2="%s"/>`, y, y)
 			fmt.Fprintf(&out, `<text class="name" x="100%%" dx="8" y="%s" dy="4">%s</text>`, middle, escape(shorten(s.ID, 15)))
 			fmt.Fprintf(&out, `<text class="count" x="0" dx="-8" y="%s" dy="4" text-anchor="end">%d</text>`, middle, s.flips)
 		}
 	}
+	if height < namedHeight {
+		m.drawFlipBars(&out, b)
+	}
 	if last {
 		drawEpochTicks(&out, &x)
 	}
 	out.WriteString(`</svg>`)
 	return template.HTML(out.String())
+}
+
+// drawFlipBars shows each subject's flips right of its row, where there is no
+// room for a name and a number.
+func (m *flipMap) drawFlipBars(out *strings.Builder, b *block) {
+	most := 1
+	for _, block := range m.blocks {
+		most = max(most, block.rows[0].flips)
+	}
+	fmt.Fprintf(out, `<svg class="plane beside" x="100%%" width="120" height="100%%" viewBox="0 0 %d %d" preserveAspectRatio="none"><path class="flips" d="`, span, span)
+	for i, s := range b.rows {
+		top, bottom := float64(i)/float64(len(b.rows)), float64(i+1)/float64(len(b.rows))
+		fmt.Fprintf(out, "M70 %sH%sV%sH70Z", coordinate(top), coordinate(0.07+0.73*float64(s.flips)/float64(most)), coordinate(bottom))
+	}
+	out.WriteString(`"/></svg>`)
+	fmt.Fprintf(out, `<text class="name" x="100%%" dx="8" y="-6">flips (longest bar: %d)</text>`, most)
 }
 
 func (b *block) describe() string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
@@ -47,22 +46,26 @@ func Report(w io.Writer, r *run.Run, d *diagnosis.Report) error {
 
 // A page is what the template shows.
 type page struct {
+	figures int // numbered so far
+
 	Style  template.CSS
 	Script template.JS
 
-	Summary  []string
+	Summary  string
 	Measures []measure
 
 	Accuracy, Loss               template.HTML
 	AccuracyLegend, LossLegend   []legendEntry
-	AccuracyCaption, LossCaption string
+	AccuracyCaption, LossCaption caption
 
-	Bar    template.HTML
-	Budget []budgetLine
-	Views  []viewLine
+	Bar         template.HTML
+	BarCaption  caption
+	Budget      []budgetLine
+	BudgetScale template.HTML
+	Views       []viewLine
 
 	Flips       []flipBlock
-	FlipCaption string
+	FlipCaption caption
 	Swatches    []template.CSS
 	Subjects    []subjectLine
 
@@ -72,6 +75,13 @@ type page struct {
 	Plan  string
 	Test  []testLine
 	Notes []string
+}
+
+// A caption is what stands below a figure.
+type caption struct {
+	Number int
+	Title  string // what the figure is
+	Text   string // how to read it
 }
 
 // A measure is a jitter or another number at the top.
@@ -98,41 +108,50 @@ type testLine struct{ View, Accuracy, Loss string }
 
 func newPage(r *run.Run, d *diagnosis.Report) (*page, error) {
 	p := &page{Style: template.CSS(styleText), Script: template.JS(scriptText)}
+	p.Notes = slices.Clone(r.Notes)
 	p.addCurves(r)
-	if err := p.addFlips(r); err != nil {
+	if err := p.addDiagnosis(r, d); err != nil {
 		return nil, err
 	}
 	p.addFacts(r)
-	p.Notes = slices.Clone(r.Notes)
+	return p, p.addFlips(r)
+}
+
+// addDiagnosis adds what the diagnosis says, nil included.
+func (p *page) addDiagnosis(r *run.Run, d *diagnosis.Report) error {
 	if d == nil {
-		p.Summary = []string{fmt.Sprintf("This run of %s is too short for a diagnosis; below is what it recorded.", plural(len(r.Epochs), "epoch"))}
-		return p, nil
+		p.Summary = fmt.Sprintf("This run of %s is too short for a diagnosis; below is what it recorded.", plural(len(r.Epochs), "epoch"))
+		return nil
 	}
 	p.Notes = append(p.Notes, d.Notes...)
-	return p, p.addDiagnosis(d)
+	p.Summary = strings.Join(d.Summary, " ")
+	p.addMeasures(d)
+	p.addBudget(d)
+	return p.addFindings(d.Findings)
 }
 
 func (p *page) addCurves(r *run.Run) {
 	chance := newChanceBand(r)
 	if c := accuracyChart(r, chance); c != nil {
 		p.Accuracy, p.AccuracyLegend = c.svg(), legend(r, c)
-		p.AccuracyCaption = accuracyCaption(r, &chance)
+		p.AccuracyCaption = p.caption("Accuracy after each epoch.", accuracyText(r, &chance))
 	}
 	if c := lossChart(r); c != nil {
 		p.Loss, p.LossLegend = c.svg(), legend(r, c)
-		p.LossCaption = "Loss: mean cross-entropy in nats."
+		text := "Mean cross-entropy in nats."
 		if c.y.logarithmic {
-			p.LossCaption += " The axis is logarithmic."
+			text += " The axis is logarithmic."
 		}
 		if n := nonFinite(r); n > 0 {
-			p.LossCaption += fmt.Sprintf(" In %s a loss was not a finite number; the curves have gaps there.", plural(n, "epoch"))
+			text += fmt.Sprintf(" In %s a loss was not a finite number; the curves have gaps there.", plural(n, "epoch"))
 		}
+		p.LossCaption = p.caption("Loss after each epoch.", text)
 	}
 }
 
 func legend(r *run.Run, c *chart) []legendEntry {
 	var entries []legendEntry
-	for _, s := range drawn(r) {
+	for _, s := range seriesOf(r) {
 		for _, curve := range c.curves {
 			if curve.class == s.class {
 				entries = append(entries, legendEntry{s.class, s.long, curve.dots})
@@ -146,17 +165,23 @@ func legend(r *run.Run, c *chart) []legendEntry {
 	return entries
 }
 
-func accuracyCaption(r *run.Run, chance *chanceBand) string {
-	text := "Accuracy after each epoch."
+// caption numbers the figures in the order in which they are added.
+func (p *page) caption(title, text string) caption {
+	p.figures++
+	return caption{p.figures, title, text}
+}
+
+func accuracyText(r *run.Run, chance *chanceBand) string {
+	text := ""
 	if len(chance.epochs) > 0 {
-		text += fmt.Sprintf(" Shaded, pure chance: where 95 %% of the validation accuracies would lie if the network stood still and only the "+
+		text += fmt.Sprintf("Shaded, pure chance: where 95 %% of the validation accuracies would lie if the network stood still and only the "+
 			"draw of %s changed (2.5 %% and 97.5 %% quantiles of the binomial distribution at the running mean over %d epochs); "+
 			"%d of %d logged values lie inside.", plural(chance.subjects, "subject"), chance.window, chance.inside, chance.values)
 	}
 	if guess := guessing(r); finite(guess) {
 		text += fmt.Sprintf(" Dotted: always answering the commonest class is right for %s %% of the validation subjects.", decimal(guess, 1))
 	}
-	return text
+	return strings.TrimSpace(text)
 }
 
 func (p *page) addFlips(r *run.Run) error {
@@ -169,16 +194,18 @@ func (p *page) addFlips(r *run.Run) error {
 		return err
 	}
 	p.Swatches = swatches()
-	p.FlipCaption = "Who flips when: validation subjects by class, those that flip most at the top, against epochs."
-	if m.rowHeight() >= 15 {
-		p.FlipCaption += " Left of each row: how often the subject changed between right and wrong."
+	text := "Validation subjects by class, those that flip most at the top, against epochs. " +
+		"Blue is right, orange is wrong; the stronger the colour, the surer the network."
+	if m.rowHeight() >= namedHeight {
+		text += " Left of each row: how often the subject changed between right and wrong."
 	}
 	if m.view != run.Logged {
-		p.FlipCaption += " Drawn for the view " + m.view + ", since the logged one has no predictions per subject."
+		text += " Drawn for the view " + m.view + ", since the logged one has no predictions per subject."
 	}
 	if len(m.columns) < m.last {
-		p.FlipCaption += fmt.Sprintf(" %d of %d epochs are drawn.", len(m.columns), m.last)
+		text += fmt.Sprintf(" %d of %d epochs are drawn.", len(m.columns), m.last)
 	}
+	p.FlipCaption = p.caption("Who flips when.", text)
 	for _, b := range m.blocks {
 		for _, s := range b.rows {
 			p.Subjects = append(p.Subjects, subjectLine{
@@ -252,10 +279,13 @@ func countByClass(h *run.Header, set string) string {
 	return fmt.Sprintf("%d (%s)", len(h.Sets[set]), strings.Join(parts, ", "))
 }
 
-func (p *page) addDiagnosis(d *diagnosis.Report) error {
-	p.Summary = d.Summary
-	p.addMeasures(d)
-	p.Bar, p.Budget = budgetBar(d.Budget), budgetLines(d.Budget)
+func (p *page) addBudget(d *diagnosis.Report) {
+	p.Bar, p.Budget, p.BudgetScale = budgetBar(d.Budget), budgetLines(d.Budget), whiskerTicks(d.Budget)
+	if p.Bar != "" {
+		p.BarCaption = p.caption("The budget.", "Shares of the variance of the accuracy's jitter, found by evaluating the same weights again "+
+			"with one source after another switched off. A negative share means that switching the source off made the curve fluctuate more. "+
+			"Points are √|share| times the jitter.")
+	}
 	for _, v := range d.Views {
 		p.Views = append(p.Views, viewLine{
 			Name: viewName(v.View), Accuracy: decimal(float64(v.Accuracy), 1) + " %",
@@ -263,12 +293,15 @@ func (p *page) addDiagnosis(d *diagnosis.Report) error {
 			Finite: shareWithRange(v.Finite), Removed: shareWithRange(v.Removed),
 		})
 	}
-	for i := range d.Findings {
-		f, err := newFinding(&d.Findings[i])
+}
+
+func (p *page) addFindings(findings []diagnosis.Finding) error {
+	for i := range findings {
+		f, err := newFinding(&findings[i])
 		if err != nil {
 			return err
 		}
-		if weighty(d.Findings[i].Verdict) {
+		if weighty(findings[i].Verdict) {
 			p.Findings = append(p.Findings, f)
 		} else {
 			p.Folded = append(p.Folded, f)
@@ -296,34 +329,29 @@ func viewName(view string) string {
 	return inWords(view)
 }
 
-// jitterNames are the measures of package diagnosis, in the order shown.
+// jitterNames are the further measures of package diagnosis, in the order shown.
 var jitterNames = []struct{ id, name string }{
-	{"accuracy", "Jitter of accuracy"},
-	{"balanced_accuracy", "of balanced accuracy"},
-	{"auroc", "of AUROC"},
-	{"brier", "of the Brier score"},
-	{"loss", "of the loss"},
+	{"balanced_accuracy", "Jitter of balanced accuracy"},
+	{"auroc", "Jitter of AUROC"},
+	{"brier", "Jitter of the Brier score"},
+	{"loss", "Jitter of the loss"},
 }
 
 func (p *page) addMeasures(d *diagnosis.Report) {
-	add := func(name string, i diagnosis.Interval) {
+	add := func(name, unit string, i diagnosis.Interval) {
 		if i.Points.Known() {
-			unit := " " + unitName(i.Unit)
-			p.Measures = append(p.Measures, measure{name, number(i.Unit, float64(i.Points)) + unit, rangeOf(i.Unit, i.Low, i.High)})
+			p.Measures = append(p.Measures, measure{name, number(unit, float64(i.Points)) + " " + unitName(unit), rangeOf(unit, i.Low, i.High)})
 		}
+	}
+	accuracy := d.Jitter["accuracy"]
+	add("Jitter of accuracy", accuracy.Unit, accuracy)
+	add("of its variance, finite set", diagnosis.Ratio, d.Finite)
+	if c := d.Chance; c.Accuracy.Known() {
+		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(c.Accuracy), 1) + " %", rangeOf(diagnosis.Points, c.Low, c.High)})
 	}
 	for _, j := range jitterNames {
 		if i, ok := d.Jitter[j.id]; ok {
-			add(j.name, i)
+			add(j.name, i.Unit, i)
 		}
-	}
-	if d.Finite.Points.Known() {
-		share := d.Finite
-		share.Unit = diagnosis.Ratio
-		add("of it: finite validation set", share)
-	}
-	if math.Abs(float64(d.Chance.Accuracy)) >= 0 { // not NaN
-		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(d.Chance.Accuracy), 1) + " %",
-			rangeOf(diagnosis.Points, d.Chance.Low, d.Chance.High)})
 	}
 }
