@@ -163,7 +163,7 @@ func (v *Volume) Orientation() (world [3]int, reversed [3]bool) {
 		row, column, largest := 0, 0, -1.0
 		for c := range 3 {
 			for r := range 3 {
-				if size := math.Abs(m[r][c]); !rowTaken[r] && !columnTaken[c] && size > largest {
+				if size := math.Abs(m[r][c]); !rowTaken[r] && !columnTaken[c] && !(size <= largest) {
 					row, column, largest = r, c, size
 				}
 			}

@@ -191,9 +191,9 @@ func fillThinColumn(affine *[3][4]float64, shape [3]int) {
 	var normal [3]float64
 	for r := range 3 {
 		r1, r2 := (r+1)%3, (r+2)%3
-		normal[r] = affine[r1][0]*affine[r2][1] - affine[r2][0]*affine[r1][1]
+		normal[r] = minor(affine[r1][0], affine[r2][1], affine[r2][0], affine[r1][1])
 	}
-	length := math.Sqrt(normal[0]*normal[0] + normal[1]*normal[1] + normal[2]*normal[2])
+	length := math.Sqrt(float64(normal[0]*normal[0]) + float64(normal[1]*normal[1]) + float64(normal[2]*normal[2]))
 	for r := range 3 {
 		affine[r][2] = normal[r] / length
 	}

@@ -182,7 +182,7 @@ func quotas(counts, room []int, share float64) []int {
 	for target := int(math.Round(share * float64(all))); taken < target; taken++ {
 		best, largest := -1, math.Inf(-1)
 		for class, count := range counts {
-			if rest := share*float64(count) - float64(sizes[class]); rest > largest && sizes[class] < room[class] {
+			if rest := float64(share*float64(count)) - float64(sizes[class]); rest > largest && sizes[class] < room[class] {
 				best, largest = class, rest
 			}
 		}

@@ -21,6 +21,9 @@ func Measure(v, mask *cohort.Volume, crop string, margin float64) (Extent, error
 	if err := (Config{Dims: 3, Crop: crop, Margin: margin, Normalise: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}}).Check(); err != nil {
 		return Extent{}, err
 	}
+	if err := v.Check(); err != nil {
+		return Extent{}, fmt.Errorf("measure: %w", err)
+	}
 	dims := 3
 	if thinAxis(v) >= 0 {
 		dims = 2

@@ -42,6 +42,10 @@ type Image struct {
 	// Background is the value of empty space after normalisation: what lies
 	// outside the scanned field, and what a shift brings in.
 	Background float32
+
+	// NonFinite counts the voxels of the file that were NaN or infinite and were
+	// replaced by its lowest value: a caller should warn of them.
+	NonFinite int
 }
 
 // Check returns an error that names the first setting that cannot be used.
@@ -92,10 +96,14 @@ func Load(image cohort.Image, c Config) (*Image, error) {
 // result of a 3D image is its axial slice through the centre of the box.
 //
 // The mask may be nil unless the crop is "mask"; it must lie on the image's grid
-// (cohort.ErrGeometry). Neither volume is changed.
+// (cohort.ErrGeometry). An image that fails cohort.Volume.Check is refused
+// (cohort.ErrNonFinite, cohort.ErrConstant). Neither volume is changed.
 func Prepare(v, mask *cohort.Volume, c Config) (*Image, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	if err := v.Check(); err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	axes, err := orient(v, c.Dims)
 	if err != nil {
@@ -111,7 +119,7 @@ func Prepare(v, mask *cohort.Volume, c Config) (*Image, error) {
 		centre := float64(box.low[axis]+box.high[axis]) / 2
 		filters[axis] = filter(c.Grid[axis], centre, c.Spacing[axis]/axes[axis].spacing, axes[axis].size)
 	}
-	image := &Image{C: 1, D: c.Grid[0], H: c.Grid[1], W: c.Grid[2], Background: ground.Background}
+	image := &Image{C: 1, D: c.Grid[0], H: c.Grid[1], W: c.Grid[2], Background: ground.Background, NonFinite: v.NonFinite}
 	image.Data = resample(v, axes, filters, ground.Background)
 	if c.Normalise == "zscore" {
 		if err := normalise(image, ground); err != nil {

@@ -251,6 +251,8 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 	flat := volume(v.Shape, v.Spacing, func(i, j, k int) float32 { return 5 })
 	nothing := volume(v.Shape, v.Spacing, func(i, j, k int) float32 { return 0 })
+	broken := rearrange(v, [3]int{0, 1, 2}, 0)
+	broken.NonFinite = 61
 	for _, c := range []struct {
 		name, says string
 		kind       error
@@ -261,6 +263,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"other shape", "4 x 5 x 6 voxels, the mask 5 x 4 x 6", cohort.ErrGeometry, v, rearrange(v, [3]int{1, 0, 2}, 0), nil},
 		{"other place", "3 mm", cohort.ErrGeometry, v, moved, nil},
 		{"empty mask", "no voxel", cohort.ErrEmptyMask, v, nothing, nil},
+		{"not finite", "61 of 120", cohort.ErrNonFinite, broken, v, nil},
 		{"flat", "same value", cohort.ErrConstant, flat, v, nil},
 		{"dims", "4 dimensions", nil, v, v, func(c *Config) { c.Dims = 4 }},
 		{"crop", `"lesion"`, nil, v, v, func(c *Config) { c.Crop = "lesion" }},
