@@ -1,0 +1,191 @@
+package cohort
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// paint draws the same three pixels in a row, and a second row below, into any
+// kind of picture.
+func paint(p interface {
+	Set(x, y int, c color.Color)
+}) {
+	for y := range 2 {
+		for x := range 3 {
+			p.Set(x, y, color.NRGBA{uint8(200 - 50*x), uint8(100 + 20*y), uint8(50 * x), 255})
+		}
+	}
+}
+
+func writePNG(t *testing.T, p image.Image) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "p.png")
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Luminance is 0.299 R + 0.587 G + 0.114 B of ITU-R BT.601; the first pixel is
+// (200, 100, 0), the fifth (150, 120, 50).
+func TestReadPicture(t *testing.T) {
+	size := image.Rect(0, 0, 3, 2)
+	grey := image.NewGray(size)
+	grey16 := image.NewGray16(size)
+	for n := range 6 {
+		grey.SetGray(n%3, n/3, color.Gray{uint8(40 * n)})
+		grey16.SetGray16(n%3, n/3, color.Gray16{uint16(10000*n + 1)})
+	}
+	colours := []float32{118.5, 109.25, 100, 130.24, 120.99, 111.74}
+	rgb := image.NewNRGBA(size)
+	paint(rgb)
+	glass := image.NewNRGBA(size)
+	paint(glass)
+	for n := range 6 {
+		glass.Pix[4*n+3] = 128 // half transparent: the colour counts
+	}
+	deep := image.NewNRGBA64(size)
+	paint(deep)
+	indexed := image.NewPaletted(size, nil)
+	for n := range 6 {
+		indexed.Palette = append(indexed.Palette, rgb.At(n%3, n/3))
+	}
+	paint(indexed)
+	var deepColours []float32
+	for _, x := range colours {
+		deepColours = append(deepColours, 257*x)
+	}
+	for _, c := range []struct {
+		name string
+		p    image.Image
+		want []float32
+	}{
+		{"8-bit grey", grey, []float32{0, 40, 80, 120, 160, 200}},
+		{"16-bit grey", grey16, []float32{1, 10001, 20001, 30001, 40001, 50001}},
+		{"colour", rgb, colours},
+		{"transparent", glass, colours},
+		{"16-bit colour", deep, deepColours},
+		{"palette", indexed, colours},
+	} {
+		v, err := ReadVolume(writePNG(t, c.p))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if v.Shape != [3]int{3, 2, 1} || v.Spacing != [3]float64{1, 1, 1} {
+			t.Errorf("%s: shape %v, spacing %v", c.name, v.Shape, v.Spacing)
+		}
+		for n, want := range c.want {
+			if !(math.Abs(float64(v.Data[n]-want)) <= 1e-5*float64(max(1, want))) {
+				t.Errorf("%s: pixel %d = %v, want %v", c.name, n, v.Data[n], want)
+			}
+		}
+	}
+}
+
+func TestReadJPEG(t *testing.T) {
+	flat := image.NewGray(image.Rect(0, 0, 16, 8))
+	for n := range flat.Pix {
+		flat.Pix[n] = 90
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, flat, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "scan.png") // the name does not decide
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	v, err := ReadVolume(path)
+	if err != nil || v.Shape != [3]int{16, 8, 1} || !slices.Equal(v.Data, slices.Repeat([]float32{90}, 128)) {
+		t.Errorf("%v %v", v, err)
+	}
+	if err := os.WriteFile(path, b.Bytes()[:b.Len()-20], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadVolume(path); !errors.Is(err, ErrTruncated) {
+		t.Errorf("cut JPEG: %v", err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name string, change func(v *Volume)) string {
+		v := oblique()
+		change(v)
+		path := filepath.Join(folder, name)
+		if err := WriteNIfTI(path, v, "float32"); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	nothing := func(v *Volume) {}
+	good := write("good.nii", nothing)
+	for _, c := range []struct {
+		name        string
+		image, mask string
+		kind        error
+		says        string
+	}{
+		{"no mask", good, "", nil, ""},
+		{"mask", good, good, nil, ""},
+		{"mask 0.1 mm off", good, write("near.nii", func(v *Volume) { v.Affine[0][3] += 0.1 }), nil, ""},
+		{"mask 1 mm off", good, write("off.nii", func(v *Volume) { v.Affine[0][3]++ }), ErrGeometry, "1 mm away"},
+		{"mask stretched", good, write("wide.nii", func(v *Volume) { v.Affine[2][2] = 3.4 }), ErrGeometry, "0.4 mm away"},
+		{"mask of other shape", good, write("shape.nii", func(v *Volume) { v.Shape = [3]int{2, 3, 2} }), ErrGeometry, "the image has 3 x 2 x 2 voxels, the mask 2 x 3 x 2"},
+		{"empty mask", good, write("empty.nii", func(v *Volume) { clear(v.Data) }), ErrEmptyMask, "empty.nii"},
+		{"constant", write("flat.nii", func(v *Volume) { clear(v.Data) }), "", ErrConstant, "flat.nii: all voxels have the same value: 0"},
+		{"NaN", write("nan.nii", func(v *Volume) {
+			for n := range 7 {
+				v.Data[n] = float32(math.NaN())
+			}
+		}), "", ErrNonFinite, "nan.nii: voxels that are not finite: 7 of 12"},
+		{"absent", filepath.Join(folder, "absent.nii"), "", os.ErrNotExist, "absent.nii"},
+	} {
+		v, mask, err := Image{c.image, c.mask}.Load()
+		if c.kind == nil {
+			if err != nil || v == nil || (mask == nil) != (c.mask == "") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error %v, want %v with %q", c.name, err, c.kind, c.says)
+		}
+	}
+}
+
+func FuzzReadPicture(f *testing.F) {
+	small := image.NewNRGBA(image.Rect(0, 0, 3, 2))
+	paint(small)
+	var b bytes.Buffer
+	if err := png.Encode(&b, small); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(slices.Clone(b.Bytes()))
+	b.Reset()
+	if err := jpeg.Encode(&b, small, nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(slices.Clone(b.Bytes()))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v, err := readPicture(bytes.NewReader(text), int64(len(text)))
+		if err == nil && (len(v.Data) != v.Shape[0]*v.Shape[1] || len(v.Data) == 0) {
+			t.Fatalf("shape %v with %d voxels", v.Shape, len(v.Data))
+		}
+	})
+}
