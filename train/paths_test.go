@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"ballast/kernel"
 	"ballast/run"
 )
 
@@ -19,6 +20,9 @@ func TestRecordRun(t *testing.T) {
 	dir := os.Getenv(recordInto)
 	if dir == "" {
 		t.Skip("runs only as a child of TestSameBitsOnEveryKernelPath")
+	}
+	if err := kernel.PathError(); err != nil {
+		t.Fatal(err)
 	}
 	p := smallPlan()
 	p.Prep.Grid = []int{5, 11, 13} // odd sizes take the edge cases of every kernel

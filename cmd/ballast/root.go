@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ballast/kernel"
 	"ballast/phantom"
 	"ballast/train"
 )
@@ -56,6 +57,12 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("%w: unknown command %q%s; ballast --help lists the commands", errUsage, args[0], suggestion(c, args[0]))
+			}
+			return nil
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := kernel.PathError(); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
 			}
 			return nil
 		},

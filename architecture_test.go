@@ -1,6 +1,7 @@
 package ballast
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -81,4 +82,70 @@ func importTable(t *testing.T) map[string][]string {
 		t.Fatalf("read only %d rows from the import table", len(table))
 	}
 	return table
+}
+
+var namedFunction = regexp.MustCompile("`([a-z]+)\\.((?:[A-Z][A-Za-z0-9]*\\.)?[A-Z][A-Za-z0-9]*)`")
+
+// TestNamedFunctions checks that every function or type docs/architecture.md
+// names exists.
+func TestNamedFunctions(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := namedFunction.FindAllStringSubmatch(string(text), -1)
+	if len(names) < 10 {
+		t.Fatalf("found only %d names", len(names))
+	}
+	packages := importTable(t)
+	for _, name := range names {
+		if _, ours := packages[name[1]]; ours && !declared(t, name[1], name[2]) {
+			t.Errorf("docs/architecture.md names %s.%s, which package %s does not declare", name[1], name[2], name[1])
+		}
+	}
+}
+
+// declared reports whether a package has the function, type or Type.Method.
+func declared(t *testing.T, pkg, name string) bool {
+	files, err := filepath.Glob(pkg + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, declaration := range parsed.Decls {
+			if slices.Contains(declaredNames(declaration), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func declaredNames(declaration ast.Decl) []string {
+	var names []string
+	switch d := declaration.(type) {
+	case *ast.FuncDecl:
+		name := d.Name.Name
+		if d.Recv != nil {
+			receiver := d.Recv.List[0].Type
+			if pointer, ok := receiver.(*ast.StarExpr); ok {
+				receiver = pointer.X
+			}
+			if named, ok := receiver.(*ast.Ident); ok {
+				name = named.Name + "." + name
+			}
+		}
+		names = append(names, name)
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			if typed, ok := spec.(*ast.TypeSpec); ok {
+				names = append(names, typed.Name.Name)
+			}
+		}
+	}
+	return names
 }
