@@ -1,0 +1,181 @@
+package kernel
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// An innerCase describes one call of every inner loop.
+type innerCase struct {
+	seed                              uint32
+	voxels, dstStride, xStride, depth int // strides in elements beyond the least
+	taps, shift, special              int // shift: elements off alignment; special: every so many is NaN, Inf, -0 or tiny
+}
+
+var innerCases = []innerCase{
+	{seed: 1, voxels: 1, depth: 1, taps: 1},
+	{seed: 2, voxels: 2, depth: 3, taps: 2, shift: 1},
+	{seed: 3, voxels: 5, depth: 16, taps: 3, shift: 3, xStride: 7, special: 5},
+	{seed: 4, voxels: 6, depth: 17, taps: 9, dstStride: 16, special: 3},
+	{seed: 5, voxels: 7, depth: 48, taps: 2, shift: 5},
+	{seed: 6, voxels: 16, depth: 15, taps: 64, xStride: 1},
+	{seed: 7, voxels: 17, depth: 33, taps: 1, special: 2, dstStride: 3},
+	{seed: 8, voxels: 31, depth: 9, taps: 4, shift: 15},
+	{seed: 9, voxels: 100, depth: 3, taps: 5, special: 40},
+	{seed: 10, voxels: 4097, depth: 2, taps: 2},
+}
+
+func TestInnerLoopsAgreeBitForBit(t *testing.T) {
+	if len(paths()) == 1 {
+		t.Skip("this CPU has only the generic path")
+	}
+	for _, c := range innerCases {
+		c.compare(t)
+	}
+}
+
+func FuzzInnerLoopsAgreeBitForBit(f *testing.F) {
+	for _, c := range innerCases {
+		f.Add(c.seed, uint8(c.voxels), uint8(c.dstStride), uint8(c.xStride), uint8(c.depth), uint8(c.taps), uint8(c.shift), uint8(c.special))
+	}
+	f.Fuzz(func(t *testing.T, seed uint32, voxels, dstStride, xStride, depth, taps, shift, special uint8) {
+		innerCase{seed: seed, voxels: int(voxels%70) + 1, dstStride: int(dstStride % 40), xStride: int(xStride % 40),
+			depth: int(depth%70) + 1, taps: int(taps%64) + 1, shift: int(shift % 16), special: int(special)}.compare(t)
+	})
+}
+
+// compare runs every inner loop with every implementation on the same numbers,
+// and compares all that it may write, margins included.
+func (c innerCase) compare(t *testing.T) {
+	t.Helper()
+	chosen := path
+	defer func() { path = chosen }()
+	loops := map[string]func(c innerCase, t *testing.T) []float32{
+		"accumulateRow": innerCase.accumulateRow, "accumulateOuter": innerCase.accumulateOuter,
+		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "normPoolRow 2": innerCase.normPoolRow2,
+		"normPoolRow 4": innerCase.normPoolRow4, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+	}
+	for name, loop := range loops {
+		path = generic
+		want := loop(c, t)
+		for _, path = range paths() {
+			if got := loop(c, t); differentBits(got, want) >= 0 {
+				at := differentBits(got, want)
+				t.Errorf("%s %+v: %s gives %g at %d of %d, generic %g", name, c, path, got[at], at, len(got), want[at])
+			}
+		}
+	}
+}
+
+// operand returns count numbers that end where memory ends (guarded), some of
+// them special.
+func (c innerCase) operand(t *testing.T, count int, seed uint32) []float32 {
+	values := guarded(t, count)
+	copy(values, numbers(count, c.seed*16+seed))
+	if c.special > 0 {
+		specials := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+			math.SmallestNonzeroFloat32, math.MaxFloat32, -1e-39}
+		for i := int(seed) % 7; i < count; i += c.special {
+			values[i] = specials[(i/c.special+int(seed))%len(specials)]
+		}
+	}
+	return values
+}
+
+// margin is the number of canaries on each side of what a loop writes.
+const margin = 24
+
+// target returns a buffer and its middle, off alignment by the case's shift.
+func (c innerCase) target(t *testing.T, count int, seed uint32) (whole, middle []float32) {
+	whole = c.operand(t, c.shift+margin+count+margin, seed)
+	return whole, whole[c.shift+margin:][:count]
+}
+
+func (c innerCase) tapsOf(a, b int) []tap {
+	taps := make([]tap, c.taps)
+	for i := range taps {
+		taps[i] = tap{i * 3 % (a + 1), (c.taps - 1 - i) * 5 % (b + 1)}
+	}
+	return taps
+}
+
+func (c innerCase) accumulateRow(t *testing.T) []float32 {
+	const spareX, spareWeight = 200, 300
+	dstStride, xStride := Lanes+c.dstStride, c.xStride
+	whole, dst := c.target(t, (c.voxels-1)*dstStride+Lanes, 1)
+	x := c.operand(t, spareX+(c.voxels-1)*xStride+c.depth, 2)
+	weight := c.operand(t, spareWeight+c.depth*Lanes, 3)
+	accumulateRow(dst, x, weight, c.tapsOf(spareX, spareWeight), c.voxels, dstStride, xStride, c.depth)
+	return whole
+}
+
+func (c innerCase) accumulateOuter(t *testing.T) []float32 {
+	const spareX, spareY = 200, 300
+	whole, dst := c.target(t, c.depth*Lanes, 1)
+	x := c.operand(t, spareX+(c.voxels-1)*c.xStride+c.depth, 2)
+	y := c.operand(t, spareY+c.voxels*Lanes, 3)
+	accumulateOuter(dst, x, y, c.tapsOf(spareX, spareY), c.voxels, c.xStride, c.depth)
+	return whole
+}
+
+func (c innerCase) addProducts(t *testing.T) []float32 {
+	var sums [2 * Lanes]float64
+	sums[3], sums[20] = 0.1, -7
+	addProductsFast(&sums, c.operand(t, c.voxels*Lanes, 1), c.operand(t, c.voxels*Lanes, 2))
+	var halves []float32 // both halves of every sum
+	for _, v := range sums {
+		if math.IsNaN(v) {
+			v = math.NaN()
+		}
+		bits := math.Float64bits(v)
+		halves = append(halves, math.Float32frombits(uint32(bits>>32)), float32(uint32(bits)))
+	}
+	return halves
+}
+
+func (c innerCase) maskRow(t *testing.T) []float32 {
+	whole, dy := c.target(t, c.voxels*Lanes, 1)
+	maskRowFast(c.operand(t, c.voxels*Lanes, 2), dy)
+	return whole
+}
+
+func (c innerCase) normPoolRow2(t *testing.T) []float32 { return c.normPoolRow(t, 2) }
+func (c innerCase) normPoolRow4(t *testing.T) []float32 { return c.normPoolRow(t, 4) }
+
+func (c innerCase) normPoolRow(t *testing.T, count int) []float32 {
+	row := 2*c.voxels*Lanes + c.xStride
+	x := c.operand(t, (count-1)*row+2*c.voxels*Lanes, 1)
+	wholeY, y := c.target(t, c.voxels*Lanes, 2)
+	wholeBest, best := c.target(t, c.voxels*Lanes, 3)
+	wholeChoice := make([]byte, c.shift+2*margin+c.voxels*Lanes)
+	rows := []int{0, row, 2 * row, 3 * row}[:count]
+	normPoolRow(x, rows, c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), y, best, wholeChoice[c.shift+margin:][:c.voxels*Lanes])
+	all := slices.Concat(wholeY, wholeBest)
+	for _, v := range wholeChoice {
+		all = append(all, float32(v))
+	}
+	return all
+}
+
+func (c innerCase) choices() []byte {
+	choice := make([]byte, c.voxels*Lanes)
+	for i := range choice {
+		choice[i] = byte((i*7 + i/5) % 8)
+	}
+	return choice
+}
+
+func (c innerCase) unpoolRow(t *testing.T) []float32 {
+	whole, dx := c.target(t, 2*c.voxels*Lanes, 1)
+	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), nil, nil, nil, dx)
+	return whole
+}
+
+func (c innerCase) normUnpoolRow(t *testing.T) []float32 {
+	whole, dx := c.target(t, 2*c.voxels*Lanes, 1)
+	g := NormGradient{c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), c.operand(t, Lanes, 6)}
+	lanes := g.lanes(0)
+	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), c.operand(t, 2*c.voxels*Lanes, 7), &g, &lanes, dx)
+	return whole
+}
