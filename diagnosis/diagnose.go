@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"ballast/run"
+	"ballast/stat"
 )
 
 // ErrTooShort is wrapped when a run has no validation result from which
@@ -13,42 +15,130 @@ import (
 var ErrTooShort = errors.New("nothing to diagnose")
 
 // Diagnose says why the validation curve of a run fluctuates, from its record
-// alone. The error wraps ErrTooShort when fewer than two epochs have a finite
-// validation accuracy.
+// alone. The error wraps ErrTooShort when no epoch has a finite validation
+// accuracy.
 func Diagnose(r *run.Run) (*Report, error) {
 	e := newEvidence(r)
-	curve := e.curve(run.Logged, run.Validation)
-	finite := 0
-	for _, a := range curve {
-		if !math.IsNaN(a) {
-			finite++
-		}
+	analysed := int(finiteCount(e.accuracy))
+	if analysed == 0 {
+		return nil, fmt.Errorf("%w: none of %d epochs has a finite accuracy of the view %q on the set %q", ErrTooShort, len(r.Epochs), run.Logged, run.Validation)
 	}
-	if finite < 2 {
-		return nil, fmt.Errorf("%w: %d of %d epochs have a finite validation accuracy; two are needed", ErrTooShort, finite, len(r.Epochs))
-	}
-	e.climb()
 	report := &Report{
 		Format:   ReportFormat,
-		Subjects: Subjects{Train: len(r.Header.Sets[run.Train]), Validation: len(r.Header.Sets[run.Validation])},
-		Classes:  r.Header.Classes,
-		Epochs:   Epochs{Recorded: len(r.Epochs), Analysed: finite, Stride: e.stride},
-		Jitter:   map[string]Interval{},
-		Budget:   e.budget(),
-		Findings: []Finding{},
-		Notes:    e.notes,
+		Subjects: Subjects{Train: len(r.Header.Sets[run.Train]), Validation: e.subjects()},
+		Classes:  append([]string{}, r.Header.Classes...),
+		Epochs:   e.describeEpochs(analysed),
+		Jitter:   e.jitters(),
+		Finite:   e.logged.finiteShare(),
+		Chance:   e.chance(),
+		Budget:   append([]Share{}, e.budget...),
+		Views:    e.views(),
+		Findings: e.findings(),
 	}
+	e.describeRecord(analysed)
+	report.Summary = report.summarise()
+	report.Notes = append([]string{}, e.notes...)
 	return report, nil
 }
 
-// curve returns the accuracy of every epoch as recorded, NaN where none is.
-func (e *evidence) curve(view, set string) []float64 {
-	curve := make([]float64, len(e.run.Epochs))
-	for t := range curve {
-		curve[t] = math.NaN()
-		if evaluation := e.run.Epochs[t].Evaluation(view, set); evaluation != nil {
-			curve[t] = float64(evaluation.Accuracy)
+func (e *evidence) describeEpochs(analysed int) Epochs {
+	best := e.best()
+	lowest, _ := e.lossRise()
+	return Epochs{
+		Recorded: len(e.epochs), Analysed: analysed, Stride: e.stride, Late: e.epochs[e.lateFrom],
+		Best: e.epochs[best], BestAccuracy: Number(100 * e.accuracy[best]), LowestLoss: lowest,
+	}
+}
+
+// jitters reports the jitter of every measure of the logged curve.
+func (e *evidence) jitters() map[string]Interval {
+	result := map[string]Interval{}
+	for _, m := range measures {
+		var recorded []float64
+		switch m.id {
+		case "accuracy":
+			recorded = e.accuracy
+		case "loss":
+			recorded = e.loss
+		}
+		v, j := e.measureJitter(m.of, recorded)
+		if m.unit == Nats {
+			j /= 100
+		}
+		if v != nil {
+			result[m.id] = v.interval(m.unit)
+		} else if isFinite(j) {
+			result[m.id] = Interval{Number(j), unknown, unknown, m.unit}
 		}
 	}
-	return curve
+	return result
+}
+
+// chance says what as many subjects can show at all.
+func (e *evidence) chance() Chance {
+	c := Chance{unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown}
+	level := e.lateMean(e.accuracy)
+	low, high, steps, square := math.Inf(1), math.Inf(-1), 0.0, 0.0
+	previous := math.NaN()
+	for _, a := range e.accuracy {
+		if isFinite(a) {
+			low, high = math.Min(low, a), math.Max(high, a)
+		}
+		if d := a - previous; isFinite(d) {
+			square += d * d
+			steps++
+		}
+		previous = a
+	}
+	c.Accuracy, c.Range, c.Step = Number(100*level), Number(100*(high-low)), Number(100*math.Sqrt(square/steps))
+	n := e.subjects()
+	if n == 0 {
+		return c
+	}
+	var classes []int
+	for _, s := range e.run.Header.Sets[run.Validation] {
+		classes = append(classes, s.Class)
+	}
+	guess := commonest(classes)
+	c.Guess, c.Needs = Number(100*guess), Number(100*float64(stat.LeastSignificant(n, guess, 0.05))/float64(n))
+	if c.Needs > 100 {
+		c.Needs = unknown // no result would do
+	}
+	if isFinite(level) {
+		a, b := stat.Wilson(level*float64(n), float64(n), 0.95)
+		_, span := stat.BinomialRange(n, level, int(finiteCount(e.accuracy)))
+		c.Low, c.High, c.ChanceRange = Number(100*a), Number(100*b), Number(100*span)
+		c.ChanceStep = Number(100 * math.Sqrt(2*level*(1-level)/float64(n)))
+	}
+	return c
+}
+
+// describeRecord notes what was left out or merged, and what to record to know
+// more.
+func (e *evidence) describeRecord(analysed int) {
+	if missing := len(e.epochs) - analysed; missing > 0 {
+		e.note("%d of %d epochs have no finite validation accuracy and were left out", missing, len(e.epochs))
+	}
+	if missing := len(e.epochs) - int(finiteCount(e.loss)); missing > 0 {
+		e.note("%d of %d epochs have no finite validation loss", missing, len(e.epochs))
+	}
+	if e.validation[run.Logged] == nil {
+		e.note("no per-subject probabilities of the validation set are recorded, so nothing has an interval and the jitter cannot be divided; record them for every epoch")
+		return
+	}
+	if e.logged != nil && e.logged.model.value < 0 {
+		e.note("the curve fluctuates by %.1f points, less than the %.1f expected of %d subjects whose predictions change this often; the budget divides the expected variance",
+			e.jitter, 100*math.Sqrt(e.logged.finite.value), e.subjects())
+	}
+	if len(e.budget) == 0 {
+		e.note("the jitter was not divided: at least 3 subjects, %d consecutive evaluations and a change of the curve are needed", leastSteps+1)
+	}
+	for _, share := range e.budget {
+		if len(share.Includes) > 0 {
+			e.note("%s includes %s: the views that would tell them apart are not recorded", share.Source, strings.Join(share.Includes, ", "))
+		}
+	}
+	if e.stride > 1 {
+		e.note("the budget compares evaluations %d epochs apart, as the views were recorded", e.stride)
+	}
 }

@@ -1,24 +1,34 @@
 package diagnosis
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"ballast/run"
+	"ballast/train"
 )
 
 // evidence is a run's record, arranged for the causes to judge.
 type evidence struct {
 	run        *run.Run
+	plan       *train.Plan             // nil when the run has none of ballast's
 	epochs     []int                   // epoch numbers
 	validation map[string]*predictions // by view; absent where no probabilities were recorded
 	training   map[string]*predictions
+	accuracy   []float64 // logged validation accuracy by epoch, a share; NaN where not finite
+	loss       []float64 // logged validation loss by epoch, nats; NaN where not finite
+	lateFrom   int       // index of the first epoch of the last third
 	notes      []string
 
-	ladder   []rung // the views in the order in which sources are switched off
-	steps    [][2]int
-	stride   int
-	accuracy *variance // of the logged curve at all epochs; nil without per-subject predictions
+	ladder []rung // the views in the order in which sources are switched off
+	steps  [][2]int
+	stride int
+	budget []Share
+
+	logged *variance // of the logged accuracy at all epochs; nil without per-subject predictions
+	jitter float64   // of the logged accuracy in points; NaN when there are no steps
 }
 
 func (e *evidence) note(format string, values ...any) {
@@ -28,8 +38,16 @@ func (e *evidence) note(format string, values ...any) {
 // newEvidence arranges a run's record.
 func newEvidence(r *run.Run) *evidence {
 	e := &evidence{run: r, validation: map[string]*predictions{}, training: map[string]*predictions{}}
+	e.notes = append(e.notes, r.Notes...)
 	for _, epoch := range r.Epochs {
 		e.epochs = append(e.epochs, epoch.Epoch)
+	}
+	if r.Plan != nil {
+		if plan, err := train.ReadPlan(r.Plan); err == nil {
+			e.plan = &plan
+		} else {
+			e.note("the plan was not used: %v", err)
+		}
 	}
 	for _, view := range []string{run.Logged, run.Deterministic, run.Recalibrated, run.Averaged} {
 		if p := e.predictions(view, run.Validation); p != nil {
@@ -39,19 +57,79 @@ func newEvidence(r *run.Run) *evidence {
 			e.training[view] = p
 		}
 	}
+	e.accuracy = e.curve(run.Logged, run.Validation, accuracyValues, func(v *run.Evaluation) run.Float { return v.Accuracy })
+	e.loss = e.curve(run.Logged, run.Validation, meanOf(loss), func(v *run.Evaluation) run.Float { return v.Loss })
+	e.lateFrom = len(e.epochs) - max(1, len(e.epochs)/3)
+	e.climb()
+	e.budget = e.divide()
+	e.logged, e.jitter = e.measureJitter(accuracyValues, e.accuracy)
 	return e
 }
 
+// curve returns a measure of every epoch: as recorded, or from the
+// probabilities where the record has no finite value.
+func (e *evidence) curve(view, set string, f measure, recorded func(*run.Evaluation) run.Float) []float64 {
+	curve := make([]float64, len(e.run.Epochs))
+	predictions := e.validation[view]
+	if set == run.Train {
+		predictions = e.training[view]
+	}
+	for t := range curve {
+		curve[t] = math.NaN()
+		if evaluation := e.run.Epochs[t].Evaluation(view, set); evaluation != nil {
+			curve[t] = float64(recorded(evaluation))
+		}
+		if !isFinite(curve[t]) && predictions != nil && predictions.rows[t] != nil {
+			curve[t] = mean(f(predictions.rows[t], predictions.classes))
+		}
+		if !isFinite(curve[t]) {
+			curve[t] = math.NaN()
+		}
+	}
+	return curve
+}
+
+func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// measureJitter returns the variance of a measure of the logged view over all
+// epochs (nil without per-subject predictions) and its J in the curve's units,
+// in points for shares, from the recorded curve where that is all there is.
+func (e *evidence) measureJitter(f measure, recorded []float64) (*variance, float64) {
+	if p := e.validation[run.Logged]; p != nil {
+		values := p.panel(f)
+		steps, _ := e.stepsOf(func(t int) bool { return values.values[t] != nil })
+		if v := jitterVariance(values, steps); v != nil {
+			return v, 100 * math.Sqrt(math.Max(0, v.total.value))
+		}
+	}
+	if recorded == nil {
+		return nil, math.NaN()
+	}
+	steps, _ := e.stepsOf(func(t int) bool { return isFinite(recorded[t]) })
+	sum := 0.0
+	for _, s := range steps {
+		d := recorded[s[1]] - recorded[s[0]]
+		sum += d * d / 2
+	}
+	return nil, 100 * math.Sqrt(sum/float64(len(steps)))
+}
+
 // predictions gathers the usable probabilities of a view of a set; nil when
-// there are none.
+// there are none. Subjects stand in the order of their ids, so that the order
+// of the record changes no result.
 func (e *evidence) predictions(view, set string) *predictions {
 	subjects, k := e.run.Header.Sets[set], len(e.run.Header.Classes)
-	p := &predictions{classes: make([]int, len(subjects)), rows: make([][]run.Row, len(e.run.Epochs))}
+	order := make([]int, len(subjects))
 	for i, s := range subjects {
 		if s.Class < 0 || s.Class >= k {
 			return nil
 		}
-		p.classes[i] = s.Class
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(subjects[a].ID, subjects[b].ID) })
+	p := &predictions{classes: make([]int, len(subjects)), rows: make([][]run.Row, len(e.run.Epochs))}
+	for i, from := range order {
+		p.classes[i] = subjects[from].Class
 	}
 	found := false
 	for t := range e.run.Epochs {
@@ -59,13 +137,7 @@ func (e *evidence) predictions(view, set string) *predictions {
 		if evaluation == nil || len(subjects) == 0 || len(evaluation.Probabilities) != len(subjects) {
 			continue
 		}
-		rows, usable := make([]run.Row, len(subjects)), false
-		for i, row := range evaluation.Probabilities {
-			if len(row) == k && finite(row) {
-				rows[i], usable = row, true
-			}
-		}
-		if usable {
+		if rows := usableRows(evaluation.Probabilities, order, k); rows != nil {
 			p.rows[t], found = rows, true
 		}
 	}
@@ -75,28 +147,31 @@ func (e *evidence) predictions(view, set string) *predictions {
 	return p
 }
 
-func finite(row run.Row) bool {
-	for _, p := range row {
-		if x := float64(p); math.IsNaN(x) || math.IsInf(x, 0) {
-			return false
+// usableRows returns the rows in the given order, without those that lack a
+// finite probability for a class; nil when none is left.
+func usableRows(rows []run.Row, order []int, classes int) []run.Row {
+	kept, found := make([]run.Row, len(rows)), false
+	for i, from := range order {
+		row := rows[from]
+		unusable := func(p float32) bool { return !isFinite(float64(p)) || p < 0 }
+		if len(row) == classes && classes > 0 && !slices.ContainsFunc(row, unusable) {
+			kept[i], found = row, true
 		}
 	}
-	return len(row) > 0
+	if !found {
+		return nil
+	}
+	return kept
 }
 
-// stepsOf returns the pairs of consecutive epochs for which every one of the
-// given predictions has rows, and the number of epochs between them. Pairs
-// further apart than the commonest distance are left out: a step over a gap is
-// not like the others.
-func (e *evidence) stepsOf(views ...*predictions) (steps [][2]int, stride int) {
+// stepsOf returns the pairs of consecutive epochs among those that are usable,
+// and the number of epochs between them. Pairs further apart than the
+// commonest distance are left out: a step over a gap is not like the others.
+func (e *evidence) stepsOf(usable func(t int) bool) (steps [][2]int, stride int) {
 	last := -1
 	distance := map[int]int{}
 	for t := range e.epochs {
-		complete := true
-		for _, p := range views {
-			complete = complete && p.rows[t] != nil
-		}
-		if !complete {
+		if !usable(t) {
 			continue
 		}
 		if last >= 0 {
@@ -118,3 +193,50 @@ func (e *evidence) stepsOf(views ...*predictions) (steps [][2]int, stride int) {
 	}
 	return kept, stride
 }
+
+// clean returns the predictions of a set from which levels are read: the
+// deterministic view, or the logged one where that was not recorded.
+func (e *evidence) clean(set string) *predictions {
+	views := e.validation
+	if set == run.Train {
+		views = e.training
+	}
+	if p := views[run.Deterministic]; p != nil {
+		return p
+	}
+	return views[run.Logged]
+}
+
+// late returns every subject's mean score over the epochs of the last third;
+// NaN for a subject that was evaluated in none.
+func (e *evidence) late(p *predictions, score func(row run.Row, class int) float64) []float64 {
+	means := make([]float64, len(p.classes))
+	for i, class := range p.classes {
+		sum, count := 0.0, 0.0
+		for _, rows := range p.rows[e.lateFrom:] {
+			if rows != nil && rows[i] != nil {
+				sum += score(rows[i], class)
+				count++
+			}
+		}
+		means[i] = sum / count
+	}
+	return means
+}
+
+// lateMean is the mean of the finite values of a curve over the last third.
+func (e *evidence) lateMean(curve []float64) float64 { return finiteMean(curve[e.lateFrom:]) }
+
+func finiteMean(values []float64) float64 {
+	sum, count := 0.0, 0.0
+	for _, x := range values {
+		if isFinite(x) {
+			sum += x
+			count++
+		}
+	}
+	return sum / count
+}
+
+// subjects is the number of validation subjects, 0 when unknown.
+func (e *evidence) subjects() int { return len(e.run.Header.Sets[run.Validation]) }

@@ -1,112 +1,157 @@
 package diagnosis
 
-import "math"
+import (
+	"math"
 
-// A variance is the jitter of one curve, squared, split by the formulas of
-// docs/budget.md into what an infinite validation set would still show and
-// what comes from having n subjects, together with the values these take when
-// each subject is left out in turn.
+	"ballast/stat"
+)
+
+// A variance is the jitter of one curve, squared: what an infinite validation
+// set would still show (model, J² - V_n) and what comes from having n subjects
+// (finite, V_n). docs/budget.md derives the formulas.
 type variance struct {
-	model, finite               float64   // J² - V_n and V_n
-	modelWithout, finiteWithout []float64 // both for a set of n subjects, estimated without subject i
+	model, finite, total *statistic
+	steps                float64 // effective number of independent steps
 }
 
-func (v *variance) total() float64 { return v.model + v.finite }
-
-// totalWithout is J² of a set of n subjects estimated without subject i.
-func (v *variance) totalWithout(i int) float64 { return v.modelWithout[i] + v.finiteWithout[i] }
-
-// meanJitter computes the variance of the curve of means of a panel over the
-// given steps (pairs of epochs).
+// jitterVariance splits the jitter of a panel over the given steps.
 //
-// With D the step of the mean over n subjects and e_i subject i's deviation
-// from it, V_n = ½ mean Σ e_i² / (n (n-1)) and J² = ½ mean D². A subject that
-// was evaluated at one end of a step only contributes by the linear form of
-// the ratio of sums. It returns nil when there are fewer than 3 subjects or no
-// steps.
-func meanJitter(p *panel, steps [][2]int) *variance {
-	n := float64(p.subjects)
-	if p.subjects < 3 || len(steps) == 0 {
+// With Delta_i a subject's step, D their mean and s² their sample variance,
+// V_n = ½ mean s²/n and J² - V_n = ½ mean (D² - s²/n), the mean over
+// steps and pairs of subjects of Delta_i Delta_j / 2. It returns nil when there are
+// fewer than 4 subjects or no steps.
+func jitterVariance(p *panel, steps [][2]int) *variance {
+	n := p.subjects
+	if n < 4 || len(steps) == 0 {
 		return nil
 	}
-	v := &variance{modelWithout: make([]float64, p.subjects), finiteWithout: make([]float64, p.subjects)}
-	square := make([]float64, p.subjects) // e_i²
-	step := make([]float64, p.subjects)   // step of the curve without subject i
-	for _, s := range steps {
-		d, ok := stepWithout(p.values[s[0]], p.values[s[1]], step, square)
-		if !ok {
-			return nil
-		}
+	v := &variance{model: &statistic{without: make([]float64, n)}, finite: &statistic{without: make([]float64, n)}}
+	f, half := float64(n), 0.5/float64(len(steps))
+	deviations := make([][]float64, len(steps))
+	for k, s := range steps {
+		delta := make([]float64, n)
 		sum := 0.0
-		for _, e := range square {
-			sum += e
+		for i := range delta {
+			delta[i] = p.values[s[1]][i] - p.values[s[0]][i]
+			sum += delta[i]
 		}
-		finite := sum / (n * (n - 1))
-		v.finite += finite
-		v.model += d*d - finite
-		for i, e := range square {
-			// s² of the others, by the identity for a mean updated by one.
-			spread := math.Max(0, sum-e*n/(n-1)) / (n - 2)
-			v.finiteWithout[i] += spread / n
-			v.modelWithout[i] += step[i]*step[i] - spread/(n-1)
+		d, square := sum/f, 0.0
+		for _, x := range delta {
+			square += (x - d) * (x - d)
 		}
+		v.finite.value += half * square / (f - 1) / f
+		v.model.value += half * (d*d - square/(f-1)/f)
+		for i, x := range delta {
+			// Mean and variance of the others.
+			d1 := (sum - x) / (f - 1)
+			spread := math.Max(0, square-(x-d)*(x-d)*f/(f-1)) / (f - 2)
+			v.finite.without[i] += half * spread / f
+			v.model.without[i] += half * (d1*d1 - spread/(f-1))
+			delta[i] = x - d
+		}
+		deviations[k] = delta
 	}
-	v.scale(1 / (2 * float64(len(steps))))
+	v.steps = effectiveSteps(deviations)
+	v.total = v.model.plus(1, v.finite)
 	return v
 }
 
-func (v *variance) scale(f float64) {
-	v.model *= f
-	v.finite *= f
-	for i := range v.modelWithout {
-		v.modelWithout[i] *= f
-		v.finiteWithout[i] *= f
-	}
-}
+// expected is J² as it is expected of a set of this size: V_n, and J² - V_n
+// where that is positive (an infinite set cannot fluctuate by less than
+// nothing).
+func (v *variance) expected() float64 { return v.finite.value + math.Max(0, v.model.value) }
 
-// stepWithout returns the step of the mean from one epoch to the next, and
-// writes the step without each subject and the square of each subject's
-// deviation, scaled so that complete data give (Delta_i - D)². It fails when
-// an epoch has no subject.
-func stepWithout(from, to, without, square []float64) (step float64, ok bool) {
-	sumFrom, weightFrom := total(from)
-	sumTo, weightTo := total(to)
-	if weightFrom == 0 || weightTo == 0 {
-		return 0, false
-	}
-	n := float64(len(from))
-	a, b := sumFrom/weightFrom, sumTo/weightTo
-	for i := range from {
-		deviation, a1, b1 := 0.0, a, b
-		if x := from[i]; !math.IsNaN(x) {
-			deviation -= (x - a) / weightFrom
-			a1 = without1(sumFrom, weightFrom, x, a)
-		}
-		if x := to[i]; !math.IsNaN(x) {
-			deviation += (x - b) / weightTo
-			b1 = without1(sumTo, weightTo, x, b)
-		}
-		without[i] = b1 - a1
-		square[i] = deviation * deviation * n * n
-	}
-	return b - a, true
-}
-
-// without1 is the mean without x, or the mean itself when x is all there is.
-func without1(sum, weight, x, mean float64) float64 {
-	if weight < 2 {
-		return mean
-	}
-	return (sum - x) / (weight - 1)
-}
-
-// total returns the sum and the number of values that are not NaN.
-func total(values []float64) (sum, count float64) {
-	for _, x := range values {
-		if !math.IsNaN(x) {
-			sum += x
-			count++
+// effectiveSteps is the number of independent steps whose mean square would
+// vary as that of the given steps does if there were nothing but the finite
+// set: tr(C)² / tr(C²), with C the covariance of a subject's steps between
+// epochs. Subjects that flip together and back make it smaller than the number
+// of steps. deviations[k][i] is subject i's step k less the mean step.
+//
+// tr(C²) is estimated without bias, for any distribution, by Himeno and Yamada,
+// "Estimations for some functions of covariance matrix in high dimension under
+// non-normality" (Journal of Multivariate Analysis 2014).
+func effectiveSteps(deviations [][]float64) float64 {
+	n := float64(len(deviations[0]))
+	trace, squares := 0.0, 0.0
+	for k, x := range deviations {
+		for l, y := range deviations[:k+1] {
+			c := dot(x, y) / (n - 1)
+			if k == l {
+				trace += c
+				squares += c * c
+			} else {
+				squares += 2 * c * c
+			}
 		}
 	}
-	return sum, count
+	fourth := 0.0
+	for i := range deviations[0] {
+		length := 0.0
+		for _, x := range deviations {
+			length += x[i] * x[i]
+		}
+		fourth += length * length / (n - 1)
+	}
+	squares = (n - 1) / (n * (n - 2) * (n - 3)) * ((n-1)*(n-2)*squares + trace*trace - n*fourth)
+	steps := float64(len(deviations))
+	if !(squares > 0) {
+		return steps
+	}
+	return math.Max(1, math.Min(steps, trace*trace/squares))
+}
+
+func dot(x, y []float64) float64 {
+	sum := 0.0
+	for i, a := range x {
+		sum += a * y[i]
+	}
+	return sum
+}
+
+// finiteShare is the share of V_n in the jitter of this one view.
+//
+// Its interval turns around a test. The means of n subjects are close to
+// normal, so J² is like V_n times a noncentral chi-square over its degrees of
+// freedom, the effective steps; Patnaik's approximation makes J² / V_n of a
+// true share s like 1/s times F with steps / (s (2 - s)) degrees of freedom
+// and those of V_n's own estimate. The interval holds every s that a two-sided
+// test at 5 % does not refute. Patnaik, "The non-central χ² and F-distributions
+// and their applications" (Biometrika 1949).
+func (v *variance) finiteShare() Interval {
+	if v == nil || !(v.expected() > 0) || !(v.finite.value > 0) {
+		return unknownInterval(Ratio)
+	}
+	below := math.Max(2, 2*v.finite.value*v.finite.value/covariance(v.finite, v.finite))
+	observed := v.total.value / v.finite.value
+	bound := func(p float64) float64 {
+		refuted := func(s float64) bool { return s*observed > stat.FQuantile(p, v.steps/(s*(2-s)), below) }
+		if !refuted(1) {
+			return 1
+		}
+		low, high := 0.0, 1.0 // refuted(high)
+		for range 30 {
+			if s := (low + high) / 2; refuted(s) {
+				high = s
+			} else {
+				low = s
+			}
+		}
+		return high
+	}
+	share := v.finite.value / v.expected()
+	return Interval{Number(share), Number(math.Min(share, bound(0.025))), Number(math.Max(share, bound(0.975))), Ratio}
+}
+
+// interval returns J with its 95 % interval, symmetric in log J.
+func (v *variance) interval(unit string) Interval {
+	scale := 100.0
+	if unit == Nats {
+		scale = 1
+	}
+	j := scale * math.Sqrt(math.Max(0, v.total.value))
+	if !(v.total.value > 0) {
+		return Interval{Number(j), unknown, unknown, unit}
+	}
+	factor := math.Exp(halfWidth(v.total) / (2 * v.total.value))
+	return Interval{Number(j), Number(j / factor), Number(j * factor), unit}
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"ballast/run"
-	"ballast/stat"
 )
 
 // A rung is one view of the ladder, from which one more source has been
@@ -13,7 +12,6 @@ type rung struct {
 	source      string // what is switched off here; empty for the first
 	view        string
 	predictions *predictions
-	panel       *panel
 	variance    *variance
 }
 
@@ -25,46 +23,56 @@ func (e *evidence) climb() {
 		base, baseTraining = deterministic, e.training[run.Deterministic]
 	}
 	candidates := []rung{
-		{"", run.Logged, e.validation[run.Logged], nil, nil},
-		{EvaluationNoise, run.Deterministic, deterministic, nil, nil},
-		{BatchNormLag, run.Recalibrated, recalibrated, nil, nil},
-		{ThresholdFlicker, "threshold", fixThreshold(base, baseTraining), nil, nil},
-		{WeightNoise, run.Averaged, fixThreshold(e.validation[run.Averaged], e.training[run.Averaged]), nil, nil},
+		{"", run.Logged, e.validation[run.Logged], nil},
+		{EvaluationNoise, run.Deterministic, deterministic, nil},
+		{BatchNormLag, run.Recalibrated, recalibrated, nil},
+		{ThresholdFlicker, "threshold", fixThreshold(base, baseTraining), nil},
+		{WeightNoise, run.Averaged, fixThreshold(e.validation[run.Averaged], e.training[run.Averaged]), nil},
 	}
 	if candidates[0].predictions == nil {
 		return
 	}
-	var views []*predictions
 	for _, c := range candidates {
 		if c.predictions == nil {
 			continue
 		}
-		if steps, _ := e.stepsOf(append(views, c.predictions)...); len(steps) < leastSteps {
-			continue
-		}
-		views = append(views, c.predictions)
+		higher := e.ladder
 		e.ladder = append(e.ladder, c)
+		if steps, _ := e.stepsOf(e.onEveryRung); len(steps) < leastSteps {
+			e.ladder = higher
+		}
 	}
-	e.steps, e.stride = e.stepsOf(views...)
+	e.steps, e.stride = e.stepsOf(e.onEveryRung)
 	for i := range e.ladder {
 		r := &e.ladder[i]
-		r.panel = r.predictions.panel(correct)
-		r.variance = meanJitter(r.panel, e.steps)
+		r.variance = jitterVariance(r.predictions.panel(accuracyValues), e.steps)
 	}
+}
+
+// onEveryRung reports whether an epoch was evaluated in every view of the
+// ladder.
+func (e *evidence) onEveryRung(t int) bool {
+	for _, r := range e.ladder {
+		if r.predictions.rows[t] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // leastSteps is the least number of steps from which a view's jitter is
 // computed.
 const leastSteps = 3
 
-// budget divides the variance of the logged curve among its sources.
-func (e *evidence) budget() []Share {
-	if len(e.ladder) == 0 || e.ladder[0].variance == nil || !(e.ladder[0].variance.total() > 0) {
+// divide divides the variance of the logged curve among its sources; nil
+// without per-subject predictions or jitter.
+func (e *evidence) divide() []Share {
+	if len(e.ladder) == 0 || e.ladder[0].variance == nil || !(e.ladder[0].variance.total.value > 0) {
 		return nil
 	}
-	logged, last := e.ladder[0].variance, e.ladder[len(e.ladder)-1].variance
+	last := e.ladder[len(e.ladder)-1].variance
 	var shares []Share
-	merged := []string(nil)
+	var merged []string
 	next := 1
 	for _, source := range []string{EvaluationNoise, BatchNormLag, ThresholdFlicker, WeightNoise} {
 		if next == len(e.ladder) || e.ladder[next].source != source {
@@ -72,47 +80,29 @@ func (e *evidence) budget() []Share {
 			continue
 		}
 		above, here := e.ladder[next-1].variance, e.ladder[next].variance
-		share := shareOf(logged,
-			above.total()-here.total(),
-			func(i int) float64 { return above.totalWithout(i) - here.totalWithout(i) })
+		share := e.share(above.expected()-here.expected(), above.total.plus(-1, here.total))
 		share.Source, share.Includes, merged = source, merged, nil
 		shares = append(shares, share)
 		next++
 	}
-	finite := shareOf(logged, last.finite, func(i int) float64 { return last.finiteWithout[i] })
-	finite.Source = FiniteValidationSet
-	real := shareOf(logged, last.model, func(i int) float64 { return last.modelWithout[i] })
-	real.Source, real.Includes = RealChange, merged
+	finite := e.share(last.finite.value, last.finite)
+	finite.Source, finite.Low = FiniteValidationSet, max(0, finite.Low)
+	real := e.share(max(0, last.model.value), last.model)
+	real.Source, real.Low, real.Includes = RealChange, max(0, real.Low), merged
 	return append(shares, finite, real)
 }
 
-// shareOf returns part / J² of the logged curve with its interval.
-func shareOf(logged *variance, part float64, without func(int) float64) Share {
-	share := part / logged.total()
-	values := make([]float64, len(logged.modelWithout))
-	for i := range values {
-		values[i] = without(i) / logged.totalWithout(i)
-	}
-	half := jackknifeHalf(values)
+// share returns a part of the logged curve's expected J², with its interval:
+// that of part - share J² over J², the ratio's linear form, which unlike
+// Fieller's is bounded for every rung.
+func (e *evidence) share(part float64, s *statistic) Share {
+	logged := e.ladder[0].variance
+	share := part / logged.expected()
+	half := halfWidth(s.plus(-share, logged.total)) / logged.expected()
 	return Share{
 		Share:  Number(share),
 		Low:    Number(share - half),
-		High:   Number(share + half),
-		Points: Number(100 * math.Copysign(math.Sqrt(math.Abs(share)*logged.total()), share)),
+		High:   Number(math.Min(1, share+half)),
+		Points: Number(100 * math.Copysign(math.Sqrt(math.Abs(part)), part)),
 	}
-}
-
-// jackknifeHalf is half the width of the 95 % interval around an estimate
-// whose delete-one values are given.
-func jackknifeHalf(values []float64) float64 {
-	n := float64(len(values))
-	sum := 0.0
-	for _, x := range values {
-		sum += x
-	}
-	square := 0.0
-	for _, x := range values {
-		square += (x - sum/n) * (x - sum/n)
-	}
-	return stat.StudentQuantile(0.975, n-1) * math.Sqrt(square*(n-1)/n)
 }

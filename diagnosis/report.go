@@ -46,6 +46,8 @@ func (x *Number) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+var unknown = Number(math.NaN())
+
 // Known reports whether the number is finite.
 func (x Number) Known() bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
 
@@ -65,6 +67,8 @@ type Interval struct {
 	High   Number `json:"high"`
 	Unit   string `json:"unit"`
 }
+
+func unknownInterval(unit string) Interval { return Interval{unknown, unknown, unknown, unit} }
 
 // The sources of jitter, in the order of the ladder.
 const (

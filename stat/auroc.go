@@ -1,8 +1,9 @@
 package stat
 
 import (
+	"cmp"
 	"math"
-	"sort"
+	"slices"
 )
 
 // AUROC returns the area under the ROC curve of scores for positive subjects
@@ -76,7 +77,7 @@ func Placement(scores []float64, positive []bool) []float64 {
 		}
 		return placement
 	}
-	sort.Slice(order, func(a, b int) bool { return scores[order[a]] < scores[order[b]] })
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
 	negatives := n - positives
 	lower := [2]int{} // negatives and positives with lower scores
 	for start := 0; start < n; {
@@ -100,4 +101,31 @@ func Placement(scores []float64, positive []bool) []float64 {
 		start = end
 	}
 	return placement
+}
+
+// MidRanks returns the ranks of values from 1, equal values sharing the mean
+// of their ranks; NaNs rank after all others in an unspecified order.
+func MidRanks(values []float64) []float64 {
+	order := make([]int, len(values))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		if nanA, nanB := math.IsNaN(values[a]), math.IsNaN(values[b]); nanA || nanB {
+			return cmp.Compare(indicator(nanA), indicator(nanB))
+		}
+		return cmp.Compare(values[a], values[b])
+	})
+	ranks := make([]float64, len(values))
+	for start := 0; start < len(order); {
+		end := start + 1
+		for end < len(order) && values[order[end]] == values[order[start]] {
+			end++
+		}
+		for _, i := range order[start:end] {
+			ranks[i] = float64(start+1+end) / 2
+		}
+		start = end
+	}
+	return ranks
 }

@@ -34,6 +34,19 @@ func StudentQuantile(p, freedom float64) float64 {
 	return distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(p)
 }
 
+// FQuantile returns x with P(F <= x) = p for the F distribution with a and b
+// degrees of freedom (> 0, b may be +Inf): b y / (a (1 - y)) with y the
+// p-quantile of the beta distribution of a/2 and b/2. It is NaN for p outside
+// [0, 1] and degrees of freedom that are not positive.
+func FQuantile(p, a, b float64) float64 {
+	if !(p >= 0 && p <= 1 && a > 0 && b > 0) || math.IsInf(a, 1) {
+		return math.NaN()
+	}
+	b = math.Min(b, 1e7) // beyond which the quantile no longer changes visibly
+	y := mathext.InvRegIncBeta(a/2, b/2, p)
+	return b * y / (a * (1 - y))
+}
+
 // Wilson returns the score interval of a proportion, k successes of n:
 //
 //	(k + z²/2 ± z sqrt(k (n-k) / n + z²/4)) / (n + z²)

@@ -1,0 +1,115 @@
+package diagnosis
+
+import (
+	"math"
+	"strconv"
+
+	"ballast/run"
+	"ballast/stat"
+)
+
+var batchNormLag = Cause{
+	ID:    "batch-norm-lag",
+	Title: "Batch-norm statistics lag behind the weights",
+	Explain: "The running means and variances of batch norm, which only validation uses, trail behind the weights or rest on " +
+		"too few batches; recomputed at the same weights they give another result.",
+	Of:    "jitter",
+	Judge: judgeBatchNormLag,
+}
+
+// judgeBatchNormLag compares the deterministic view with the recalibrated one:
+// the same weights and subjects, with batch-norm statistics recomputed on
+// training images. Wu and Johnson, "Rethinking 'Batch' in BatchNorm" (2021).
+func judgeBatchNormLag(e *evidence) judgement {
+	if e.plan != nil && e.plan.Net.Norm == "none" {
+		j := judgement{verdict: RuledOut}
+		j.say(0, "0 layers of the network use batch norm")
+		return j
+	}
+	share, found := e.rungShare(BatchNormLag)
+	before, after := e.validation[run.Deterministic], e.validation[run.Recalibrated]
+	if before == nil {
+		before = e.validation[run.Logged]
+	}
+	if !found || len(share.Includes) > 0 {
+		j := cannotTell(0, "0 epochs have both a deterministic and a recalibrated evaluation of the same weights")
+		j.treatment = &Treatment{Text: "Record the view \"recalibrated\": the same weights, with batch-norm statistics recomputed on training images.", Plan: e.recordViews()}
+		return j
+	}
+	j := judgement{verdict: e.gradeShare(share.Share, share.Low, share.High), severity: e.jitterPoints(float64(share.Share))}
+	j.say(float64(share.Share), "recomputing the statistics at the same weights takes away %s of the logged curve's variance (%s)",
+		percent(share.Share), between(share.Low, share.High))
+	gain, half := e.pairedGain(before, after)
+	j.say(gain, "it changes the mean late accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-half, gain+half)
+	if gain-half >= relevantOptimism && j.verdict != Confirmed {
+		j.verdict, j.severity = Confirmed, math.Max(j.severity, gain)
+	} else if gain+half >= relevantOptimism && j.verdict == RuledOut && gain >= relevantOptimism {
+		j.verdict = CannotTell
+	}
+	j.treat(e.fasterStatistics(&j))
+	return j
+}
+
+// rungShare returns the share of a source in the budget.
+func (e *evidence) rungShare(source string) (Share, bool) {
+	for _, share := range e.budget {
+		if share.Source == source {
+			return share, true
+		}
+	}
+	return Share{}, false
+}
+
+// pairedGain returns the mean difference of late accuracy in points between
+// two views of the same subjects, and half the width of its 95 % interval.
+func (e *evidence) pairedGain(before, after *predictions) (gain, half float64) {
+	a, b := e.late(before, correct), e.late(after, correct)
+	var differences []float64
+	for i := range a {
+		if d := 100 * (b[i] - a[i]); isFinite(d) {
+			differences = append(differences, d)
+		}
+	}
+	gain, deviation := moments(differences)
+	n := float64(len(differences))
+	return gain, stat.StudentQuantile(0.975, n-1) * deviation / math.Sqrt(n)
+}
+
+// moments returns the mean and the sample standard deviation.
+func moments(values []float64) (centre, deviation float64) {
+	centre = mean(values)
+	sum := 0.0
+	for _, x := range values {
+		sum += (x - centre) * (x - centre)
+	}
+	return centre, math.Sqrt(sum / float64(len(values)-1))
+}
+
+// fasterStatistics proposes the momentum with which one epoch replaces 95 % of
+// the running statistics.
+func (e *evidence) fasterStatistics(j *judgement) *Treatment {
+	t := &Treatment{Plan: map[string]any{},
+		Text: "Let the running statistics follow the weights: a larger share of each batch, a lower learning rate towards the end, or statistics recomputed before validating."}
+	last := e.run.Epochs[len(e.run.Epochs)-1]
+	if e.plan == nil || last.Step < last.Epoch || last.Epoch < 1 {
+		return t
+	}
+	steps := float64(last.Step) / float64(last.Epoch)
+	j.say(steps, "an epoch has %.0f steps, after which %.0f %% of the running statistics are new", steps,
+		100*(1-math.Pow(1-e.plan.Net.Momentum, steps)))
+	if faster := math.Round(100*(1-math.Pow(0.05, 1/steps))) / 100; faster > e.plan.Net.Momentum {
+		t.Plan["net.momentum"] = math.Min(0.5, faster)
+	} else {
+		t.Plan["optimizer.lr"] = round2(e.plan.Optimizer.LR / 3)
+	}
+	return t
+}
+
+// round2 rounds to two significant digits.
+func round2(x float64) float64 {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
+	if err != nil {
+		return x
+	}
+	return rounded
+}

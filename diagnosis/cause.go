@@ -1,0 +1,139 @@
+package diagnosis
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A Cause is one thing that can be wrong with a run. Each stands in a file of
+// its own and is listed in Causes.
+type Cause struct {
+	ID      string
+	Title   string
+	Explain string // what it is, in one or two sentences
+	Of      string // what its severity is measured in: jitter, generalisation, calibration or optimism
+	Judge   func(*evidence) judgement
+}
+
+// Causes lists every cause that Diagnose judges.
+var Causes = []*Cause{
+	&coinFlip,
+	&smallValidationSet,
+	&stochasticEvaluation,
+	&batchNormLag,
+	&learningRateTooHigh,
+	&overfitting,
+	&overconfidence,
+	&optimisticSelection,
+}
+
+// A judgement is what a cause makes of the evidence.
+type judgement struct {
+	verdict   string
+	severity  float64 // points; NaN when unknown
+	evidence  []Evidence
+	treatment *Treatment
+}
+
+// say adds a sentence with its number.
+func (j *judgement) say(value float64, format string, arguments ...any) {
+	j.evidence = append(j.evidence, Evidence{Text: fmt.Sprintf(format, arguments...), Value: Number(value)})
+}
+
+// treat proposes a treatment where the verdict leans to the cause.
+func (j *judgement) treat(t *Treatment) {
+	if j.verdict == Confirmed || j.verdict == Likely || j.verdict == Possible {
+		j.treatment = t
+	}
+}
+
+// cannotTell is the judgement when the record lacks what is needed.
+func cannotTell(value float64, format string, arguments ...any) judgement {
+	j := judgement{verdict: CannotTell, severity: math.NaN()}
+	j.say(value, format, arguments...)
+	return j
+}
+
+var verdictOrder = []string{Confirmed, Likely, Possible, CannotTell, RuledOut}
+
+// findings judges every cause, the surest verdicts first and within a verdict
+// the most severe.
+func (e *evidence) findings() []Finding {
+	var findings []Finding
+	for _, cause := range Causes {
+		j := cause.Judge(e)
+		findings = append(findings, Finding{
+			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cause.Of,
+			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.treatment,
+		})
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		if order := cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)); order != 0 {
+			return order
+		}
+		return cmp.Compare(b.Severity, a.Severity) // unknown (NaN) last
+	})
+	return findings
+}
+
+// What counts as an effect that matters. docs/budget.md gives the reasons.
+const (
+	relevantShare    = 0.10 // of the variance of the logged curve
+	substantialShare = 0.25
+	relevantJitter   = 1.0  // points: a curve that fluctuates less needs no explanation
+	relevantGap      = 10.0 // points of accuracy or of confidence
+	relevantOptimism = 2.0  // points
+	widestUsable     = 1.0  // an interval of a share wider than this decides nothing
+)
+
+// gradeShare turns a share of the jitter with its interval into a verdict. An
+// experiment in the record is what lets the interval confirm.
+func (e *evidence) gradeShare(share, low, high Number) string {
+	switch {
+	case e.jitter < relevantJitter:
+		return RuledOut
+	case !share.Known() || !low.Known() || !high.Known():
+		return CannotTell
+	case low >= relevantShare:
+		return Confirmed
+	case high < relevantShare:
+		return RuledOut
+	case low > 0 && share >= substantialShare:
+		return Likely
+	case share >= relevantShare && high-low <= widestUsable:
+		return Possible
+	}
+	return CannotTell
+}
+
+// gradeGap turns a difference in points with its interval into a verdict.
+func gradeGap(gap, low, high, relevant float64) string {
+	switch {
+	case math.IsNaN(low) || math.IsNaN(high):
+		return CannotTell
+	case low >= relevant:
+		return Confirmed
+	case high < relevant:
+		return RuledOut
+	case low > 0 && gap >= relevant:
+		return Likely
+	case gap >= relevant:
+		return Possible
+	}
+	return CannotTell
+}
+
+// jitterPoints is a share of the logged variance in points of jitter.
+func (e *evidence) jitterPoints(share float64) float64 {
+	return e.jitter * math.Sqrt(math.Max(0, share))
+}
+
+// percent writes a share as a whole number of per cent.
+func percent(share Number) string { return fmt.Sprintf("%.0f %%", 100*float64(share)) }
+
+// between writes an interval of shares.
+func between(low, high Number) string {
+	return fmt.Sprintf("95 %% interval %.0f to %.0f %%", 100*float64(low), 100*float64(high))
+}

@@ -1,0 +1,125 @@
+package diagnosis
+
+import (
+	"fmt"
+	"math"
+
+	"ballast/run"
+	"ballast/stat"
+)
+
+var overfitting = Cause{
+	ID:    "overfitting",
+	Title: "Overfitting",
+	Explain: "The network is right far more often on the subjects it learnt from than on others: it has memorised them. That " +
+		"lowers the whole validation curve; by itself it does not make it fluctuate.",
+	Of:    "generalisation",
+	Judge: judgeOverfitting,
+}
+
+// judgeOverfitting grades the gap of late accuracy between training and
+// validation subjects. Both through the validation pipeline at the same
+// weights are an experiment; the logged training curve (augmented, dropout on,
+// weights changing meanwhile) is not, and can only make it likely.
+func judgeOverfitting(e *evidence) judgement {
+	training, n, pipeline := e.trainingLevel()
+	validation, m := e.validationLevel()
+	if !isFinite(training) || !isFinite(validation) {
+		return cannotTell(training, "the training accuracy is not recorded")
+	}
+	gap := 100 * (training - validation)
+	low, high := math.NaN(), math.NaN()
+	if n > 0 && m > 0 {
+		low, high = stat.Newcombe(training*n, n, validation*m, m, 0.95)
+	}
+	j := judgement{verdict: gradeGap(gap, 100*low, 100*high, relevantGap), severity: math.Max(0, gap)}
+	if !pipeline && j.verdict == Confirmed {
+		j.verdict = Likely
+	}
+	where := "in the validation pipeline"
+	if !pipeline {
+		where = "as logged while training"
+	}
+	j.say(gap, "over the last third of the epochs %.1f %% of the training subjects are right (%s) and %.1f %% of the validation subjects: a gap of %.1f points%s",
+		100*training, where, 100*validation, gap, gapInterval(100*low, 100*high))
+	if epoch, rise := e.lossRise(); epoch > 0 {
+		j.say(float64(epoch), "the smoothed validation loss is lowest at epoch %d of %d", epoch, e.epochs[len(e.epochs)-1])
+		j.say(rise, "since then it has risen by %.2f nats", rise)
+	}
+	j.treat(e.lessMemory())
+	return j
+}
+
+func gapInterval(low, high float64) string {
+	if math.IsNaN(low) {
+		return " (no interval: the number of subjects is unknown)"
+	}
+	return fmt.Sprintf(" (95 %% interval %.0f to %.0f)", low, high)
+}
+
+// trainingLevel is the mean late accuracy on the training set, the number of
+// its subjects, and whether it was measured in the validation pipeline.
+func (e *evidence) trainingLevel() (level, subjects float64, pipeline bool) {
+	subjects = float64(len(e.run.Header.Sets[run.Train]))
+	of := func(v *run.Evaluation) run.Float { return v.Accuracy }
+	if level = e.lateMean(e.curve(run.Deterministic, run.Train, accuracyValues, of)); isFinite(level) {
+		return level, subjects, true
+	}
+	return e.lateMean(e.curve(run.Logged, run.Train, accuracyValues, of)), subjects, false
+}
+
+// validationLevel is the mean late accuracy on the validation set and the
+// number of its subjects.
+func (e *evidence) validationLevel() (level, subjects float64) {
+	of := func(v *run.Evaluation) run.Float { return v.Accuracy }
+	if level = e.lateMean(e.curve(run.Deterministic, run.Validation, accuracyValues, of)); !isFinite(level) {
+		level = e.lateMean(e.accuracy)
+	}
+	return level, float64(e.subjects())
+}
+
+// lossRise returns the epoch of the lowest validation loss, smoothed over five
+// epochs, and how far the mean late loss lies above it; 0 when there are not
+// ten finite losses.
+func (e *evidence) lossRise() (epoch int, rise float64) {
+	smooth := smoothed(e.loss)
+	best, count := -1, 0
+	for t, x := range smooth {
+		if isFinite(x) {
+			count++
+			if best < 0 || x < smooth[best] {
+				best = t
+			}
+		}
+	}
+	if count < 10 {
+		return 0, math.NaN()
+	}
+	return e.epochs[best], math.Max(0, e.lateMean(e.loss)-smooth[best])
+}
+
+// smoothed returns the centred mean over five epochs, fewer at the ends,
+// leaving out values that are not finite.
+func smoothed(curve []float64) []float64 {
+	result := make([]float64, len(curve))
+	for t := range curve {
+		result[t] = finiteMean(curve[max(0, t-2):min(len(curve), t+3)])
+	}
+	return result
+}
+
+// lessMemory proposes stronger weight decay and dropout, and fewer epochs when
+// the lowest loss is long past.
+func (e *evidence) lessMemory() *Treatment {
+	t := &Treatment{Text: "Regularise: stronger weight decay, dropout, more augmentation or a narrower network. More patients help most.",
+		Plan: map[string]any{"optimizer.weight_decay": 0.01, "net.dropout": 0.3}}
+	if e.plan != nil {
+		t.Plan["optimizer.weight_decay"] = math.Min(0.1, math.Max(0.01, 10*e.plan.Optimizer.WeightDecay))
+		t.Plan["net.dropout"] = math.Max(0.3, math.Min(0.6, 1.5*e.plan.Net.Dropout))
+	}
+	if epoch, rise := e.lossRise(); epoch > 0 && rise > 0.1 && epoch <= e.epochs[len(e.epochs)-1]*2/3 {
+		t.Plan["epochs"] = max(5, epoch+2)
+		t.Text = "Stop earlier, near the lowest smoothed validation loss, and regularise: stronger weight decay and dropout. More patients help most."
+	}
+	return t
+}

@@ -1,0 +1,67 @@
+package diagnosis
+
+import "math"
+
+var smallValidationSet = Cause{
+	ID:    "small-validation-set",
+	Title: "Small validation set",
+	Explain: "With few subjects the accuracy moves by whole subjects: whoever lies near the decision threshold flips from epoch " +
+		"to epoch, and a larger set would average that out.",
+	Of:    "jitter",
+	Judge: judgeSmallValidationSet,
+}
+
+// judgeSmallValidationSet grades the share of V_n in the logged jitter. Every
+// epoch of the record is the experiment: the subjects' own steps show how much
+// the mean of n of them must move.
+func judgeSmallValidationSet(e *evidence) judgement {
+	n := e.subjects()
+	if e.logged == nil {
+		return e.judgeSmallFromCurve(n)
+	}
+	share := e.logged.finiteShare()
+	j := judgement{verdict: e.gradeShare(share.Points, share.Low, share.High), severity: e.jitterPoints(float64(share.Points))}
+	j.say(float64(share.Points), "%s of the variance of the logged curve is only the finite set of %d subjects (%s)",
+		percent(share.Points), n, between(share.Low, share.High))
+	j.say(e.jitter, "the curve fluctuates by %.1f points from epoch to epoch", e.jitter)
+	j.say(j.severity, "that many subjects alone make it fluctuate by %.1f points", j.severity)
+	j.treat(e.enlargeValidation(n, j.severity))
+	return j
+}
+
+// judgeSmallFromCurve judges without per-subject predictions: independent
+// draws of n subjects at the recorded accuracy bound what V_n can be.
+func (e *evidence) judgeSmallFromCurve(n int) judgement {
+	if n == 0 || math.IsNaN(e.jitter) {
+		return cannotTell(float64(n), "the number of validation subjects or their curve is not recorded (%d subjects)", n)
+	}
+	var bounds []float64
+	for _, a := range e.accuracy {
+		bounds = append(bounds, a*(1-a))
+	}
+	bound := 100 * math.Sqrt(finiteMean(bounds)/float64(n))
+	j := cannotTell(bound, "%d subjects drawn anew every epoch would make the curve fluctuate by %.1f points; the same subjects every epoch by less", n, bound)
+	j.say(e.jitter, "the curve fluctuates by %.1f points from epoch to epoch", e.jitter)
+	switch share := bound * bound / (e.jitter * e.jitter); {
+	case e.jitter < relevantJitter || share < relevantShare:
+		j.verdict, j.severity = RuledOut, math.Min(bound, e.jitter)
+	case share >= 1:
+		j.verdict, j.severity = Possible, math.Min(bound, e.jitter)
+		j.treat(e.enlargeValidation(n, j.severity))
+	}
+	return j
+}
+
+func (e *evidence) enlargeValidation(n int, points float64) *Treatment {
+	t := &Treatment{Plan: map[string]any{}}
+	t.Text = "Do not read single epochs: average the last epochs, or judge by cross-validation over all subjects."
+	if e.plan == nil {
+		return t
+	}
+	share := e.plan.Split.Validation
+	if larger := math.Min(0.5, math.Round(200*share)/100); larger > share*1.05 && e.plan.Data.Set == "" {
+		t.Plan["split.validation"] = larger
+		t.Text = "Validate on more subjects (the fluctuation falls with the square root of their number), and do not read single epochs: average the last ones."
+	}
+	return t
+}
