@@ -16,19 +16,19 @@ const (
 	lesion      = 1.35 // mean over the tumour, enhanced by contrast agent
 )
 
+// innerSkull is the radius of the skull's inner surface relative to the scalp.
+const innerSkull = 0.87
+
 // anatomy returns the noise-free image of subject k, white matter = 1, and the
 // tumour's mask.
 func (c Config) anatomy(g grid, k int, f features) (image []float64, mask []float32) {
-	stream := func(purpose string) *stat.Stream {
-		return stat.NewStream(c.Seed, "phantom/"+purpose, uint64(k))
-	}
-	h := newHead(g, stream("head"))
-	image = h.paint(g, smoothNoise(g, g.box(), g.extent/11, stream("tissue")))
-	t := newTumour(g, h, c.Dims, stream("tumour"))
+	h := newHead(g, c.stream("head", k))
+	image = h.paint(g, smoothNoise(g, g.box(), g.extent/11, c.stream("tissue", k)))
+	t := newTumour(g, h, c.Dims, c.stream("tumour", k))
 	within := t.box(g, t.reach(g, f))
 	grain := grains{
-		coarse: smoothNoise(g, within, g.extent/5, stream("grain/coarse")),
-		fine:   smoothNoise(g, within, g.extent/18, stream("grain/fine")),
+		coarse: smoothNoise(g, within, g.extent/4, c.stream("grain/coarse", k)),
+		fine:   smoothNoise(g, within, g.extent/16, c.stream("grain/fine", k)),
 	}
 	return image, t.paint(g, f, grain, image)
 }
@@ -50,7 +50,7 @@ func newHead(g grid, stream *stat.Stream) *head {
 	vary := func(mean, sd float64) float64 { return mean + float64(sd*stream.Normal()) }
 	h := &head{
 		fold: 0.045, grain: 0.04,
-		shell: [5]float64{1, 0.93, 0.87, 0.83, vary(0.70, 0.02)},
+		shell: [5]float64{1, 0.93, innerSkull, 0.83, vary(0.70, 0.02)},
 		layer: [5]float64{vary(scalp, 0.06), skull, fluid, vary(greyMatter, 0.03), whiteMatter},
 	}
 	size := vary(0.44, 0.012)

@@ -24,7 +24,7 @@ var ErrConfig = errors.New("invalid phantom configuration")
 // The features of a tumour that can carry the signal.
 const (
 	SignalCore    = "core"    // responders: darker necrotic core, brighter rim
-	SignalTexture = "texture" // responders: finer grain at the same variance
+	SignalTexture = "texture" // responders: stronger fine grain
 	SignalMargin  = "margin"  // responders: sharper border
 	SignalNone    = "none"    // the label has nothing to do with the image
 )
@@ -179,24 +179,30 @@ func (c Config) Subject(k int) Subject {
 	g := c.grid()
 	image, mask := c.anatomy(g, k, features)
 	c.scan(g, k, site, image)
-	affine := c.affine(k)
-	s.Volume = &cohort.Volume{Data: quantise(image), Shape: c.Size, Affine: affine, Spacing: c.Spacing}
-	s.Mask = &cohort.Volume{Data: mask, Shape: c.Size, Affine: affine, Spacing: c.Spacing}
+	affine, spacing := c.geometry(k)
+	s.Volume = &cohort.Volume{Data: quantise(image), Shape: c.Size, Affine: affine, Spacing: spacing}
+	s.Mask = &cohort.Volume{Data: mask, Shape: c.Size, Affine: affine, Spacing: spacing}
 	return s
 }
 
-// affine puts the middle of the grid a little behind and above the origin, as
-// after alignment to the anterior commissure, with the scatter of real
-// positioning. Offsets are multiples of 1/8 mm, which float32 headers hold
-// exactly.
-func (c Config) affine(k int) [3][4]float64 {
-	stream := stat.NewStream(c.Seed, "phantom/position", uint64(k))
-	var affine [3][4]float64
+// stream returns the random numbers of subject (or block of subjects) k for one
+// purpose.
+func (c Config) stream(purpose string, k int) *stat.Stream {
+	return stat.NewStream(c.Seed, "phantom/"+purpose, uint64(k))
+}
+
+// geometry returns affine and spacing of subject k, as a file's float32 header
+// holds them. It puts the middle of the grid a little behind and above the
+// origin, as after alignment to the anterior commissure, with the scatter of real
+// positioning, in steps of 1/8 mm.
+func (c Config) geometry(k int) (affine [3][4]float64, spacing [3]float64) {
+	stream := c.stream("position", k)
 	for axis, middle := range [3]float64{0, -18, 12} {
+		spacing[axis] = float64(float32(c.Spacing[axis]))
 		offset := middle + float64(4*stream.Normal())
-		origin := offset - float64(float64(c.Size[axis]-1)/2*c.Spacing[axis])
-		affine[axis][axis] = c.Spacing[axis]
+		origin := offset - float64(float64(c.Size[axis]-1)/2*spacing[axis])
+		affine[axis][axis] = spacing[axis]
 		affine[axis][3] = math.Floor(float64(origin*8)+0.5) / 8
 	}
-	return affine
+	return affine, spacing
 }

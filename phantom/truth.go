@@ -20,16 +20,16 @@ func (c Config) inShare(purpose string, share float64, k int) bool {
 		return int(math.Floor(float64(float64(blocks*blockSize)*share) + 0.5))
 	}
 	members := upTo(block+1) - upTo(block)
-	order := stat.NewStream(c.Seed, purpose, uint64(block)).Perm(blockSize)
+	order := c.stream(purpose, block).Perm(blockSize)
 	return order[k%blockSize] < members
 }
 
 // labels returns the recorded and the true label of subject k.
 func (c Config) labels(k int) (recorded, truth int) {
-	if c.inShare("phantom/label", c.Prevalence, k) {
+	if c.inShare("label", c.Prevalence, k) {
 		truth = 1
 	}
-	if c.inShare("phantom/flip", c.LabelNoise, k) {
+	if c.inShare("flip", c.LabelNoise, k) {
 		return 1 - truth, truth
 	}
 	return truth, truth
@@ -39,7 +39,7 @@ func (c Config) labels(k int) (recorded, truth int) {
 // subjects goes where the true label says, responders to the upper half of the
 // scanners and the rest to the lower half; everybody else goes anywhere.
 func (c Config) site(k, trueLabel int) int {
-	stream := stat.NewStream(c.Seed, "phantom/site", uint64(k))
+	stream := c.stream("site", k)
 	decided := stream.Float64() < c.SiteShortcut
 	position := stream.Float64()
 	low, high := 0, c.Sites
@@ -57,7 +57,7 @@ func (c Config) site(k, trueLabel int) int {
 // same, half as much.
 type features struct {
 	core    float64 // contrast of the necrotic core
-	texture float64 // share of the fine grain in the variance of the texture
+	texture float64 // strength of the fine grain
 	margin  float64 // sharpness of the border
 }
 
@@ -66,7 +66,7 @@ type features struct {
 // is shifted by plus or minus half the effect. With SignalNone the latent variable drives nothing.
 func (c Config) features(k, trueLabel int) (f features, latent float64) {
 	draw := func(signal string) float64 {
-		z := stat.NewStream(c.Seed, "phantom/latent/"+signal, uint64(k)).Normal()
+		z := c.stream("latent/"+signal, k).Normal()
 		if signal != c.Signal {
 			return z / 2
 		}

@@ -9,6 +9,7 @@ import (
 // A tumour is a star-shaped body: an ellipsoid of any orientation whose surface
 // is pushed in and out by polynomials of the direction.
 type tumour struct {
+	head   *head      // whose skull it does not cross
 	frame  *frame     // to where the ellipsoid is the unit sphere
 	centre [3]float64 // mm from the middle of the volume
 	size   float64    // radius of the ball of about the same volume, mm
@@ -23,6 +24,7 @@ type tumour struct {
 func newTumour(g grid, h *head, dims int, stream *stat.Stream) *tumour {
 	orientation := [4]float64{stream.Normal(), stream.Normal(), stream.Normal(), stream.Normal()}
 	t := &tumour{
+		head: h,
 		size: float64(g.extent * (0.14 + float64(0.09*stream.Float64()))),
 		mean: lesion + float64(0.08*stream.Normal()),
 		core: 0.60 + float64(0.12*stream.Float64()),
@@ -53,21 +55,24 @@ func newTumour(g grid, h *head, dims int, stream *stat.Stream) *tumour {
 }
 
 // level returns 0 at the tumour's centre, 1 on its surface, growing linearly
-// along every ray. The argument is a point in mm from the middle of the volume.
-// Beyond the limit any number above it may be returned.
+// along every ray; the skull is part of the surface. The argument is a point in mm
+// from the middle of the volume. Beyond the limit any number above it may be
+// returned.
 func (t *tumour) level(x, y, z, limit float64) float64 {
-	x, y, z = t.frame.apply(x, y, z)
-	distance := norm(x, y, z)
+	u, v, w := t.frame.apply(x, y, z)
+	distance := norm(u, v, w)
 	if distance == 0 || distance > float64(maxSurface*limit) {
 		return distance
 	}
-	x, y, z = x/distance, y/distance, z/distance
+	radius := norm(t.head.frame.apply(x, y, z))
+	skull := 1 + float64((radius-innerSkull)*t.head.smallest())/t.size
+	x, y, z = u/distance, v/distance, w/distance
 	x2, y2, z2 := float64(x*x), float64(y*y), float64(z*z)
 	surface := 1 + float64(t.bulge[0]*float64(float64(float64(5.2*x)*y)*z)) +
 		float64(t.bulge[1]*float64(x*(float64(2.5*x2)-1.5))) +
 		float64(t.bulge[2]*float64(y*(float64(2.5*y2)-1.5))) +
 		float64(t.bulge[3]*(float64(2.5*(float64(x2*x2)+float64(y2*y2)+float64(z2*z2)))-1.5))
-	return distance / max(minSurface, min(maxSurface, surface))
+	return max(skull, distance/max(minSurface, min(maxSurface, surface)))
 }
 
 // Bounds of the surface polynomial.
@@ -105,8 +110,9 @@ type tumourVoxel struct {
 }
 
 const (
-	coreContrast = 0.85 // of the deepest core against the rim
-	grainSD      = 0.24 // standard deviation of the texture
+	coreContrast = 1.00 // of the deepest core against the rim
+	coarseGrain  = 0.12 // standard deviation of the coarse texture
+	fineGrain    = 0.36 // standard deviation of the fine texture where it is strongest
 	coreEdge     = 0.25 // width of the core's border, relative to the surface
 	sharpest     = 0.10 // width of the tumour's border, relative to its size
 	bluntest     = 1.10
@@ -116,9 +122,9 @@ const (
 // level below 1. Mask and mean intensity in the mask are the same whatever the
 // features are, so neither volume nor brightness gives the label away:
 //
-//   - core: contrast of the core is 0.85 * f.core, at fixed core size;
-//   - texture: sqrt(1 - f.texture) coarse + sqrt(f.texture) fine, both brought
-//     to the same mean and variance in the mask;
+//   - core: contrast of the core is f.core, at fixed core size;
+//   - texture: 0.12 coarse + 0.36 f.texture fine, two random fields brought to
+//     mean 0 and variance 1 in the mask;
 //   - margin: the border is 0.10 + (1 - f.margin) tumour radii wide, at
 //     least one voxel, and centred on the surface.
 func (t *tumour) paint(g grid, f features, grain grains, image []float64) []float32 {
@@ -126,8 +132,7 @@ func (t *tumour) paint(g grid, f features, grain grains, image []float64) []floa
 	voxels := t.voxels(g, t.reach(g, f))
 	standardise(grain.coarse, voxels)
 	standardise(grain.fine, voxels)
-	coarse := float64(grainSD * math.Sqrt(1-f.texture))
-	fine := float64(grainSD * math.Sqrt(f.texture))
+	fine := float64(fineGrain * f.texture)
 	edge := max(coreEdge, g.voxel/t.size)
 
 	// pattern is the tumour's intensity up to a constant, which is then chosen so
@@ -139,7 +144,7 @@ func (t *tumour) paint(g grid, f features, grain grains, image []float64) []floa
 		v := &voxels[n]
 		v.share = smoothRamp((1 - v.level) / width)
 		core := ramp((t.core - v.level) / edge)
-		pattern[n] = float64(coarse*grain.coarse[v.index]) + float64(fine*grain.fine[v.index]) -
+		pattern[n] = float64(coarseGrain*grain.coarse[v.index]) + float64(fine*grain.fine[v.index]) -
 			float64(float64(coreContrast*f.core)*core)
 		if v.inside {
 			mask[v.index] = 1

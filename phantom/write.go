@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 
 	"ballast/cohort"
-	"ballast/stat"
 )
 
 // ErrNotEmpty is returned by Write for a folder that already holds something.
@@ -192,7 +191,7 @@ func writeTables(folder string, c Config, truths []truth) error {
 // covariates returns age in years and sex of subject k, which have nothing to do
 // with label or image.
 func (c Config) covariates(k int) (age int, sex string) {
-	stream := stat.NewStream(c.Seed, "phantom/covariates", uint64(k))
+	stream := c.stream("covariates", k)
 	years := math.Floor(58 + float64(11*stream.Normal()))
 	return int(math.Max(18, math.Min(90, years))), [2]string{"F", "M"}[stream.IntN(2)]
 }
