@@ -35,7 +35,7 @@ var verdicts = map[string]string{
 func newFinding(f *diagnosis.Finding) (finding, error) {
 	shown := finding{
 		Title: f.Title, ID: f.ID, Verdict: strings.ReplaceAll(f.Verdict, "-", " "), Symbol: verdicts[f.Verdict],
-		Class: "v-" + f.Verdict, Explain: f.Explain,
+		Class: "v-" + f.Verdict, Explain: glue(f.Explain),
 	}
 	if shown.Title == "" {
 		shown.Title = inWords(f.ID)
@@ -47,12 +47,12 @@ func newFinding(f *diagnosis.Finding) (finding, error) {
 		}
 	}
 	for _, e := range f.Evidence {
-		shown.Evidence = append(shown.Evidence, e.Text)
+		shown.Evidence = append(shown.Evidence, glue(e.Text))
 	}
 	if f.Treatment == nil {
 		return shown, nil
 	}
-	shown.Treatment = f.Treatment.Text
+	shown.Treatment = glue(f.Treatment.Text)
 	var err error
 	if shown.Plan, err = planYAML(f.Treatment.Plan); err != nil {
 		err = fmt.Errorf("show the treatment of %s: %w", f.ID, err)

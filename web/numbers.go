@@ -88,3 +88,6 @@ func plural(n int, noun string) string {
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
 }
+
+// glue keeps a number and its per-cent sign on one line.
+func glue(text string) string { return strings.ReplaceAll(text, " %", "\u00a0%") }

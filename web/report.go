@@ -124,7 +124,7 @@ func (p *page) addDiagnosis(r *run.Run, d *diagnosis.Report) error {
 		return nil
 	}
 	p.Notes = append(p.Notes, d.Notes...)
-	p.Summary = strings.Join(d.Summary, " ")
+	p.Summary = glue(strings.Join(d.Summary, " "))
 	p.addMeasures(d)
 	p.addBudget(d)
 	return p.addFindings(d.Findings)
@@ -168,7 +168,7 @@ func legend(r *run.Run, c *chart) []legendEntry {
 // caption numbers the figures in the order in which they are added.
 func (p *page) caption(title, text string) caption {
 	p.figures++
-	return caption{p.figures, title, text}
+	return caption{p.figures, title, glue(text)}
 }
 
 func accuracyText(r *run.Run, chance *chanceBand) string {
