@@ -5,14 +5,14 @@ import "errors"
 // What can be wrong with a file or a cohort. Errors of this package wrap one
 // of these, say which file, row or subject, and what to do.
 var (
-	ErrFormat     = errors.New("not an image that ballast reads (NIfTI, PNG or JPEG)")
-	ErrHeader     = errors.New("damaged header")
-	ErrTruncated  = errors.New("truncated")
-	ErrUnreadable = errors.New("not supported")              // a valid file of a kind that is refused
-	ErrNonFinite  = errors.New("voxels that are not finite") // more than half of the image
-	ErrConstant   = errors.New("all voxels have the same value")
-	ErrEmptyMask  = errors.New("mask has no voxel above 0")
-	ErrGeometry   = errors.New("image and mask do not lie on the same grid")
+	ErrFormat      = errors.New("not an image that ballast reads (NIfTI, PNG or JPEG)")
+	ErrHeader      = errors.New("damaged header")
+	ErrTruncated   = errors.New("truncated")
+	ErrUnsupported = errors.New("not supported")              // a valid file of a kind that is refused
+	ErrNonFinite   = errors.New("voxels that are not finite") // more than half of the image
+	ErrConstant    = errors.New("all voxels have the same value")
+	ErrEmptyMask   = errors.New("mask has no voxel above 0")
+	ErrGeometry    = errors.New("image and mask do not lie on the same grid")
 
 	ErrTable            = errors.New("damaged table")
 	ErrColumn           = errors.New("column not found")

@@ -19,7 +19,7 @@ const maxVoxels = 1 << 29
 // and .img), a PNG or a JPEG. The kind is told by the content, not by the name.
 //
 // Errors name the file and wrap ErrFormat, ErrHeader, ErrTruncated or
-// ErrUnreadable. Voxels that are not finite are counted in Volume.NonFinite and
+// ErrUnsupported. Voxels that are not finite are counted in Volume.NonFinite and
 // replaced; whether the image is still usable is for Volume.Check.
 func ReadVolume(path string) (*Volume, error) {
 	v, err := readVolume(path)
@@ -99,7 +99,7 @@ func readVolume(path string) (*Volume, error) {
 	case bytes.HasPrefix(start, []byte("\x89PNG\r\n\x1a\n")), bytes.HasPrefix(start, []byte{0xff, 0xd8, 0xff}):
 		return readPicture(file, info.Size())
 	case len(start) == 132 && string(start[128:]) == "DICM":
-		return nil, fmt.Errorf("%w: it is DICOM; convert the series with dcm2niix", ErrUnreadable)
+		return nil, fmt.Errorf("%w: it is DICOM; convert the series with dcm2niix", ErrUnsupported)
 	}
 	return readNIfTI(file, info.Size(), path)
 }

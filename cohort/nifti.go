@@ -30,18 +30,27 @@ type niftiHeader struct {
 	unit         int // spatial part of xyzt_units
 }
 
-// parseNIfTIHeader reads the fixed fields; raw holds at least 348 bytes.
-// Byte order and version are told by sizeof_hdr alone.
+// parseNIfTIHeader reads the fixed fields; raw holds as many bytes as its first
+// field says.
 func parseNIfTIHeader(raw []byte) (*niftiHeader, error) {
+	order, size, err := headerSize(raw)
+	if err != nil {
+		return nil, err
+	}
+	if size == 540 {
+		return parseNIfTI2(raw, order)
+	}
+	return parseNIfTI1(raw, order)
+}
+
+// headerSize tells byte order and version by the first field, sizeof_hdr, alone.
+func headerSize(raw []byte) (binary.ByteOrder, int, error) {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		switch order.Uint32(raw) {
-		case 348:
-			return parseNIfTI1(raw, order)
-		case 540:
-			return parseNIfTI2(raw, order)
+		if size := order.Uint32(raw); size == 348 || size == 540 {
+			return order, int(size), nil
 		}
 	}
-	return nil, fmt.Errorf("%w: the first four bytes are neither 348 nor 540 in either byte order", ErrFormat)
+	return nil, 0, fmt.Errorf("%w: the first four bytes are neither 348 nor 540 in either byte order", ErrFormat)
 }
 
 // parseNIfTI1 follows nifti1.h (field name, byte offset there).
@@ -52,7 +61,7 @@ func parseNIfTI1(raw []byte, order binary.ByteOrder) (*niftiHeader, error) {
 		h.single = true
 	case "ni1\x00":
 	case "\x00\x00\x00\x00":
-		return nil, fmt.Errorf("%w: an ANALYZE 7.5 header, which does not say left from right; convert it to NIfTI", ErrUnreadable)
+		return nil, fmt.Errorf("%w: an ANALYZE 7.5 header, which does not say left from right; convert it to NIfTI", ErrUnsupported)
 	default:
 		return nil, fmt.Errorf("%w: magic %q is not that of NIfTI-1", ErrFormat, magic)
 	}
@@ -76,9 +85,6 @@ func parseNIfTI1(raw []byte, order binary.ByteOrder) (*niftiHeader, error) {
 
 // parseNIfTI2 follows nifti2.h.
 func parseNIfTI2(raw []byte, order binary.ByteOrder) (*niftiHeader, error) {
-	if len(raw) < 540 {
-		return nil, fmt.Errorf("%w: %d of the 540 bytes of a NIfTI-2 header", ErrTruncated, len(raw))
-	}
 	h := &niftiHeader{order: order, size: 540}
 	switch magic := string(raw[4:12]); magic {
 	case "n+2\x00\r\n\x1a\n":
@@ -120,18 +126,18 @@ func (h *niftiHeader) shape() (shape [3]int, voxels int, err error) {
 		sizes[n] = int(size)
 	}
 	if len(sizes) == 1 {
-		return shape, 0, fmt.Errorf("%w: one-dimensional, of %d values", ErrUnreadable, sizes[0])
+		return shape, 0, fmt.Errorf("%w: one-dimensional, of %d values", ErrUnsupported, sizes[0])
 	}
 	for _, size := range sizes[min(3, len(sizes)):] {
 		if size > 1 {
-			return shape, 0, fmt.Errorf("%w: shape %s has more than three dimensions; write the one volume to use to its own file", ErrUnreadable, product(sizes))
+			return shape, 0, fmt.Errorf("%w: shape %s has more than three dimensions; write the one volume to use to its own file", ErrUnsupported, product(sizes))
 		}
 	}
 	shape, voxels = [3]int{1, 1, 1}, 1
 	for axis := range min(3, len(sizes)) {
 		shape[axis] = sizes[axis]
 		if shape[axis] > maxVoxels/voxels {
-			return shape, 0, fmt.Errorf("%w: shape %s is more than ballast reads (%d voxels)", ErrUnreadable, product(sizes), maxVoxels)
+			return shape, 0, fmt.Errorf("%w: shape %s is more than ballast reads (%d voxels)", ErrUnsupported, product(sizes), maxVoxels)
 		}
 		voxels *= shape[axis]
 	}
@@ -251,46 +257,40 @@ func openBytes(file io.Reader, size int64) (*byteSource, error) {
 // readNIfTI reads header and voxels from the opened file of the given size.
 func readNIfTI(file io.Reader, size int64, path string) (*Volume, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".img") {
-		return nil, fmt.Errorf("%w: name the .hdr file of the pair instead", ErrUnreadable)
+		return nil, fmt.Errorf("%w: name the .hdr file of the pair instead", ErrUnsupported)
 	}
 	source, err := openBytes(file, size)
 	if err != nil {
 		return nil, err
 	}
-	raw := make([]byte, 540)
-	n, err := io.ReadFull(source, raw[:348])
-	if err == nil && (binary.LittleEndian.Uint32(raw) == 540 || binary.BigEndian.Uint32(raw) == 540) {
-		var more int
-		more, err = io.ReadFull(source, raw[348:])
-		n += more
-	}
+	raw, err := readHeader(source)
 	if err != nil {
-		if n < 4 || !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
-		}
-		if _, err := parseSize(raw); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %d bytes are less than a NIfTI header", ErrTruncated, n)
+		return nil, err
 	}
-	h, err := parseNIfTIHeader(raw[:n])
+	h, err := parseNIfTIHeader(raw)
 	if err != nil {
 		return nil, err
 	}
 	if !h.single {
 		return readPair(h, path)
 	}
-	return h.readVoxels(source, int64(n))
+	return h.readVoxels(source, int64(len(raw)))
 }
 
-// parseSize tells whether the bytes can be the start of a NIfTI header.
-func parseSize(raw []byte) (int, error) {
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		if size := order.Uint32(raw); size == 348 || size == 540 {
-			return int(size), nil
-		}
+// readHeader returns the bytes of the fixed fields.
+func readHeader(source io.Reader) ([]byte, error) {
+	raw := make([]byte, 540)
+	if n, err := io.ReadFull(source, raw[:4]); err != nil {
+		return nil, fmt.Errorf("%w: only %d bytes (%w)", ErrFormat, n, err)
 	}
-	return 0, fmt.Errorf("%w: the first four bytes are neither 348 nor 540 in either byte order", ErrFormat)
+	_, size, err := headerSize(raw)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := io.ReadFull(source, raw[4:size]); err != nil {
+		return nil, truncation(err, int64(4+n), int64(size))
+	}
+	return raw[:size], nil
 }
 
 // readPair reads the voxels of a .hdr file from the .img (or .img.gz) beside it.
@@ -310,7 +310,7 @@ func readPair(h *niftiHeader, path string) (*Volume, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: the voxels should be in %s.img: %w", ErrUnreadable, stem, err)
+		return nil, fmt.Errorf("%w: the voxels should be in %s.img: %w", ErrUnsupported, stem, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()

@@ -80,7 +80,7 @@ func datatypeOf(code int) (datatype, error) {
 		1536: "float128", 128: "RGB", 2304: "RGBA",
 	}
 	if name, ok := refused[code]; ok {
-		return datatype{}, fmt.Errorf("%w: stored type %s; convert the image to float32", ErrUnreadable, name)
+		return datatype{}, fmt.Errorf("%w: stored type %s; convert the image to float32", ErrUnsupported, name)
 	}
 	return datatype{}, fmt.Errorf("%w: unknown stored type %d", ErrHeader, code)
 }

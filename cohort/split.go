@@ -24,13 +24,22 @@ var setOrder = [3]string{"train", "validation", "test"}
 // seed and shares give the same sets, whatever the order of the table.
 //
 // Subjects whose set is fixed by the table keep it; the others are divided among
-// the sets that the table leaves empty.
+// the sets that the table leaves empty. When the table fixes every subject, the
+// shares do not matter.
 //
 // Errors wrap ErrTooFewSubjects: every set needs four subjects and one of each
 // class, training two of each class.
 func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
+	s, err := c.split(seed, validation, test)
+	if err != nil {
+		return Split{}, fmt.Errorf("split cohort: %w", err)
+	}
+	return s, nil
+}
+
+func (c *Cohort) split(seed uint64, validation, test float64) (Split, error) {
 	if !(validation > 0 && test >= 0 && validation+test < 1) {
-		return Split{}, fmt.Errorf("split: shares %g for validation and %g for test leave nothing to train or to validate on", validation, test)
+		return Split{}, fmt.Errorf("shares %g for validation and %g for test leave nothing to train or to validate on", validation, test)
 	}
 	members, free := c.fixedSets()
 	shares := [3]float64{1 - validation - test, validation, test}
@@ -42,7 +51,7 @@ func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
 		total += shares[set]
 	}
 	if len(free) > 0 && total <= 0 {
-		return Split{}, fmt.Errorf("split: column %s fixes every set but leaves %s without one; fill it in or empty one of the sets",
+		return Split{}, fmt.Errorf("column %s fixes every set but leaves %s without one; fill it in or empty one of the sets",
 			c.Columns.Set, c.names(free))
 	}
 	if len(free) > 0 {
@@ -59,7 +68,7 @@ func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
 	for set := range members {
 		slices.Sort(members[set])
 	}
-	return Split{members[0], members[1], members[2]}, c.checkSets(members, test > 0)
+	return Split{members[0], members[1], members[2]}, c.checkSets(members, test > 0 && len(free) > 0)
 }
 
 // fixedSets returns the subjects of each set that the table fixes, and the rest.

@@ -123,11 +123,17 @@ func TestSplitKeepsFixedSets(t *testing.T) {
 	for n := range c.Subjects {
 		c.Subjects[n].Set = []string{"train", "validation"}[n%2]
 	}
-	if s, err = c.Split(1, 0.2, 0.2); err == nil || !errors.Is(err, ErrTooFewSubjects) || !strings.Contains(err.Error(), "the test set has 0") {
-		t.Errorf("a test set that the table does not have: %v %v", s, err)
-	}
-	if s, err = c.Split(1, 0.2, 0); err != nil || len(s.Train) != 20 || len(s.Validation) != 20 {
+	if s, err = c.Split(1, 0.2, 0.2); err != nil || len(s.Train) != 20 || len(s.Validation) != 20 || len(s.Test) != 0 {
 		t.Errorf("all fixed: %v %v", s, err)
+	}
+	for n := range c.Subjects {
+		c.Subjects[n].Set = "train"
+	}
+	if _, err = c.Split(1, 0.2, 0); !errors.Is(err, ErrTooFewSubjects) || !strings.Contains(err.Error(), "the validation set has 0, but 4 are needed") {
+		t.Errorf("all fixed to training: %v", err)
+	}
+	for n := range c.Subjects {
+		c.Subjects[n].Set = []string{"train", "validation"}[n%2]
 	}
 	c.Subjects[3].Set = ""
 	for n := range 4 {

@@ -1,7 +1,6 @@
 package prep
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -22,7 +21,7 @@ func Measure(v, mask *cohort.Volume, crop string, margin float64) (Extent, error
 		return Extent{}, err
 	}
 	if err := v.Check(); err != nil {
-		return Extent{}, fmt.Errorf("measure: %w", err)
+		return Extent{}, err
 	}
 	dims := 3
 	if thinAxis(v) >= 0 {
@@ -38,7 +37,7 @@ func Measure(v, mask *cohort.Volume, crop string, margin float64) (Extent, error
 	}
 	b, err := cropBox(v, mask, crop, axes, ground)
 	if err != nil {
-		return Extent{}, fmt.Errorf("measure: %w", err)
+		return Extent{}, err
 	}
 	var e Extent
 	for n, a := range axes {

@@ -21,7 +21,7 @@ type axis struct {
 func orient(v *cohort.Volume, dims int) (axes [3]axis, err error) {
 	thin := thinAxis(v)
 	if thin >= 0 && dims == 3 {
-		return axes, fmt.Errorf("prepare: the image is 2D (%d x %d x %d voxels), but the plan asks for 3D", v.Shape[0], v.Shape[1], v.Shape[2])
+		return axes, fmt.Errorf("the image is 2D (%d x %d x %d voxels), but the plan asks for 3D", v.Shape[0], v.Shape[1], v.Shape[2])
 	}
 	world, reversed := v.Orientation()
 	if thin < 0 {
@@ -77,14 +77,14 @@ func cropBox(v, mask *cohort.Volume, crop string, axes [3]axis, ground Ground) (
 	switch crop {
 	case "mask":
 		if mask == nil {
-			return box{}, errors.New("prepare: crop mask, but the image has no mask: list one, or crop to foreground or none")
+			return box{}, errors.New("crop mask, but the image has no mask: list one, or crop to foreground or none")
 		}
 		if err := v.SameGrid(mask); err != nil {
-			return box{}, fmt.Errorf("prepare: %w", err)
+			return box{}, err
 		}
 		b, ok := bounds(mask, axes, func(x float32) bool { return x > 0 })
 		if !ok {
-			return box{}, fmt.Errorf("prepare: %w", cohort.ErrEmptyMask)
+			return box{}, cohort.ErrEmptyMask
 		}
 		return b, nil
 	case "foreground":

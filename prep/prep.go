@@ -52,22 +52,22 @@ type Image struct {
 func (c Config) Check() error {
 	switch {
 	case c.Dims != 2 && c.Dims != 3:
-		return fmt.Errorf("prepare: %d dimensions: choose 2 or 3", c.Dims)
+		return fmt.Errorf("%d dimensions: choose 2 or 3", c.Dims)
 	case c.Crop != "mask" && c.Crop != "foreground" && c.Crop != "none":
-		return fmt.Errorf("prepare: crop %q: choose mask, foreground or none", c.Crop)
+		return fmt.Errorf("crop %q: choose mask, foreground or none", c.Crop)
 	case c.Normalise != "zscore" && c.Normalise != "none":
-		return fmt.Errorf("prepare: normalise %q: choose zscore or none", c.Normalise)
+		return fmt.Errorf("normalise %q: choose zscore or none", c.Normalise)
 	case !(c.Margin >= 0 && c.Margin <= 1e4):
-		return fmt.Errorf("prepare: margin of %g mm: choose 0 or more", c.Margin)
+		return fmt.Errorf("margin of %g mm: choose 0 or more", c.Margin)
 	case c.Dims == 2 && c.Grid[0] != 1:
-		return fmt.Errorf("prepare: a grid %d deep in 2D: its depth is 1", c.Grid[0])
+		return fmt.Errorf("a grid %d deep in 2D: its depth is 1", c.Grid[0])
 	}
 	for axis := range 3 {
 		if c.Grid[axis] < 1 || c.Grid[axis] > 1<<15 {
-			return fmt.Errorf("prepare: grid %v: every size must lie between 1 and 32768", c.Grid)
+			return fmt.Errorf("grid %v: every size must lie between 1 and 32768", c.Grid)
 		}
 		if !(c.Spacing[axis] >= 1e-3 && c.Spacing[axis] <= 1e3) {
-			return fmt.Errorf("prepare: spacing %v mm: every value must lie between 0.001 and 1000", c.Spacing)
+			return fmt.Errorf("spacing %v mm: every value must lie between 0.001 and 1000", c.Spacing)
 		}
 	}
 	return nil
@@ -84,7 +84,7 @@ func Load(image cohort.Image, c Config) (*Image, error) {
 	}
 	prepared, err := Prepare(v, mask, c)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", image.Path, err)
+		return nil, fmt.Errorf("prepare %s: %w", image.Path, err)
 	}
 	return prepared, nil
 }
@@ -103,7 +103,7 @@ func Prepare(v, mask *cohort.Volume, c Config) (*Image, error) {
 		return nil, err
 	}
 	if err := v.Check(); err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+		return nil, err
 	}
 	axes, err := orient(v, c.Dims)
 	if err != nil {
@@ -138,7 +138,7 @@ func normalise(image *Image, ground Ground) error {
 		mean, deviation = moments(image.Data, func(float32) bool { return true })
 	}
 	if !(deviation > 0) {
-		return fmt.Errorf("prepare: %w in the field around the centre of the crop", cohort.ErrConstant)
+		return fmt.Errorf("%w in the field around the centre of the crop", cohort.ErrConstant)
 	}
 	for n, x := range image.Data {
 		image.Data[n] = float32((float64(x) - mean) / deviation)
