@@ -94,12 +94,14 @@ func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
 // forwardRow adds all products to one row of the output.
 func (c *Conv) forwardRow(x, weight, row []float32, n, block, d, h int) {
 	var list tapList
-	in := c.In
+	in, index := &c.In, c.In.rowIndex()
 	depth := c.Kernel[2] * in.Lanes
+	left := c.Kernel[2] / 2 * in.Lanes
+	weights := c.weightRow(block, 0, 0, 0)
 	run := func(list []tap) {
 		accumulateRow(row, x, weight, list, c.Out.W, Lanes, c.Stride[2]*in.Lanes, depth)
 	}
-	for inBlock := range in.Blocks() {
+	for inBlock := range index.blocks {
 		for kd := range c.Kernel[0] {
 			sourceD := d*c.Stride[0] + kd - c.Kernel[0]/2
 			if sourceD < 0 || sourceD >= in.D {
@@ -113,7 +115,7 @@ func (c *Conv) forwardRow(x, weight, row []float32, n, block, d, h int) {
 				if list.full() {
 					run(list.take())
 				}
-				list.add(in.Row(n, inBlock, sourceD, sourceH)-c.Kernel[2]/2*in.Lanes, c.weightRow(block, inBlock, kd, kh))
+				list.add(index.row(n, inBlock, sourceD, sourceH)-left, weights+((inBlock*c.Kernel[0]+kd)*c.Kernel[1]+kh)*depth*Lanes)
 			}
 		}
 	}
@@ -150,7 +152,7 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 // one row: those that see the same kernel columns.
 func (c *Conv) backwardDataRow(dy, row []float32, n, block, d, h, phase int) {
 	var list tapList
-	out, stride := c.Out, c.Stride[2]
+	out, index, stride := &c.Out, c.Out.rowIndex(), c.Stride[2]
 	voxels := (c.In.W - phase + stride - 1) / stride
 	run := func(list []tap, columns int) {
 		accumulateRow(row[phase*Lanes:], dy, c.transposed, list, voxels, stride*Lanes, Lanes, columns*Lanes)
@@ -159,7 +161,7 @@ func (c *Conv) backwardDataRow(dy, row []float32, n, block, d, h, phase int) {
 	if stride == 1 {
 		columns = c.Kernel[2]
 	}
-	for outBlock := range out.Blocks() {
+	for outBlock := range index.blocks {
 		for kd := range c.Kernel[0] {
 			sourceD, ok := source(d+c.Kernel[0]/2-kd, c.Stride[0], out.D)
 			if !ok {
@@ -170,8 +172,8 @@ func (c *Conv) backwardDataRow(dy, row []float32, n, block, d, h, phase int) {
 				if !ok {
 					continue
 				}
-				base := out.Row(n, outBlock, sourceD, sourceH)
-				weight := (((block*out.Blocks()+outBlock)*c.Kernel[0]+kd)*c.Kernel[1] + kh) * c.Kernel[2] * Lanes * Lanes
+				base := index.row(n, outBlock, sourceD, sourceH)
+				weight := (((block*index.blocks+outBlock)*c.Kernel[0]+kd)*c.Kernel[1] + kh) * c.Kernel[2] * Lanes * Lanes
 				for column := 0; column < c.Kernel[2]; column += columns {
 					position := phase - c.Kernel[2]/2 + column // w + p - kw with kw = k-1-column
 					if position%stride != 0 {
@@ -288,7 +290,9 @@ func addRuns(runs []float32, splits, size int, dst []float32) {
 // of the output rows [first, last).
 func (c *Conv) backwardWeightsRows(x, dy, sum []float32, kernel, first, last int) {
 	var list tapList
-	in, out := c.In, c.Out
+	in, out := &c.In, &c.Out
+	inIndex, outIndex := in.rowIndex(), out.rowIndex()
+	left := c.Kernel[2] / 2 * in.Lanes
 	kh, rest := kernel%c.Kernel[1], kernel/c.Kernel[1]
 	kd, rest := rest%c.Kernel[0], rest/c.Kernel[0]
 	inBlock, outBlock := rest%in.Blocks(), rest/in.Blocks()
@@ -306,7 +310,7 @@ func (c *Conv) backwardWeightsRows(x, dy, sum []float32, kernel, first, last int
 		if list.full() {
 			run(list.take())
 		}
-		list.add(in.Row(n, inBlock, sourceD, sourceH)-c.Kernel[2]/2*in.Lanes, out.Row(n, outBlock, d, h))
+		list.add(inIndex.row(n, inBlock, sourceD, sourceH)-left, outIndex.row(n, outBlock, d, h))
 	}
 	run(list.take())
 }

@@ -47,7 +47,19 @@ func (s Shape) Voxels() int { return s.D * s.H * s.W }
 
 // Row returns the offset of voxel w = 0, lane 0 of a row.
 func (s Shape) Row(n, block, d, h int) int {
-	return (((n*s.Blocks()+block)*s.D+d)*s.H+h)*s.RowLen() + s.Halo*s.Lanes
+	index := s.rowIndex()
+	return index.row(n, block, d, h)
+}
+
+// A rowIndex finds the rows of a Shape without a division each.
+type rowIndex struct{ blocks, d, h, length, first int }
+
+func (s Shape) rowIndex() rowIndex {
+	return rowIndex{s.Blocks(), s.D, s.H, s.RowLen(), s.Halo * s.Lanes}
+}
+
+func (r *rowIndex) row(n, block, d, h int) int {
+	return (((n*r.blocks+block)*r.d+d)*r.h+h)*r.length + r.first
 }
 
 // Index returns the offset of an element.

@@ -97,11 +97,15 @@ func (j *job) help() {
 }
 
 func (j *job) runTask(task int) {
-	defer j.pending.Done()
-	defer func() {
-		if value := recover(); value != nil {
-			j.panicked.CompareAndSwap(nil, &value)
-		}
-	}()
+	defer j.end()
 	j.run(task)
+}
+
+// end marks a task as done and keeps the value of its panic.
+func (j *job) end() {
+	if value := recover(); value != nil {
+		first := value
+		j.panicked.CompareAndSwap(nil, &first)
+	}
+	j.pending.Done()
 }
