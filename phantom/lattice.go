@@ -33,6 +33,9 @@ func (c Config) grid() grid {
 
 func (g grid) voxels() int { return g.size[0] * g.size[1] * g.size[2] }
 
+// middle returns the voxel number, maybe half, of the middle of an axis.
+func (g grid) middle(axis int) float64 { return float64(float64(g.size[axis]-1) / 2) }
+
 // axis returns the coordinates of all voxels along an axis.
 func (g grid) axis(axis int) []float64 {
 	x := make([]float64, g.size[axis])
@@ -49,7 +52,7 @@ func (g grid) box() box { return box{high: g.size} }
 
 // coordinate returns where voxel n of an axis lies, in mm from the middle.
 func (g grid) coordinate(axis, n int) float64 {
-	return float64((float64(n) - float64(g.size[axis]-1)/2) * g.spacing[axis])
+	return float64((float64(n) - g.middle(axis)) * g.spacing[axis])
 }
 
 // A knot holds the cubic B-spline weights of the four lattice points around one
@@ -83,7 +86,7 @@ func smoothNoise(g grid, within box, cell float64, stream *stat.Stream) []float6
 	scale := math.Sqrt(3 / (kept * kept * kept))
 	values := make([]float64, points[0]*points[1]*points[2])
 	for n := range values {
-		values[n] = float64(scale * (float64(stream.Uint32())*(1.0/(1<<31)) - 1))
+		values[n] = float64(scale * (float64(float64(stream.Uint32())*(1.0/(1<<31))) - 1))
 	}
 	return interpolate(g, within, knots, points, values)
 }

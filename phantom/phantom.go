@@ -139,14 +139,14 @@ func (c Config) validateGrid() string {
 	}
 	coarsest, voxels := 0.0, 1
 	for axis := range 3 {
+		if axis < c.Dims && (c.Size[axis] < minSide || c.Size[axis] > maxSide) {
+			return fmt.Sprintf("%d voxels along %c are not in %d..%d", c.Size[axis], 'i'+rune(axis), minSide, maxSide)
+		}
 		if !(c.Spacing[axis] >= 1e-3 && c.Spacing[axis] <= 1e3) {
 			return fmt.Sprintf("spacing %g mm is not in 0.001..1000", c.Spacing[axis])
 		}
 		if axis >= c.Dims {
 			continue
-		}
-		if c.Size[axis] < minSide || c.Size[axis] > maxSide {
-			return fmt.Sprintf("%d voxels along %c are not in %d..%d", c.Size[axis], 'i'+rune(axis), minSide, maxSide)
 		}
 		coarsest = math.Max(coarsest, c.Spacing[axis])
 		voxels *= c.Size[axis]

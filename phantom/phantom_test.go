@@ -26,6 +26,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{func(c *Config) { c.Dims = 4 }, "4 dimensions are neither 2 nor 3"},
 		{func(c *Config) { c.Dims = 2 }, "2 dimensions need 1 voxel along k, not 32"},
+		{func(c *Config) { *c = c.Resized(3, 0) }, "0 voxels along i are not in 8..1024"},
 		{func(c *Config) { c.Size[1] = 7 }, "7 voxels along j are not in 8..1024"},
 		{func(c *Config) { c.Size = [3]int{1024, 1024, 1024} }, "voxels are more than"},
 		{func(c *Config) { c.Spacing[2] = nan }, "spacing NaN mm"},

@@ -80,7 +80,7 @@ func rician(x, sd float64, stream *stat.Stream) float64 {
 // the largest part of making a subject.
 func coins(word uint64) float64 {
 	heads := float64(bits.OnesCount64(word >> 8))
-	spread := (float64(word&0xff) - 127.5) / 256
+	spread := float64((float64(word&0xff) - 127.5) / 256)
 	return (heads - 28 + spread) / coinSD
 }
 

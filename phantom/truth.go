@@ -104,7 +104,8 @@ func (c Config) BayesAccuracy() float64 {
 	accuracy := math.Max(p, 1-p)
 	if d > 0 && c.Signal != SignalNone {
 		t := stat.Log((1-p)/p) / d
-		accuracy = float64(p*normalCDF(d/2-t)) + float64((1-p)*normalCDF(d/2+t))
+		half := float64(d / 2)
+		accuracy = float64(p*normalCDF(half-t)) + float64((1-p)*normalCDF(half+t))
 	}
 	return accuracy + e - float64(2*e*accuracy)
 }

@@ -9,7 +9,7 @@ import (
 // A tumour is a star-shaped body: an ellipsoid of any orientation whose surface
 // is pushed in and out by polynomials of the direction.
 type tumour struct {
-	head   *head      // whose skull it does not cross
+	head   *head      // it does not cross the skull
 	frame  *frame     // to where the ellipsoid is the unit sphere
 	centre [3]float64 // mm from the middle of the volume
 	size   float64    // radius of the ball of about the same volume, mm
@@ -44,7 +44,8 @@ func newTumour(g grid, h *head, dims int, stream *stat.Stream) *tumour {
 	reach = float64(reach*math.Sqrt(stream.Float64())) / norm(direction[0], direction[1], direction[2])
 	mean := (stretch[0] + stretch[1] + stretch[2]) / 3
 	for axis := range 3 {
-		t.axis[axis] = float64(t.size * stat.Exp(stretch[axis]-mean))
+		// A ball as wide as a voxel's diagonal holds the centre of one, so no mask is empty.
+		t.axis[axis] = max(float64(t.size*stat.Exp(stretch[axis]-mean)), float64(halfDiagonal*g.voxel)/minSurface)
 		t.centre[axis] = h.centre[axis] + float64(float64(reach*direction[axis])*h.radius[axis])
 	}
 	if dims == 2 { // the slice goes through the tumour's centre
@@ -65,18 +66,20 @@ func (t *tumour) level(x, y, z, limit float64) float64 {
 		return distance
 	}
 	radius := norm(t.head.frame.apply(x, y, z))
-	skull := 1 + float64((radius-innerSkull)*t.head.smallest())/t.size
+	beyond := 1 + float64((radius-innerSkull)*t.head.smallest())/t.size
 	x, y, z = u/distance, v/distance, w/distance
 	x2, y2, z2 := float64(x*x), float64(y*y), float64(z*z)
 	surface := 1 + float64(t.bulge[0]*float64(float64(float64(5.2*x)*y)*z)) +
 		float64(t.bulge[1]*float64(x*(float64(2.5*x2)-1.5))) +
 		float64(t.bulge[2]*float64(y*(float64(2.5*y2)-1.5))) +
 		float64(t.bulge[3]*(float64(2.5*(float64(x2*x2)+float64(y2*y2)+float64(z2*z2)))-1.5))
-	return max(skull, distance/max(minSurface, min(maxSurface, surface)))
+	return max(beyond, distance/max(minSurface, min(maxSurface, surface)))
 }
 
-// Bounds of the surface polynomial.
-const minSurface, maxSurface = 0.5, 1.5
+const (
+	minSurface, maxSurface = 0.5, 1.5           // bounds of the surface polynomial
+	halfDiagonal           = 0.8660254037844386 // of a voxel: sqrt(3)/2
+)
 
 // width returns how wide the border is, relative to the tumour's size, and at
 // least one voxel; reach returns the level at which the tumour has faded out.
@@ -84,14 +87,14 @@ func (t *tumour) width(g grid, f features) float64 {
 	return max(g.voxel/t.size, sharpest+float64((bluntest-sharpest)*(1-f.margin)))
 }
 
-func (t *tumour) reach(g grid, f features) float64 { return 1 + t.width(g, f)/2 }
+func (t *tumour) reach(g grid, f features) float64 { return 1 + float64(t.width(g, f)/2) }
 
 // box returns a box that holds all voxels with a level below the limit.
 func (t *tumour) box(g grid, limit float64) box {
 	reach := float64(max(t.axis[0], t.axis[1], t.axis[2]) * float64(maxSurface*limit))
 	var b box
 	for axis := range 3 {
-		middle := t.centre[axis]/g.spacing[axis] + float64(g.size[axis]-1)/2
+		middle := t.centre[axis]/g.spacing[axis] + g.middle(axis)
 		b.low[axis] = max(0, int(math.Floor(middle-reach/g.spacing[axis])))
 		b.high[axis] = min(g.size[axis], int(math.Ceil(middle+reach/g.spacing[axis]))+1)
 	}
