@@ -68,6 +68,20 @@ func budgetLines(shares []diagnosis.Share) []budgetLine {
 	return lines
 }
 
+// dividedJitter is the jitter whose square the shares divide: that of the
+// largest share, of which points = sign(share) sqrt(|share|) jitter. It is the
+// jitter to expect of n subjects, which may differ from what these n showed.
+// NaN when there is no share.
+func dividedJitter(shares []diagnosis.Share) float64 {
+	jitter, largest := math.NaN(), 0.0
+	for _, s := range shares {
+		if size := math.Abs(float64(s.Share)); size > largest && s.Points.Known() {
+			largest, jitter = size, math.Abs(float64(s.Points))/math.Sqrt(size)
+		}
+	}
+	return jitter
+}
+
 // whiskerScale spans all shares and intervals, and 0 to 100 %.
 func whiskerScale(shares []diagnosis.Share) axis {
 	low, high := 0.0, 1.0

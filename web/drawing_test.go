@@ -300,6 +300,10 @@ func TestSegments(t *testing.T) {
 			t.Errorf("segment %d from %g to %g, want %v", i, p.from, p.to, want[i])
 		}
 	}
+	jitter := dividedJitter([]diagnosis.Share{{Share: 0.01, Points: 3}, {Share: -0.25, Points: -6}, {Share: diagnosis.Number(math.NaN())}})
+	if jitter != 12 || !math.IsNaN(dividedJitter(nil)) {
+		t.Errorf("the shares divide a jitter of %g points, want 12", jitter)
+	}
 	if budgetBar(nil) != "" {
 		t.Error("a bar without shares")
 	}

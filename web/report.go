@@ -282,9 +282,7 @@ func countByClass(h *run.Header, set string) string {
 func (p *page) addBudget(d *diagnosis.Report) {
 	p.Bar, p.Budget, p.BudgetScale = budgetBar(d.Budget), budgetLines(d.Budget), whiskerTicks(d.Budget)
 	if p.Bar != "" {
-		p.BarCaption = p.caption("The budget.", "Shares of the variance of the accuracy's jitter, found by evaluating the same weights again "+
-			"with one source after another switched off. A negative share means that switching the source off made the curve fluctuate more. "+
-			"Points are √|share| times the jitter.")
+		p.BarCaption = p.caption("The budget.", budgetText(d))
 	}
 	for _, v := range d.Views {
 		p.Views = append(p.Views, viewLine{
@@ -293,6 +291,15 @@ func (p *page) addBudget(d *diagnosis.Report) {
 			Finite: shareWithRange(v.Finite), Removed: shareWithRange(v.Removed),
 		})
 	}
+}
+
+func budgetText(d *diagnosis.Report) string {
+	text := "The same weights are evaluated again with one source after another switched off."
+	if whole := dividedJitter(d.Budget); finite(whole) {
+		text += fmt.Sprintf(" What is divided is the variance that a validation set of this size leads one to expect, a jitter of %s points; this set showed %s points.",
+			decimal(whole, 1), decimal(float64(d.Jitter["accuracy"].Points), 1))
+	}
+	return text + " A negative share means that switching the source off made the curve fluctuate more."
 }
 
 func (p *page) addFindings(findings []diagnosis.Finding) error {
@@ -348,6 +355,9 @@ func (p *page) addMeasures(d *diagnosis.Report) {
 	add("of its variance, finite set", diagnosis.Ratio, d.Finite)
 	if c := d.Chance; c.Accuracy.Known() {
 		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(c.Accuracy), 1) + " %", rangeOf(diagnosis.Points, c.Low, c.High)})
+	}
+	if c := d.Chance; c.Needs > 0 && c.Needs <= 100 { // above 100 where no result would do
+		p.Measures = append(p.Measures, measure{"Needed to beat guessing", decimal(float64(c.Needs), 1) + " %", ""})
 	}
 	for _, j := range jitterNames {
 		if i, ok := d.Jitter[j.id]; ok {

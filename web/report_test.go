@@ -214,7 +214,7 @@ func TestPageHoldsEverySubjectAndFinding(t *testing.T) {
 			t.Errorf("%q is missing", text)
 		}
 	}
-	for _, text := range []string{"8.4 points", "6.2 to 10.9", "−8 %", "−30 to 12", "0.210 nats", "momentum: 0.5\n  norm: none", "grid: [32, 32, 32]", "cannot tell", "ruled out", "name: cnn4"} {
+	for _, text := range []string{"8.4 points", "6.2 to 10.9", "−8 %", "−30 to 12", "0.210 nats", "momentum: 0.5\n  norm: none", "grid: [32, 32, 32]", "cannot tell", "ruled out", "name: cnn4", "a jitter of 8.4 points"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("%q is missing", text)
 		}
