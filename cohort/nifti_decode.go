@@ -15,52 +15,52 @@ type datatype struct {
 
 // datatypes by NIfTI code. The bytes given to convert are little-endian.
 var datatypes = map[int]datatype{
-	2: {1, func(dst []float64, raw []byte) {
+	2: {1, func(dst []float64, raw []byte) { // uint8
 		for n := range dst {
 			dst[n] = float64(raw[n])
 		}
 	}},
-	256: {1, func(dst []float64, raw []byte) {
+	256: {1, func(dst []float64, raw []byte) { // int8
 		for n := range dst {
 			dst[n] = float64(int8(raw[n]))
 		}
 	}},
-	4: {2, func(dst []float64, raw []byte) {
+	4: {2, func(dst []float64, raw []byte) { // int16
 		for n := range dst {
 			dst[n] = float64(int16(uint16At(raw, n)))
 		}
 	}},
-	512: {2, func(dst []float64, raw []byte) {
+	512: {2, func(dst []float64, raw []byte) { // uint16
 		for n := range dst {
 			dst[n] = float64(uint16At(raw, n))
 		}
 	}},
-	8: {4, func(dst []float64, raw []byte) {
+	8: {4, func(dst []float64, raw []byte) { // int32
 		for n := range dst {
 			dst[n] = float64(int32(uint32At(raw, n)))
 		}
 	}},
-	768: {4, func(dst []float64, raw []byte) {
+	768: {4, func(dst []float64, raw []byte) { // uint32
 		for n := range dst {
 			dst[n] = float64(uint32At(raw, n))
 		}
 	}},
-	16: {4, func(dst []float64, raw []byte) {
+	16: {4, func(dst []float64, raw []byte) { // float32
 		for n := range dst {
 			dst[n] = float64(math.Float32frombits(uint32At(raw, n)))
 		}
 	}},
-	1024: {8, func(dst []float64, raw []byte) {
+	1024: {8, func(dst []float64, raw []byte) { // int64
 		for n := range dst {
 			dst[n] = float64(int64(uint64At(raw, n)))
 		}
 	}},
-	1280: {8, func(dst []float64, raw []byte) {
+	1280: {8, func(dst []float64, raw []byte) { // uint64
 		for n := range dst {
 			dst[n] = float64(uint64At(raw, n))
 		}
 	}},
-	64: {8, func(dst []float64, raw []byte) {
+	64: {8, func(dst []float64, raw []byte) { // float64
 		for n := range dst {
 			dst[n] = math.Float64frombits(uint64At(raw, n))
 		}

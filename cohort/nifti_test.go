@@ -124,6 +124,47 @@ func TestQuaternionRoundTrip(t *testing.T) {
 	}
 }
 
+// What nibabel leaves to its user: units other than mm, voxel sizes that its
+// header check would repair, and a 2D image whose sform has no third column.
+func TestAffineIsRepaired(t *testing.T) {
+	read := func(name string, patches map[int]any) *Volume {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join("testdata/nifti", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, value := range patches {
+			if _, err := binary.Encode(raw[at:], binary.LittleEndian, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v, err := readNIfTI(bytes.NewReader(raw), int64(len(raw)), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	inMM := read("int16_le.nii", nil)
+	for unit, scale := range map[byte]float64{1: 1000, 2: 1, 3: 0.001, 0: 1} {
+		v := read("int16_le.nii", map[int]any{123: unit})
+		for row := range 3 {
+			for column := range 4 {
+				if v.Affine[row][column] != scale*inMM.Affine[row][column] {
+					t.Errorf("unit %d: affine %v", unit, v.Affine)
+				}
+			}
+		}
+	}
+	v := read("int16_le.nii", map[int]any{252: [2]int16{}, 80: [3]float32{0, -2, 3}}) // 2 x 3 x 2 voxels
+	if want := [3][4]float64{{-1, 0, 0, 0.5}, {0, 2, 0, -2}, {0, 0, 3, -1.5}}; v.Affine != want || v.Spacing != [3]float64{1, 2, 3} {
+		t.Errorf("sizes 0, -2, 3: affine %v, want %v", v.Affine, want)
+	}
+	v = read("two_dimensions.nii", map[int]any{254: int16(1), 280: [12]float32{0, 0, 0, 7, 2, 0, 0, 8, 0, -1.5, 0, 9}})
+	if want := [3][4]float64{{0, 0, -1, 7}, {2, 0, 0, 8}, {0, -1.5, 0, 9}}; v.Affine != want {
+		t.Errorf("2D sform: affine %v, want %v", v.Affine, want)
+	}
+}
+
 func TestNonFiniteVoxelsAreCountedAndReplaced(t *testing.T) {
 	v, err := ReadVolume("testdata/nifti/non_finite.nii") // NaN at (1, 0, 0), Inf at (2, 1, 1)
 	if err != nil {

@@ -228,6 +228,40 @@ func TestZscoreInTheForeground(t *testing.T) {
 	}
 }
 
+// A field that lies wholly in empty space is normalised by all its voxels, and
+// refused when they are equal.
+func TestZscoreWithoutForeground(t *testing.T) {
+	for _, noise := range []float32{1, 0} {
+		v := volume([3]int{32, 8, 8}, [3]float64{1, 1, 1}, func(i, j, k int) float32 {
+			if i < 16 {
+				return 1000
+			}
+			return 10 + noise*float32((i+j+k)%2)
+		})
+		mask := volume(v.Shape, v.Spacing, func(i, j, k int) float32 {
+			if i == 28 && j == 3 && k == 3 {
+				return 1
+			}
+			return 0
+		})
+		c := Config{Dims: 3, Crop: "mask", Grid: [3]int{3, 3, 3}, Spacing: [3]float64{1, 1, 1}, Normalise: "zscore"}
+		image, err := Prepare(v, mask, c)
+		if noise == 0 {
+			if !errors.Is(err, cohort.ErrConstant) || !strings.Contains(err.Error(), "in the field around the centre of the crop") {
+				t.Errorf("flat field: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean, deviation := moments(image.Data, func(float32) bool { return true })
+		if !(math.Abs(mean) <= 1e-6 && math.Abs(deviation-1) <= 1e-6) {
+			t.Errorf("mean %g, deviation %g", mean, deviation)
+		}
+	}
+}
+
 // The digest was taken on amd64. Every CPU must give the same.
 func TestPreparedBitsArePinned(t *testing.T) {
 	stream := stat.NewStream(3, "test")
