@@ -107,13 +107,13 @@ func (c Config) checkParameters() error {
 	}
 	count, width := 0.0, float64(c.Width)
 	for range c.blocks() {
-		count += in * width * taps
+		count += float64(in * width * taps)
 		in, width = width, 2*width
 	}
 	if c.blocks() == 0 {
 		in *= linearMax * linearMax * linearMax
 	}
-	count += in * float64(c.Classes)
+	count += float64(in * float64(c.Classes))
 	if count > maxParameters {
 		return c.refuse("about %.3g parameters; the limit is %d; reduce the width", count, maxParameters)
 	}

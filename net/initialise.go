@@ -22,7 +22,7 @@ func (n *Net) initialise(seed uint64) {
 		deviation, bound := math.Sqrt(2/float64(fanIn)), 1/math.Sqrt(float64(fanIn))
 		e.each(func(_, offset int) {
 			if e.name == "head.weight" {
-				e.data[offset] = float32((2*stream.Float64() - 1) * bound)
+				e.data[offset] = float32((stream.Float64() - 0.5) * 2 * bound)
 			} else {
 				e.data[offset] = float32(deviation * stream.Normal())
 			}

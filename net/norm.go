@@ -68,7 +68,7 @@ func (l *norm) towards(running float32, batch float64) float32 {
 // There are always at least two values per channel, since pooling follows.
 func (l *norm) unbiased(c int) float64 {
 	count := float64(l.kernel.Count())
-	return l.kernel.Variance[c] * (count / (count - 1))
+	return float64(l.kernel.Variance[c] * (count / (count - 1)))
 }
 
 func (l *norm) gather() {
