@@ -298,6 +298,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"other place", "3 mm", cohort.ErrGeometry, v, moved, nil},
 		{"empty mask", "no voxel", cohort.ErrEmptyMask, v, nothing, nil},
 		{"not finite", "61 of 120", cohort.ErrNonFinite, broken, v, nil},
+		{"spacing of the file", "voxels of 1e-30 mm", nil, volume(v.Shape, [3]float64{1, 1e-30, 1}, mottled), nil, func(c *Config) { c.Crop = "none" }},
 		{"flat", "same value", cohort.ErrConstant, flat, v, nil},
 		{"dims", "4 dimensions", nil, v, v, func(c *Config) { c.Dims = 4 }},
 		{"crop", `"lesion"`, nil, v, v, func(c *Config) { c.Crop = "lesion" }},
