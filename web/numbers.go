@@ -72,15 +72,6 @@ func rangeOf(unit string, low, high diagnosis.Number) string {
 	return number(unit, float64(low)) + " to " + number(unit, float64(high))
 }
 
-// withInterval writes "6.2 points (95 % interval 4.9 to 7.8)".
-func withInterval(i diagnosis.Interval) string {
-	text := number(i.Unit, float64(i.Points)) + " " + unitName(i.Unit)
-	if ends := rangeOf(i.Unit, i.Low, i.High); ends != "" {
-		text += " (95 % interval " + ends + ")"
-	}
-	return text
-}
-
 // plural writes "1 subject", "2 subjects".
 func plural(n int, noun string) string {
 	if n == 1 {

@@ -299,7 +299,12 @@ func budgetText(d *diagnosis.Report) string {
 		text += fmt.Sprintf(" What is divided is the variance that a validation set of this size leads one to expect, a jitter of %s points; this set showed %s points.",
 			decimal(whole, 1), decimal(float64(d.Jitter["accuracy"].Points), 1))
 	}
-	return text + " A negative share means that switching the source off made the curve fluctuate more."
+	text += " A negative share means that switching the source off made the curve fluctuate more."
+	if d.Finite.Points.Known() {
+		text += fmt.Sprintf(" The finite set comes last, so its share is what remains to it with all else switched off; of the logged curve as it is, its part is %s.",
+			shareWithRange(d.Finite))
+	}
+	return text
 }
 
 func (p *page) addFindings(findings []diagnosis.Finding) error {
