@@ -20,8 +20,9 @@ const (
 var setOrder = [3]string{"train", "validation", "test"}
 
 // Split divides the subjects into training, validation and test sets of about
-// the given shares (test may be 0), each class in proportion. The same cohort,
-// seed and shares give the same sets, whatever the order of the table.
+// the given shares (test may be 0), each class in proportion, but at least four
+// subjects to each set. The same cohort, seed and shares give the same sets,
+// whatever the order of the table.
 //
 // Subjects whose set is fixed by the table keep it; the others are divided among
 // the sets that the table leaves empty. When the table fixes every subject, the
@@ -102,12 +103,6 @@ func (c *Cohort) enough(free []int, shares [3]float64) error {
 				ErrTooFewSubjects, count, c.Classes[class], perClass, leastTraining, leastPerClass)
 		}
 	}
-	for set, share := range shares {
-		if size := int(math.Round(share * float64(len(free)))); share > 0 && size < leastPerSet {
-			return fmt.Errorf("%w: a share of %.3g of %d gives the %s set %d, but each set needs %d: give it %.2g or add subjects",
-				ErrTooFewSubjects, share, len(free), setOrder[set], size, leastPerSet, math.Ceil(100*leastPerSet/float64(len(free)))/100)
-		}
-	}
 	return nil
 }
 
@@ -178,8 +173,9 @@ func setSizes(counts []int, shares [3]float64) (sizes [3][]int) {
 }
 
 // quotas says how many subjects of each class a set takes, so that their sum is
-// the share of all, rounded: whole parts first, at least one, then the classes
-// with the largest remainders (Hamilton's method); never more than the room.
+// the share of all, rounded, and at least four: whole parts first, at least one,
+// then the classes with the largest remainders (Hamilton's method); never more
+// than the room.
 func quotas(counts, room []int, share float64) []int {
 	sizes := make([]int, len(counts))
 	all, taken := 0, 0
@@ -188,7 +184,7 @@ func quotas(counts, room []int, share float64) []int {
 		sizes[class] = min(room[class], max(leastPerClass, int(math.Floor(share*float64(count)))))
 		taken += sizes[class]
 	}
-	for target := int(math.Round(share * float64(all))); taken < target; taken++ {
+	for target := max(leastPerSet, int(math.Round(share*float64(all)))); taken < target; taken++ {
 		best, largest := -1, math.Inf(-1)
 		for class, count := range counts {
 			if rest := float64(share*float64(count)) - float64(sizes[class]); rest > largest && sizes[class] < room[class] {
