@@ -12,8 +12,9 @@ import (
 type scanner struct{ gain, contrast, noise float64 }
 
 // scanner returns scanner n of the cohort. The scanners are spread evenly from
-// dim, flat and quiet to bright, steep and noisy; a single one is neutral. They
-// do not depend on the seed, so two cohorts may share their scanners.
+// dim and quiet with deep greys to bright and noisy with raised greys; a single
+// one is neutral. They do not depend on the seed, so two cohorts may share their
+// scanners.
 func (c Config) scanner(n int) scanner {
 	u := 0.0
 	if c.Sites > 1 {
