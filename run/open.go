@@ -204,12 +204,15 @@ func (r *Run) note(format string, values ...any) {
 
 // remark notes what is allowed but should be known.
 func (r *Run) remark() {
-	recorded, planned := len(r.Epochs), r.Header.Planned
+	recorded, of := len(r.Epochs), ""
+	if r.Header.Planned > 0 {
+		of = fmt.Sprintf(" of %d planned", r.Header.Planned)
+	}
 	switch {
 	case r.Header.Status == Running:
-		r.note("the run is under way or was killed: %d of %d epochs are recorded", recorded, planned)
-	case r.Header.Status == Complete && recorded < planned:
-		r.note("%s says complete, but %d of %d epochs are recorded", HeaderFile, recorded, planned)
+		r.note("the run is under way or was killed; epochs recorded: %d%s", recorded, of)
+	case r.Header.Status == Complete && recorded < r.Header.Planned:
+		r.note("%s says complete; epochs recorded: %d%s", HeaderFile, recorded, of)
 	}
 	r.remarkShared(Train, Validation)
 	r.remarkShared(Train, Test)
@@ -233,6 +236,6 @@ func (r *Run) remarkShared(a, b string) {
 		}
 	}
 	if shared > 0 {
-		r.note("%d subjects are in both %s and %s, the first is %s", shared, a, b, first)
+		r.note("subjects in both %s and %s: %d, the first is %s", a, b, shared, first)
 	}
 }

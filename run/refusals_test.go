@@ -95,9 +95,9 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestOpenNotes(t *testing.T) {
 	for _, c := range []struct{ file, old, new, want string }{
-		{HeaderFile, `"status": "complete"`, `"status": "running"`, "the run is under way or was killed: 3 of 3 epochs are recorded"},
-		{HeaderFile, `"epochs_planned": 3`, `"epochs_planned": 5`, "run.json says complete, but 3 of 5 epochs are recorded"},
-		{HeaderFile, `"id": "sub-03"`, `"id": "sub-02"`, "1 subjects are in both train and validation, the first is sub-02"},
+		{HeaderFile, `"status": "complete"`, `"status": "running"`, "the run is under way or was killed; epochs recorded: 3 of 3 planned"},
+		{HeaderFile, `"epochs_planned": 3`, `"epochs_planned": 5`, "run.json says complete; epochs recorded: 3 of 5 planned"},
+		{HeaderFile, `"id": "sub-03"`, `"id": "sub-02"`, "subjects in both train and validation: 1, the first is sub-02"},
 		{EpochsFile, "", "", "epochs.jsonl is missing: no epoch is recorded"},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")

@@ -174,11 +174,13 @@ func (h *Header) checkRow(row Row) error {
 	}
 	sum := 0.0
 	for _, p := range row {
-		if p < 0 || p > 1 && !math.IsInf(float64(p), 1) {
+		wide := float64(p)
+		sum += wide
+		if (wide < 0 || wide > 1) && !math.IsInf(wide, 0) {
 			return fmt.Errorf("%g is not a probability", p)
 		}
-		sum += float64(p)
 	}
+	// A sum that is not finite is neither near 1 nor a mistake of the writer.
 	if math.Abs(sum-1) > sumTolerance && !math.IsInf(sum, 0) {
 		return fmt.Errorf("the probabilities add up to %.4g", sum)
 	}
