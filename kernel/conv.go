@@ -224,11 +224,13 @@ func (c *Conv) transpose(pool *Pool, weight []float32) {
 // its work. It is part of the arithmetic: it decides which sums are partial.
 const weightTasks = 64
 
+// blockPairs returns the number of pairs of an output and an input block.
+func (c *Conv) blockPairs() int { return c.Out.Blocks() * c.In.Blocks() }
+
 // splits returns into how many runs of output rows BackwardWeights divides the
 // batch: as few as give weightTasks tasks.
 func (c *Conv) splits() int {
-	kernels := c.Out.Blocks() * c.In.Blocks() * c.Kernel[0] * c.Kernel[1]
-	return min((weightTasks+kernels-1)/kernels, c.Out.N*c.Out.D*c.Out.H)
+	return min((weightTasks+c.blockPairs()-1)/c.blockPairs(), c.Out.N*c.Out.D*c.Out.H)
 }
 
 // BackwardWeights: x (N, C, D, H, W), dy (N, O, D', H', W') -> dw (O, C, kD, kH, kW), overwritten.
@@ -246,18 +248,19 @@ func (c *Conv) BackwardWeights(pool *Pool, x, dy, dw []float32) {
 		}
 		sums = c.partial[:splits*size]
 	}
-	kernels := c.Out.Blocks() * c.In.Blocks() * c.Kernel[0] * c.Kernel[1]
+	pairs := c.blockPairs()
+	part := size / pairs
 	rows := c.Out.N * c.Out.D * c.Out.H
-	depth := c.Kernel[2] * c.In.Lanes
-	pool.Run(kernels*splits, func(task int) {
-		kernel, split := task/splits, task%splits
-		sum := sums[split*size+kernel*depth*Lanes:][:depth*Lanes]
+	pool.Run(pairs*splits, func(task int) {
+		pair, split := task/splits, task%splits
+		sum := sums[split*size+pair*part:][:part]
 		clear(sum)
-		c.backwardWeightsRows(x, dy, sum, kernel, split*rows/splits, (split+1)*rows/splits)
+		c.backwardWeightsRun(x, dy, sum, pair, split*rows/splits, (split+1)*rows/splits)
 	})
 	if splits > 1 {
-		pool.Run(kernels, func(kernel int) {
-			addRuns(sums[kernel*depth*Lanes:], splits, size, dw[kernel*depth*Lanes:][:depth*Lanes])
+		const chunk = 4096
+		pool.Run((size+chunk-1)/chunk, func(task int) {
+			addRuns(sums[task*chunk:], splits, size, dw[task*chunk:min(size, (task+1)*chunk)])
 		})
 	}
 }
@@ -286,31 +289,39 @@ func addRuns(runs []float32, splits, size int, dst []float32) {
 	}
 }
 
-// backwardWeightsRows adds to sum, the gradient of one kernel row, the products
-// of the output rows [first, last).
-func (c *Conv) backwardWeightsRows(x, dy, sum []float32, kernel, first, last int) {
+// cachedRow is the number of elements of the output's gradient that should stay
+// in the cache while all kernel rows use them.
+const cachedRow = 16384
+
+// backwardWeightsRun adds to sum, the gradient of one pair of blocks, the
+// products of the output rows [first, last).
+func (c *Conv) backwardWeightsRun(x, dy, sum []float32, pair, first, last int) {
+	step := min(max(1, cachedRow/(c.Out.W*Lanes)), len(tapList{}.taps))
+	part := c.Kernel[2] * c.In.Lanes * Lanes
+	for ; first < last; first += step {
+		for row := range c.Kernel[0] * c.Kernel[1] {
+			c.backwardWeightsRows(x, dy, sum[row*part:][:part], pair, row, first, min(last, first+step))
+		}
+	}
+}
+
+// backwardWeightsRows adds the products of at most as many output rows as a
+// list holds to the gradient of one kernel row.
+func (c *Conv) backwardWeightsRows(x, dy, sum []float32, pair, kernelRow, first, last int) {
 	var list tapList
 	in, out := &c.In, &c.Out
 	inIndex, outIndex := in.rowIndex(), out.rowIndex()
 	left := c.Kernel[2] / 2 * in.Lanes
-	kh, rest := kernel%c.Kernel[1], kernel/c.Kernel[1]
-	kd, rest := rest%c.Kernel[0], rest/c.Kernel[0]
-	inBlock, outBlock := rest%in.Blocks(), rest/in.Blocks()
-	run := func(list []tap) {
-		accumulateOuter(sum, x, dy, list, out.W, c.Stride[2]*in.Lanes, c.Kernel[2]*in.Lanes)
-	}
+	kd, kh := kernelRow/c.Kernel[1], kernelRow%c.Kernel[1]
+	inBlock, outBlock := pair%inIndex.blocks, pair/inIndex.blocks
 	for row := first; row < last; row++ {
 		h, rest := row%out.H, row/out.H
 		d, n := rest%out.D, rest/out.D
 		sourceD := d*c.Stride[0] + kd - c.Kernel[0]/2
 		sourceH := h*c.Stride[1] + kh - c.Kernel[1]/2
-		if sourceD < 0 || sourceD >= in.D || sourceH < 0 || sourceH >= in.H {
-			continue
+		if sourceD >= 0 && sourceD < in.D && sourceH >= 0 && sourceH < in.H {
+			list.add(inIndex.row(n, inBlock, sourceD, sourceH)-left, outIndex.row(n, outBlock, d, h))
 		}
-		if list.full() {
-			run(list.take())
-		}
-		list.add(inIndex.row(n, inBlock, sourceD, sourceH)-left, outIndex.row(n, outBlock, d, h))
 	}
-	run(list.take())
+	accumulateOuter(sum, x, dy, list.take(), out.W, c.Stride[2]*in.Lanes, c.Kernel[2]*in.Lanes)
 }

@@ -54,7 +54,7 @@ func (c Config) blocks() int {
 	return int(c.Name[len("cnn")] - '0')
 }
 
-func (c Config) check() error {
+func (c Config) Check() error {
 	known := false
 	for _, name := range Names() {
 		known = known || name == c.Name

@@ -55,7 +55,7 @@ type Net struct {
 // for the dense layer, zero biases, gamma 1, beta 0. Parameter p is drawn from
 // the stream "initialisation/p" of the seed. A nil pool means one worker.
 func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if pool == nil {
