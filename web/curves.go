@@ -70,7 +70,7 @@ func curvesOf(r *run.Run, shown []series, value func(*run.Evaluation) float64) [
 	for _, s := range shown {
 		points := s.points(r, value)
 		if _, ok := lastFinite(points); ok {
-			dots := s == validLogged && len(r.Epochs) <= mostDots
+			dots := s == validLogged && len(r.Epochs) <= mostDots || len(points) == 1
 			curves = append(curves, curve{s.class, s.label, dots, points})
 		}
 	}
