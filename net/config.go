@@ -54,6 +54,7 @@ func (c Config) blocks() int {
 	return int(c.Name[len("cnn")] - '0')
 }
 
+// Check says why a network cannot be built, as an ErrConfig; nil if it can.
 func (c Config) Check() error {
 	known := false
 	for _, name := range Names() {

@@ -30,8 +30,9 @@ type Images struct {
 	Classes    []string
 	Train      Set
 	Validation Set
-	Test       Set   // evaluated once, at the end; may be empty
-	More       []Set // evaluated beside the validation set after every epoch: fresh subjects that measure the truth
+	Test       Set      // evaluated once, at the end; may be empty
+	More       []Set    // evaluated beside the validation set after every epoch: fresh subjects that measure the truth
+	Notes      []string // what a user may want to know of single images, one line each
 }
 
 // Load reads and prepares every image of the split. The plan must be resolved.
@@ -58,7 +59,7 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, thr
 	}
 	config := p.prepConfig()
 	err := inParallel(ctx, len(jobs), threads, func(i int) error {
-		prepared, err := PrepareFile(jobs[i].image, config)
+		prepared, err := prep.Load(jobs[i].image, config)
 		if err != nil {
 			return err
 		}
@@ -66,6 +67,11 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, thr
 		loaded()
 		return nil
 	})
+	for _, job := range jobs {
+		if image := job.set.Samples[job.sample].Image; image != nil && image.NonFinite > 0 {
+			images.Notes = append(images.Notes, fmt.Sprintf("%s: %d voxels are not finite and were given the lowest value", job.image.Path, image.NonFinite))
+		}
+	}
 	return images, err
 }
 
@@ -73,29 +79,6 @@ type loadJob struct {
 	set    *Set
 	sample int
 	image  cohort.Image
-}
-
-// PrepareFile reads one image, with its mask where the crop needs one, and
-// prepares it.
-func PrepareFile(image cohort.Image, config prep.Config) (*prep.Image, error) {
-	volume, err := cohort.ReadVolume(image.Path)
-	if err != nil {
-		return nil, err
-	}
-	var mask *cohort.Volume
-	if config.Crop == "mask" {
-		if image.Mask == "" {
-			return nil, fmt.Errorf("prepare %s: prep.crop is mask, but the image has none", image.Path)
-		}
-		if mask, err = cohort.ReadMask(image.Mask); err != nil {
-			return nil, err
-		}
-	}
-	prepared, err := prep.Prepare(volume, mask, config)
-	if err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", image.Path, err)
-	}
-	return prepared, nil
 }
 
 // inParallel calls f for 0..n-1 on some threads until one fails, and returns

@@ -77,7 +77,7 @@ func (p *Predictor) Predict(images ...cohort.Image) (run.Row, error) {
 	set := &Set{Subjects: []run.Subject{{}}}
 	pool := newPooling(set, len(p.Classes))
 	for i, image := range images {
-		prepared, err := PrepareFile(image, p.Config)
+		prepared, err := prep.Load(image, p.Config)
 		if err != nil {
 			return nil, err
 		}

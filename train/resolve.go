@@ -36,7 +36,13 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	if p.Batch == 0 {
 		p.Batch = chooseBatch(len(p.Prep.Grid), len(training))
 	}
-	return p, p.Validate()
+	if err := p.Validate(); err != nil {
+		return p, err
+	}
+	if err := p.prepConfig().Check(); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrPlan, err)
+	}
+	return p, p.netConfig(len(c.Classes)).Check()
 }
 
 // chooseCrop is the mask where every image has one: the tumour is then always
@@ -71,15 +77,12 @@ func chooseGrid(ctx context.Context, p *Plan, images []cohort.Image, threads int
 	flat := make([]bool, n)
 	err := inParallel(ctx, n, threads, func(i int) error {
 		image := images[i*len(images)/n]
-		volume, err := cohort.ReadVolume(image.Path)
+		if p.Prep.Crop != "mask" {
+			image.Mask = ""
+		}
+		volume, mask, err := image.Load()
 		if err != nil {
 			return err
-		}
-		var mask *cohort.Volume
-		if p.Prep.Crop == "mask" {
-			if mask, err = cohort.ReadMask(image.Mask); err != nil {
-				return err
-			}
 		}
 		flat[i] = volume.Shape[2] == 1
 		if extents[i], err = prep.Measure(volume, mask, p.Prep.Crop, p.Prep.Margin); err != nil {

@@ -260,7 +260,7 @@ func TestPredictAgreesWithTheRecord(t *testing.T) {
 			if err := cohort.WriteNIfTI(path, v, "float32"); err != nil {
 				t.Fatal(err)
 			}
-			prepared, err := PrepareFile(cohort.Image{Path: path}, p.PrepConfig())
+			prepared, err := prep.Load(cohort.Image{Path: path}, p.PrepConfig())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -55,7 +55,7 @@ var studies = []study{
 func main() {
 	fresh := flag.Int("fresh", 2000, "fresh subjects that measure the truth")
 	epochs := flag.Int("epochs", 40, "epochs of each run")
-	out := flag.String("out", "", "folder to keep the runs in (default: a temporary one)")
+	out := flag.String("out", "", "folder to keep the runs in, and to take them from where they are there (default: a temporary one)")
 	flag.Parse()
 	if err := compare(*fresh, *epochs, *out); err != nil {
 		log.Fatal(err)
@@ -85,8 +85,11 @@ func compare(fresh, epochs int, out string) error {
 	return nil
 }
 
-// record trains the study and returns its run.
+// record returns the study's run, trained now unless the folder holds it.
 func (s *study) record(seed uint64, fresh, epochs int, dir string) (*run.Run, error) {
+	if r, err := run.Open(dir); err == nil && r.Header.Status == run.Complete {
+		return r, nil
+	}
 	config := phantom.Default().Resized(3, 24)
 	config.Seed = seed
 	s.cohort(&config)

@@ -186,10 +186,10 @@ func TestBadInput(t *testing.T) {
 		{"missing plan file", nil, []string{"--plan", "absent.yaml"}, exitUsage, "absent.yaml"},
 		{"unknown flag", nil, []string{"--frobnicate"}, exitUsage, "--help"},
 		{"unknown network", nil, []string{"--net", "vgg99"}, exitUsage, "cnn4"},
-		{"network too deep for the grid", nil, []string{"--net", "cnn6", "--set", "prep.grid=[16,16,16]"}, exitFailed, "cnn6"},
+		{"network too deep for the grid", nil, []string{"--net", "cnn6", "--set", "prep.grid=[16,16,16]"}, exitUsage, "cnn6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := writePhantom(t, 12)
+			dir := writePhantom(t, 16)
 			if c.damage != nil {
 				c.damage(t, dir)
 			}
@@ -229,7 +229,7 @@ func TestBadCommandLines(t *testing.T) {
 }
 
 func TestInterruptBeforeTrainingLeavesNothing(t *testing.T) {
-	dir := writePhantom(t, 12)
+	dir := writePhantom(t, 16)
 	out := filepath.Join(t.TempDir(), "run")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -32,6 +33,10 @@ func demoCommand() *cobra.Command {
 			if out == "" {
 				out = freeName("ballast-demo")
 			}
+			if err := os.MkdirAll(out, 0o755); err != nil {
+				return fmt.Errorf("make the demo's folder: %w", err)
+			}
+			defer os.Remove(out) // fails unless nothing was written
 			stderr := c.ErrOrStderr()
 			cohortDir := filepath.Join(out, "cohort")
 			bar := newTracker(stderr, "writing the cohort", quiet)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ballast/kernel"
+	"ballast/net"
 	"ballast/phantom"
 	"ballast/train"
 )
@@ -39,7 +40,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitInterrupted
 	}
 	fmt.Fprintln(stderr, "ballast: "+strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
-	if errors.Is(err, errUsage) || errors.Is(err, train.ErrPlan) || errors.Is(err, phantom.ErrConfig) {
+	if errors.Is(err, errUsage) || errors.Is(err, train.ErrPlan) || errors.Is(err, phantom.ErrConfig) || errors.Is(err, net.ErrConfig) {
 		return exitUsage
 	}
 	return exitFailed
@@ -71,6 +72,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; %s --help lists the flags", errUsage, err, c.CommandPath())
 	})

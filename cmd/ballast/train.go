@@ -203,6 +203,11 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !j.quiet {
+		for _, line := range images.Notes {
+			fmt.Fprintln(j.stderr, "note: "+line)
+		}
+	}
 	dir := j.out
 	if dir == "" {
 		dir = freeName(filepath.Join("runs", cohortName(j.cohort)))
