@@ -357,7 +357,7 @@ func (p *page) addMeasures(d *diagnosis.Report) {
 	}
 	accuracy := d.Jitter["accuracy"]
 	add("Jitter of accuracy", accuracy.Unit, accuracy)
-	add("of its variance, finite set", diagnosis.Ratio, d.Finite)
+	add("Share of the finite set", diagnosis.Ratio, d.Finite)
 	if c := d.Chance; c.Accuracy.Known() {
 		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(c.Accuracy), 1) + " %", rangeOf(diagnosis.Points, c.Low, c.High)})
 	}
