@@ -263,3 +263,40 @@ func (c layerCase) normPoolPasses(pool *Pool) map[string]func() {
 		},
 	}
 }
+
+// FuzzConvAgreesWithDefinition tries convolutions of any shape.
+func FuzzConvAgreesWithDefinition(f *testing.F) {
+	f.Add(uint8(0), uint8(0), uint8(3), uint8(4), uint8(5), uint8(2), uint8(9), uint8(0))
+	f.Add(uint8(1), uint8(16), uint8(0), uint8(6), uint8(8), uint8(19), uint8(13), uint8(3))
+	f.Add(uint8(1), uint8(31), uint8(1), uint8(0), uint8(17), uint8(0), uint8(26), uint8(7))
+	pool := NewPool(2)
+	f.Cleanup(pool.Close)
+	f.Fuzz(func(t *testing.T, n, channels, d, h, w, out, taps, strides uint8) {
+		c := layerCase{op: "conv", n: int(n%2) + 1, c: int(channels%34) + 1, size: [3]int{int(d%4) + 1, int(h%7) + 1, int(w%20) + 1},
+			channels: int(out%20) + 1, kernel: [3]int{int(taps%3)*2 + 1, int(taps/3%3)*2 + 1, int(taps/9%3)*2 + 1},
+			stride: [3]int{int(strides%2) + 1, int(strides/2%2) + 1, int(strides/4%2) + 1}}
+		l := c.layer()
+		compareWithWide(t, c.String(), l.forward(pool, l.inputs), l.naive(l.wide()), tolerance)
+		weights := numbers(len(l.forward(pool, l.inputs)), 9)
+		dot := 0.0 // sum of weights*y, y without the bias
+		clear(l.inputs[2])
+		for i, y := range l.naive(l.wide()) {
+			dot += y * float64(weights[i])
+		}
+		// The convolution is linear in x and in the weights, so each gradient times
+		// its input gives the same sum.
+		for k, gradient := range l.backward(pool, l.inputs, weights)[:2] {
+			if gradient == nil {
+				continue
+			}
+			sum, scale := 0.0, 0.0
+			for i, g := range gradient {
+				sum += float64(g) * float64(l.inputs[k][i])
+				scale += math.Abs(float64(g) * float64(l.inputs[k][i]))
+			}
+			if !(math.Abs(sum-dot) <= tolerance*scale+1e-12) {
+				t.Errorf("%s: gradient of %s times it is %g, want %g", c, l.names[k], sum, dot)
+			}
+		}
+	})
+}
