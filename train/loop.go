@@ -128,15 +128,15 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 // epochWork is the work of one epoch in images passed forward once; backward
 // counts double.
 func (t *trainer) epochWork() float64 {
-	work := 3 * float64(len(t.images.Train.Samples))
+	work := 3 * len(t.images.Train.Samples)
 	for _, visit := range t.evaluations() {
-		work += float64(len(visit.set.Samples))
+		work += len(visit.set.Samples)
 	}
-	return work
+	return float64(work)
 }
 
-func (t *trainer) advance(images float64) {
-	t.done += images
+func (t *trainer) advance(images int) {
+	t.done += float64(images)
 	if t.progress != nil {
 		t.progress(Progress{Share: min(1, t.done/t.total)})
 	}
@@ -161,7 +161,7 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 		}
 		l, c, g := t.trainBatch(order[part.from:part.to], number)
 		loss, correct, norm, steps = loss+l, correct+c, norm+g, steps+1
-		t.advance(3 * float64(part.to-part.from))
+		t.advance(3 * (part.to - part.from))
 	}
 	epoch.Step = t.step
 	epoch.GradientNorm = run.Float(norm / float64(steps))

@@ -61,8 +61,8 @@ type adam struct {
 
 func (o *adam) step(params []*net.Param) {
 	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-	o.power1 *= beta1
-	o.power2 *= beta2
+	o.power1 = float64(o.power1 * beta1)
+	o.power2 = float64(o.power2 * beta2)
 	size := float32(o.plan.LR / (1 - o.power1))
 	scale := float32(math.Sqrt(1 - o.power2))
 	eachChunk(o.pool, params, func(i, from, to int) {

@@ -35,7 +35,7 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
 	}
-	tensors, err := readWeights(filepath.Join(dir, "weights", weights+".safetensors"))
+	tensors, err := readWeights(filepath.Join(dir, filepath.FromSlash(weightsFile[weights])))
 	if err != nil {
 		return nil, err
 	}

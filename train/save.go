@@ -9,12 +9,18 @@ import (
 	"ballast/run"
 )
 
-// The weights that a run keeps, by name: weights/NAME.safetensors.
+// The names of the weights that a run keeps.
 const (
 	LastWeights     = "last"     // after the last recorded epoch
 	BestWeights     = "best"     // after the epoch of the highest logged validation accuracy, the first of equals
 	AveragedWeights = "averaged" // the moving average, batch-norm statistics recomputed
 )
+
+var weightsFile = map[string]string{
+	LastWeights:     run.LastWeightsFile,
+	BestWeights:     run.BestWeightsFile,
+	AveragedWeights: run.AveragedWeightsFile,
+}
 
 // saveLatest writes the weights of the epoch just finished. The averaged ones
 // are written only after their batch-norm statistics were recomputed.
@@ -30,7 +36,7 @@ func (t *trainer) save(recorder Recorder, name string, n *net.Net) error {
 	if err := net.WriteSafetensors(&file, n.State(), map[string]string{"format": "pt", "step": fmt.Sprint(t.step)}); err != nil {
 		return fmt.Errorf("write weights %s: %w", name, err)
 	}
-	return recorder.WriteFile("weights/"+name+".safetensors", file.Bytes())
+	return recorder.WriteFile(weightsFile[name], file.Bytes())
 }
 
 // recordTest evaluates the test set once, with the last weights and, when their

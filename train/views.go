@@ -218,7 +218,7 @@ func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation,
 		}
 		t.fill(p.set, indices, draw)
 		pool.add(indices, p.net.Forward(&t.batch, p.mode, seed))
-		t.advance(float64(len(indices)))
+		t.advance(len(indices))
 	}
 	return pool.evaluation(view), nil
 }

@@ -170,7 +170,7 @@ func (s *study) report(r *run.Run, fresh int) error {
 	logged := s.expected(truth.Views[0], fresh)
 	row("jitter, points", fmt.Sprintf("%.1f (%.1f to %.1f)", jitter.Points, jitter.Low, jitter.High), fmt.Sprintf("%.1f", 100*math.Sqrt(logged.total)))
 	finite := estimated.Finite
-	row("finite set, of the logged curve", percentage(finite.Points/100, finite.Low/100, finite.High/100), fmt.Sprintf("%.0f %%", 100*logged.finite/logged.total))
+	row("finite set, of the logged curve", percentage(finite.Points, finite.Low, finite.High), fmt.Sprintf("%.0f %%", 100*logged.finite/logged.total))
 	shares := s.trueShares(truth, fresh)
 	for _, share := range estimated.Budget {
 		row(share.Source, percentage(share.Share, share.Low, share.High), fmt.Sprintf("%.0f %%", 100*shares[share.Source]))
@@ -209,7 +209,7 @@ type expectation struct{ total, finite float64 }
 
 func (s *study) expected(view diagnosis.View, fresh int) expectation {
 	variance := math.Pow(float64(view.Jitter.Points)/100, 2)
-	finiteN := variance * float64(view.Finite.Points) / 100
+	finiteN := variance * float64(view.Finite.Points)
 	finite := finiteN * float64(fresh) / float64(s.validation)
 	return expectation{variance - finiteN + finite, finite}
 }
