@@ -40,10 +40,12 @@ func judgeBatchNormLag(e *evidence) judgement {
 	j.say(float64(share.Share), "recomputing the statistics at the same weights takes away %s of the logged curve's variance (%s)",
 		percent(share.Share), between(share.Low, share.High))
 	gain, half := e.pairedGain(before, after)
-	j.say(gain, "it changes the mean late accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-half, gain+half)
-	if gain-half >= relevantOptimism && j.verdict != Confirmed {
+	if isFinite(half) {
+		j.say(gain, "it changes the mean late accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-half, gain+half)
+	}
+	if gain-half >= relevantGain && j.verdict != Confirmed {
 		j.verdict, j.severity = Confirmed, math.Max(j.severity, gain)
-	} else if gain+half >= relevantOptimism && j.verdict == RuledOut && gain >= relevantOptimism {
+	} else if gain >= relevantGain && j.verdict == RuledOut {
 		j.verdict = CannotTell
 	}
 	j.treat(e.fasterStatistics(&j))

@@ -81,15 +81,20 @@ func (e *evidence) findings() []Finding {
 // What counts as an effect that matters. docs/budget.md gives the reasons.
 const (
 	relevantShare    = 0.10 // of the variance of the logged curve
-	substantialShare = 0.25
 	relevantJitter   = 1.0  // points: a curve that fluctuates less needs no explanation
 	relevantGap      = 10.0 // points of accuracy or of confidence
-	relevantOptimism = 2.0  // points
+	relevantGain     = 2.0  // points of accuracy that a change of evaluation yields
+	relevantOptimism = 2.0  // points by which the best epoch flatters
 	widestUsable     = 1.0  // an interval of a share wider than this decides nothing
 )
 
-// gradeShare turns a share of the jitter with its interval into a verdict. An
-// experiment in the record is what lets the interval confirm.
+// likelyLow is the lower end of the 80 % interval of an estimate, from that of
+// its 95 % interval.
+func likelyLow(estimate, low float64) float64 { return estimate - (estimate-low)*1.2816/1.9600 }
+
+// gradeShare turns a share of the jitter with its 95 % interval into a verdict:
+// confirmed (by an experiment in the record) where the whole interval matters,
+// likely where the whole 80 % interval does, ruled out where none of it does.
 func (e *evidence) gradeShare(share, low, high Number) string {
 	switch {
 	case e.jitter < relevantJitter:
@@ -100,7 +105,7 @@ func (e *evidence) gradeShare(share, low, high Number) string {
 		return Confirmed
 	case high < relevantShare:
 		return RuledOut
-	case low > 0 && share >= substantialShare:
+	case likelyLow(float64(share), float64(low)) >= relevantShare:
 		return Likely
 	case share >= relevantShare && high-low <= widestUsable:
 		return Possible
@@ -108,7 +113,8 @@ func (e *evidence) gradeShare(share, low, high Number) string {
 	return CannotTell
 }
 
-// gradeGap turns a difference in points with its interval into a verdict.
+// gradeGap turns a difference in points with its interval into a verdict, by
+// the same rules.
 func gradeGap(gap, low, high, relevant float64) string {
 	switch {
 	case math.IsNaN(low) || math.IsNaN(high):
@@ -117,7 +123,7 @@ func gradeGap(gap, low, high, relevant float64) string {
 		return Confirmed
 	case high < relevant:
 		return RuledOut
-	case low > 0 && gap >= relevant:
+	case likelyLow(gap, low) >= relevant:
 		return Likely
 	case gap >= relevant:
 		return Possible

@@ -19,7 +19,7 @@ type evidence struct {
 	training   map[string]*predictions
 	accuracy   []float64 // logged validation accuracy by epoch, a share; NaN where not finite
 	loss       []float64 // logged validation loss by epoch, nats; NaN where not finite
-	lateFrom   int       // index of the first epoch of the last third
+	lateFrom   int       // index from which the last third of the epochs with a finite accuracy lies
 	notes      []string
 
 	ladder []rung // the views in the order in which sources are switched off
@@ -59,11 +59,25 @@ func newEvidence(r *run.Run) *evidence {
 	}
 	e.accuracy = e.curve(run.Logged, run.Validation, accuracyValues, func(v *run.Evaluation) run.Float { return v.Accuracy })
 	e.loss = e.curve(run.Logged, run.Validation, meanOf(loss), func(v *run.Evaluation) run.Float { return v.Loss })
-	e.lateFrom = len(e.epochs) - max(1, len(e.epochs)/3)
+	e.lateFrom = lastThird(e.accuracy)
 	e.climb()
 	e.budget = e.divide()
 	e.logged, e.jitter = e.measureJitter(accuracyValues, e.accuracy)
 	return e
+}
+
+// lastThird is the index from which the last third of the finite values lies.
+func lastThird(curve []float64) int {
+	var finite []int
+	for t, x := range curve {
+		if isFinite(x) {
+			finite = append(finite, t)
+		}
+	}
+	if len(finite) == 0 {
+		return len(curve)
+	}
+	return finite[len(finite)-max(1, len(finite)/3)]
 }
 
 // curve returns a measure of every epoch: as recorded, or from the

@@ -14,42 +14,49 @@ type variance struct {
 	steps                float64 // effective number of independent steps
 }
 
-// jitterVariance splits the jitter of a panel over the given steps.
-//
-// With Delta_i a subject's step, D their mean and s² their sample variance,
-// V_n = ½ mean s²/n and J² - V_n = ½ mean (D² - s²/n), the mean over
-// steps and pairs of subjects of Delta_i Delta_j / 2. It returns nil when there are
+// jitterVariance splits the jitter of a panel over the given steps, J² being
+// half the mean square of the steps of the mean. It returns nil when there are
 // fewer than 4 subjects or no steps.
 func jitterVariance(p *panel, steps [][2]int) *variance {
-	n := p.subjects
-	if n < 4 || len(steps) == 0 {
+	if p.subjects < 4 || len(steps) == 0 {
 		return nil
 	}
-	v := &variance{model: &statistic{without: make([]float64, n)}, finite: &statistic{without: make([]float64, n)}}
-	f, half := float64(n), 0.5/float64(len(steps))
-	deviations := make([][]float64, len(steps))
+	deltas := make([][]float64, len(steps))
 	for k, s := range steps {
-		delta := make([]float64, n)
-		sum := 0.0
-		for i := range delta {
-			delta[i] = p.values[s[1]][i] - p.values[s[0]][i]
-			sum += delta[i]
+		deltas[k] = make([]float64, p.subjects)
+		for i := range deltas[k] {
+			deltas[k][i] = p.values[s[1]][i] - p.values[s[0]][i]
 		}
-		d, square := sum/f, 0.0
-		for _, x := range delta {
+	}
+	return splitVariance(deltas, 0.5/float64(len(steps)))
+}
+
+// splitVariance splits factor Σ_k D_k², with D_k the mean over subjects of
+// deltas[k]. With s_k² their sample variance the part of the finite set is
+// factor Σ s_k²/n, and the rest, factor Σ (D_k² - s_k²/n), is the same sum over
+// the products of two different subjects' deltas, in the mean over pairs.
+func splitVariance(deltas [][]float64, factor float64) *variance {
+	n := len(deltas[0])
+	f := float64(n)
+	v := &variance{model: &statistic{without: make([]float64, n)}, finite: &statistic{without: make([]float64, n)}}
+	deviations := make([][]float64, len(deltas))
+	for k, delta := range deltas {
+		d, square := mean(delta), 0.0
+		deviations[k] = make([]float64, n)
+		for i, x := range delta {
+			deviations[k][i] = x - d
 			square += (x - d) * (x - d)
 		}
-		v.finite.value += half * square / (f - 1) / f
-		v.model.value += half * (d*d - square/(f-1)/f)
+		v.finite.value += factor * square / (f - 1) / f
+		v.model.value += factor * (d*d - square/(f-1)/f)
 		for i, x := range delta {
-			// Mean and variance of the others.
-			d1 := (sum - x) / (f - 1)
+			// Mean and variance of the others; the finite part is that of n
+			// subjects still.
+			d1 := (f*d - x) / (f - 1)
 			spread := math.Max(0, square-(x-d)*(x-d)*f/(f-1)) / (f - 2)
-			v.finite.without[i] += half * spread / f
-			v.model.without[i] += half * (d1*d1 - spread/(f-1))
-			delta[i] = x - d
+			v.finite.without[i] += factor * spread / f
+			v.model.without[i] += factor * (d1*d1 - spread/(f-1))
 		}
-		deviations[k] = delta
 	}
 	v.steps = effectiveSteps(deviations)
 	v.total = v.model.plus(1, v.finite)

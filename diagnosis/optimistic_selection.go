@@ -16,12 +16,11 @@ var optimisticSelection = Cause{
 	Judge: judgeOptimisticSelection,
 }
 
-const selectionResamples = 400
+const selectionDraws = 400
 
 // judgeOptimisticSelection estimates how many points the best epoch's accuracy
-// lies above what the same weights reach on new subjects, by resampling the
-// subjects and choosing the best epoch again. docs/budget.md derives the two
-// bounds. It is arithmetic and no experiment, so it is never confirmed.
+// lies above what the same weights reach on new subjects. That is arithmetic
+// and no experiment, so it is never confirmed.
 func judgeOptimisticSelection(e *evidence) judgement {
 	best := e.best()
 	level := e.lateMean(e.accuracy)
@@ -34,16 +33,18 @@ func judgeOptimisticSelection(e *evidence) judgement {
 	switch {
 	case !isFinite(optimism):
 		j.verdict = CannotTell
-	case least >= relevantOptimism:
+	case likelyLow(optimism, least) >= relevantOptimism:
 		j.verdict = Likely
 	case most < relevantOptimism:
 		j.verdict = RuledOut
 	}
-	j.say(100*e.accuracy[best], "the best epoch, %d, has %.1f %%; the last third of the epochs has %.1f %% on average", e.epochs[best], 100*e.accuracy[best], 100*level)
-	j.say(optimism, "choosing the best of %d epochs on %d subjects flatters by about %.1f points (between %.1f and %.1f)",
-		len(e.epochs), e.subjects(), optimism, least, most)
-	j.say(100*e.accuracy[best]-optimism, "new patients should show about %.0f %% (95 %% interval %.0f to %.0f %%)",
-		100*e.accuracy[best]-optimism, math.Max(0, 100*e.accuracy[best]-optimism-1.96*deviation), math.Min(100, 100*e.accuracy[best]-optimism+1.96*deviation))
+	j.say(100*(e.accuracy[best]-level), "the best epoch, %d, has %.1f %%; the last third of the epochs has %.1f %% on average", e.epochs[best], 100*e.accuracy[best], 100*level)
+	if isFinite(optimism) {
+		honest := 100*e.accuracy[best] - optimism
+		j.say(optimism, "choosing the best of %d epochs on %d subjects flatters by about %.1f points", len(e.epochs), e.subjects(), optimism)
+		j.say(honest, "new patients should show about %.0f %% (95 %% interval %.0f to %.0f %%)",
+			honest, math.Max(0, honest-1.96*deviation), math.Min(100, honest+1.96*deviation))
+	}
 	for _, evaluation := range e.run.Test {
 		if evaluation.View == run.Deterministic && isFinite(float64(evaluation.Accuracy)) {
 			j.say(100*float64(evaluation.Accuracy), "the test set, which chose nothing, shows %.1f %%", 100*float64(evaluation.Accuracy))
@@ -64,18 +65,54 @@ func (e *evidence) best() int {
 	return best
 }
 
-// winnersCurse returns the expected optimism of the best epoch in points, its
-// two bounds, and the standard deviation of the optimism from set to set.
+// winnersCurse returns the expected optimism of the best epoch in points, the
+// ends of its 95 % interval, and the standard deviation of one epoch's accuracy
+// over validation sets, which is that of the optimism from set to set.
 //
-// In a resample of the subjects the best epoch's accuracy exceeds that of the
-// same epoch on all subjects by x(1) on average. The resampled curve carries
-// its noise twice, the set's own and the resample's, so x(1) is too small: by
-// nothing if the epochs truly differ by much more than the noise, by sqrt(2)
-// if they do not differ at all. With k resamples' noise added at once, 1/x²
-// grows linearly with k (exactly so for normal noise and normal differences),
-// and k = 0 is what is wanted: 1/x(0)² = 2/x(1)² - 1/x(2)², the
-// simulation-extrapolation of Cook and Stefanski (JASA 1994).
+// If all epochs were equally good, the best would exceed its true accuracy by
+// the expected maximum m of the set's noise. With each subject's deviation
+// from an epoch's mean given a random sign, the maximum of the mean over the
+// epochs shows m (symmetrisation: Giné and Zinn, "Some limit theorems for
+// empirical processes", Annals of Probability 1984); resampling would not,
+// because an epoch in which every wavering subject is right stays the best in
+// every resample. Epochs that truly differ leave less to luck: if the noise is
+// the share s of the variance between epochs, normal noise and differences
+// give m sqrt(s), and s is estimated like the finite share of the jitter.
 func winnersCurse(p *panel) (optimism, least, most, deviation float64) {
+	epochs := contenders(p)
+	n := float64(p.subjects)
+	if p.subjects < 4 || len(epochs) < 2 {
+		return math.NaN(), math.NaN(), math.NaN(), math.NaN()
+	}
+	average := make([]float64, p.subjects)
+	for i := range average {
+		for _, values := range epochs {
+			average[i] += values[i] / float64(len(epochs))
+		}
+	}
+	deltas, noise := make([][]float64, len(epochs)), make([][]float64, len(epochs))
+	for t, values := range epochs {
+		deltas[t], noise[t] = make([]float64, p.subjects), make([]float64, p.subjects)
+		level, spread := moments(values)
+		for i, x := range values {
+			deltas[t][i] = x - average[i]
+			noise[t][i] = x - level
+		}
+		deviation += spread * spread / n / float64(len(epochs))
+	}
+	deviation = 100 * math.Sqrt(deviation)
+	share := splitVariance(deltas, 1/float64(len(epochs)-1)).finiteShare()
+	if !share.Points.Known() {
+		return 0, 0, 0, deviation // no subject ever changes
+	}
+	luck := 100 * expectedMaximum(noise)
+	root := func(x Number) float64 { return luck * math.Sqrt(float64(x)) }
+	return root(share.Points), root(share.Low), root(share.High), deviation
+}
+
+// contenders are the epochs from which the best could have been chosen: those
+// from where the smoothed curve first reaches its mean over the last third.
+func contenders(p *panel) [][]float64 {
 	var epochs [][]float64
 	var curve []float64
 	for _, values := range p.values {
@@ -83,46 +120,36 @@ func winnersCurse(p *panel) (optimism, least, most, deviation float64) {
 			epochs, curve = append(epochs, values), append(curve, mean(values))
 		}
 	}
-	counts := make([]int, p.subjects)
-	draw := func(k uint64) []float64 {
-		stat.Resample(stat.NewStream(1, "diagnosis/optimistic-selection", k), counts)
-		deviations := make([]float64, len(epochs))
-		for t, values := range epochs {
-			sum := 0.0
-			for i, c := range counts {
-				sum += float64(c) * values[i]
-			}
-			deviations[t] = sum/float64(p.subjects) - curve[t]
-		}
-		return deviations
+	if len(curve) == 0 {
+		return nil
 	}
-	var single, double, square float64
-	previous := draw(selectionResamples)
-	for k := range uint64(selectionResamples) {
-		noise := draw(k)
-		chosen, twice := 0, 0
-		for t := range curve {
-			if curve[t]+noise[t] > curve[chosen]+noise[chosen] {
-				chosen = t
-			}
-			if curve[t]+noise[t]+previous[t] > curve[twice]+noise[twice]+previous[twice] {
-				twice = t
-			}
-		}
-		single += noise[chosen] / selectionResamples
-		double += (noise[twice] + previous[twice]) / 2 / selectionResamples
-		square += noise[chosen] * noise[chosen] / selectionResamples
-		previous = noise
-	}
-	least = 100 * math.Max(0, single)
-	most = least * math.Sqrt2
-	optimism = most
-	if single > 0 && double > 0 {
-		if inverse := 2/(single*single) - 1/(double*double); inverse > 0 {
-			optimism = math.Min(most, math.Max(least, 100/math.Sqrt(inverse)))
+	level := mean(curve[len(curve)-max(1, len(curve)/3):])
+	for t, x := range smoothed(curve) {
+		if x >= level {
+			return epochs[t:]
 		}
 	}
-	return optimism, least, most, 100 * math.Sqrt(math.Max(0, square-single*single))
+	return epochs[len(epochs)-max(1, len(epochs)/3):]
+}
+
+// expectedMaximum is the mean over random signs of the largest mean of the
+// signed deviations.
+func expectedMaximum(noise [][]float64) float64 {
+	n := len(noise[0])
+	sign := make([]float64, n)
+	sum := 0.0
+	for k := range uint64(selectionDraws) {
+		s := stat.NewStream(1, "diagnosis/optimistic-selection", k)
+		for i := range sign {
+			sign[i] = 1 - 2*float64(s.Uint32()&1)
+		}
+		largest := math.Inf(-1)
+		for _, deviations := range noise {
+			largest = math.Max(largest, dot(sign, deviations)/float64(n))
+		}
+		sum += largest / selectionDraws
+	}
+	return sum
 }
 
 // judgeSelectionFromCurve compares the best epoch with what independent draws

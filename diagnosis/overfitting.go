@@ -25,7 +25,7 @@ func judgeOverfitting(e *evidence) judgement {
 	training, n, pipeline := e.trainingLevel()
 	validation, m := e.validationLevel()
 	if !isFinite(training) || !isFinite(validation) {
-		return cannotTell(training, "the training accuracy is not recorded")
+		return cannotTell(0, "0 of %d epochs record the accuracy on the training set", len(e.epochs))
 	}
 	gap := 100 * (training - validation)
 	low, high := math.NaN(), math.NaN()

@@ -20,18 +20,18 @@ import (
 // recalibration removes (batch-norm lag), and the logged view has noise of its
 // own (dropout left on, a random subset).
 type scenario struct {
-	validation, training, epochs int
-	prevalence                   float64 // of class 1
-	signal                       float64 // in units of the difficulty's standard deviation
-	scale                        float64 // of the logits at the end
-	rise                         float64 // epochs until g = 1 - 1/e
-	walkBias, shakeBias          float64 // standard deviation per epoch of the class bias
-	walk, shake                  float64 // the same of each weight
-	lag                          float64 // of the batch-norm shock
-	dropout                      float64 // of the noise of the logged view
-	fraction                     float64 // of the validation subjects in the logged view
-	memory                       float64 // logit gained by training subjects at the end
-	inflate                      float64 // growth of the logits' scale over the run, the signal unchanged
+	training, epochs    int
+	prevalence          float64 // of class 1
+	signal              float64 // in units of the difficulty's standard deviation
+	scale               float64 // of the logits at the end
+	rise                float64 // epochs until g = 1 - 1/e
+	walkBias, shakeBias float64 // standard deviation per epoch of the class bias
+	walk, shake         float64 // the same of each weight
+	lag                 float64 // of the batch-norm shock
+	dropout             float64 // of the noise of the logged view
+	fraction            float64 // of the validation subjects in the logged view
+	memory              float64 // logit gained by training subjects at the end
+	inflate             float64 // growth of the logits' scale over the run, the signal unchanged
 }
 
 const featureCount = 3
@@ -39,15 +39,14 @@ const featureCount = 3
 // course is what happens to the weights of one simulated run.
 type course struct {
 	scenario
-	seed                          uint64
-	growth                        []float64
-	bias, averagedBias            []float64
-	weights, averagedWeights      [][featureCount]float64
-	shock, tilt                   []float64
-	offset, offsetAveraged        []float64 // thresholds fixed on the training subjects, of class 1
-	trainingRows                  map[string][][]run.Row
-	trainingClasses               []int
-	trainingLoss, trainingCorrect []float64
+	seed                     uint64
+	growth                   []float64
+	bias, averagedBias       []float64
+	weights, averagedWeights [][featureCount]float64
+	shock, tilt              []float64
+	offset, offsetAveraged   []float64 // thresholds fixed on the training subjects, of class 1
+	trainingRows             map[string][][]run.Row
+	trainingClasses          []int
 }
 
 func newCourse(s scenario, seed uint64) *course {
@@ -163,9 +162,10 @@ func (c *course) train() {
 	}
 }
 
-// run returns the record of the course on validation set number index.
-func (c *course) run(index uint64) *run.Run {
-	rows, classes := c.set(run.Validation, c.validation, index)
+// run returns the record of the course on n validation subjects, the set being
+// chosen by index.
+func (c *course) run(n int, index uint64) *run.Run {
+	rows, classes := c.set(run.Validation, n, index)
 	r := &run.Run{Header: run.Header{
 		Format: run.Format, Creator: "simulation", Status: run.Complete, Planned: c.epochs,
 		Classes: []string{"non-responder", "responder"},

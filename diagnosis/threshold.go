@@ -76,8 +76,9 @@ const offsetRounds = 50
 // at which as many training subjects are predicted to be of each class as are:
 // for each class in turn it takes the middle of the gap between the margins of
 // the count-th and the next subject, until all counts agree. Between separable
-// classes that is the middle of the gap of logits. It returns nil when a class
-// has no training subject or all of them.
+// classes that is the middle of the gap of logits. It returns nil when fewer
+// than two classes have training subjects; a class without any is never
+// predicted.
 func classOffsets(rows []run.Row, classes []int) []float64 {
 	var logits [][]float64
 	var count []int
@@ -92,30 +93,23 @@ func classOffsets(rows []run.Row, classes []int) []float64 {
 		count[classes[i]]++
 	}
 	offset := make([]float64, len(count))
-	present := 0
+	var present []int
 	for c := range count {
 		if count[c] > 0 {
-			present++
+			present = append(present, c)
 		} else {
-			offset[c] = math.Inf(-1) // never predicted
+			offset[c] = math.Inf(-1)
 		}
 	}
-	if present < 2 {
+	if len(present) < 2 {
 		return nil
 	}
 	margins := make([]float64, len(logits))
 	for range offsetRounds {
-		settled := true
-		for c := len(count) - 1; c > 0; c-- {
-			if count[c] == 0 || count[c] == len(logits) {
-				continue
-			}
-			middle := gapMiddle(logits, offset, c, count[c], margins)
-			if -middle != offset[c] {
-				offset[c], settled = -middle, false
-			}
+		for _, c := range present[1:] {
+			offset[c] = -gapMiddle(logits, offset, c, count[c], margins)
 		}
-		if settled {
+		if len(present) == 2 || slices.Equal(predictedCounts(logits, offset), count) {
 			break
 		}
 	}
@@ -137,4 +131,19 @@ func gapMiddle(logits [][]float64, offset []float64, c, count int, margins []flo
 	slices.Sort(margins)
 	above := len(margins) - count // margins[above:] are the count largest
 	return (margins[above-1] + margins[above]) / 2
+}
+
+// predictedCounts counts the subjects predicted to be of each class.
+func predictedCounts(logits [][]float64, offset []float64) []int {
+	counts := make([]int, len(offset))
+	for _, z := range logits {
+		best := 0
+		for c := range z {
+			if z[c]+offset[c] > z[best]+offset[best] {
+				best = c
+			}
+		}
+		counts[best]++
+	}
+	return counts
 }
