@@ -14,6 +14,7 @@ var (
 	ErrEmptyMask   = errors.New("mask has no voxel above 0")
 	ErrGeometry    = errors.New("image and mask do not lie on the same grid")
 
+	ErrNoCohort         = errors.New("no cohort here")
 	ErrTable            = errors.New("damaged table")
 	ErrColumn           = errors.New("column not found")
 	ErrMissingFiles     = errors.New("files not found")

@@ -274,7 +274,7 @@ func openFolders(folder string) (*Cohort, error) {
 		rows = append(rows, more...)
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("%w: no participants.tsv, no other table and no class folders with images", ErrTable)
+		return nil, fmt.Errorf("%w: no participants.tsv, no other table and no class folders with images", ErrNoCohort)
 	}
 	c.Notes = append(c.Notes, "subjects are told by file names: sub-XX, else the whole name; list them in a table when patients have several images")
 	return c, c.build(rows)

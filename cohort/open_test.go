@@ -128,7 +128,7 @@ func TestOpenRefuses(t *testing.T) {
 		kind    error
 		says    string
 	}{
-		{"empty folder", nil, Options{}, ErrTable, "no participants.tsv, no other table and no class folders"},
+		{"empty folder", nil, Options{}, ErrNoCohort, "no participants.tsv, no other table and no class folders"},
 		{"two tables", map[string]string{"a.csv": "x\n", "b.tsv": "x\n"}, Options{}, ErrTable, "a.csv, b.tsv"},
 		{"empty table", table("", ""), Options{}, ErrTable, "it is empty"},
 		{"header only", table("pid,file,label\n", ""), Options{}, ErrTable, "no row"},

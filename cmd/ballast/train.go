@@ -195,6 +195,10 @@ func countImages(c *cohort.Cohort, subjects []int) int {
 
 // run trains and diagnoses. The result is nil when nothing was recorded.
 func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
+	// run.Create refuses such a folder too, but only after all images are read.
+	if entries, err := os.ReadDir(j.out); j.out != "" && err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("create run %s: %w; choose another folder or remove it", j.out, run.ErrExists)
+	}
 	c, split, err := j.prepare(ctx)
 	if err != nil {
 		return nil, err
