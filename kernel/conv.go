@@ -265,11 +265,11 @@ func (c *Conv) BackwardWeights(pool *Pool, x, dy, dw []float32) {
 	}
 }
 
-// ScratchLen returns the number of elements of scratch memory that the backward
-// passes allocate.
-func (c *Conv) ScratchLen() int {
+// ScratchLen returns the number of elements of scratch memory that
+// BackwardWeights and, with data, BackwardData allocate.
+func (c *Conv) ScratchLen(data bool) int {
 	size := 0
-	if c.In.Lanes == Lanes {
+	if data {
 		size += c.WeightLen()
 	}
 	if splits := c.splits(); splits > 1 {

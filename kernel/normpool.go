@@ -44,26 +44,22 @@ func (m *MaxPool) BackwardNorm(pool *Pool, gradient Shape, dy []float32, choice 
 	if !sameVolume(gradient, m.Out) || !sameVolume(target, m.In) {
 		panic("kernel: max pooling of gradients of another volume")
 	}
-	out := m.Out
 	pool.Run(target.N*target.Blocks()*target.D, func(task int) {
-		plane, inputD := task/target.D, task%target.D
-		d, windowD := inputD/m.depth, inputD%m.depth
 		var lanes normLanes
 		if g != nil {
-			lanes = g.lanes(plane % target.Blocks())
+			lanes = g.lanes(task / target.D % target.Blocks())
 		}
-		for inputH := range target.H {
-			row := dx[(task*target.H+inputH)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes]
+		for h := range target.H {
+			row := dx[(task*target.H+h)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes]
 			var source []float32
 			if g != nil {
-				source = x[(task*m.In.H+inputH)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
+				source = x[(task*m.In.H+h)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
 			}
 			covered := 0 // elements of the row that windows cover
-			if h := inputH / 2; d < out.D && h < out.H {
-				covered = 2 * out.W * Lanes
-				index := (plane*out.D+d)*out.H + h
-				normUnpoolRow(dy[index*gradient.RowLen()+gradient.Halo*Lanes:][:out.W*Lanes], choice[index*out.W*Lanes:][:out.W*Lanes],
-					4*windowD+2*(inputH%2), source, g, &lanes, row)
+			if index, first, ok := m.outputRow(task, h); ok {
+				covered = 2 * m.Out.W * Lanes
+				from := dy[index*gradient.RowLen()+gradient.Halo*Lanes:][:m.Out.W*Lanes]
+				normUnpoolRow(from, choice[index*m.Out.W*Lanes:][:len(from)], first, source, g, &lanes, row)
 			}
 			clear(row[covered:])
 			if g != nil {
@@ -71,6 +67,16 @@ func (m *MaxPool) BackwardNorm(pool *Pool, gradient Shape, dy []float32, choice 
 			}
 		}
 	})
+}
+
+// outputRow returns which row (n, block, d, h) of the output the windows over an
+// input row give, and the index in the window of the row's first element; ok is
+// false for a row that an odd size leaves over.
+func (m *MaxPool) outputRow(inputPlane, inputH int) (row, first int, ok bool) {
+	plane, inputD := inputPlane/m.In.D, inputPlane%m.In.D
+	d, h := inputD/m.depth, inputH/2
+	row = (plane*m.Out.D+d)*m.Out.H + h
+	return row, 4*(inputD%m.depth) + 2*(inputH%2), d < m.Out.D && h < m.Out.H
 }
 
 // normPoolRow does a row of y; rows are the offsets of the window's rows in x.

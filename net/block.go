@@ -15,6 +15,7 @@ import (
 // of zeros would choose another voxel, no gradient flows.
 type block struct {
 	name   string
+	first  bool // no gradient of the input is needed
 	conv   *kernel.Conv
 	norm   *norm // nil without batch normalisation
 	down   *kernel.MaxPool
@@ -46,7 +47,7 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 	if last {
 		outHalo = 0
 	}
-	b := &block{name: name, conv: kernel.NewConv(in, channels, taps, [3]int{1, 1, 1}, gradientHalo)}
+	b := &block{name: name, first: first, conv: kernel.NewConv(in, channels, taps, [3]int{1, 1, 1}, gradientHalo)}
 	b.down = kernel.NewMaxPool(b.conv.Out, outHalo)
 	b.weight = newParam(name+".conv.weight", b.conv.WeightLen(), true)
 	if c.Norm == normBatch {

@@ -97,5 +97,5 @@ func (b *block) size(batch int) (elements, bytes int) {
 	conv.SetBatch(batch)
 	down.SetBatch(batch)
 	best := down.BestShape().Len() // of best and of dout
-	return 2*conv.Out.Len() + down.Out.Len() + 2*best + conv.ScratchLen(), down.ChoiceLen()
+	return 2*conv.Out.Len() + down.Out.Len() + 2*best + conv.ScratchLen(!b.first), down.ChoiceLen()
 }
