@@ -28,4 +28,13 @@
 //     propagate. Only the positions outside the volume along depth and height
 //     are left out; along the width they are zeros in the halo, which are
 //     multiplied.
+//
+// # Implementations
+//
+// The functions whose names end in Go state what is computed and run on every
+// CPU. On amd64 the inner loops also exist in AVX2 and AVX-512 assembly, written
+// by the program in _gen, and the best that the CPU has is chosen; BALLAST_CPU
+// forces one (generic, avx2, avx512), the build tag purego leaves assembly out.
+// One call of assembly is kept below some 100 µs, because the garbage collector
+// cannot stop a thread within it.
 package kernel

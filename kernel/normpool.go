@@ -87,21 +87,23 @@ func normPoolRow(x []float32, rows []int, scale, shift, y, best []float32, choic
 }
 
 func normPoolRowGo(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
-	for i := range y {
-		lane := i % Lanes
-		voxel := x[2*(i-lane)+lane:]
-		most, element, index := float32(0), float32(0), 0
+	a, c := (*[Lanes]float32)(scale), (*[Lanes]float32)(shift)
+	for at := 0; at < len(y); at += Lanes {
+		most, element := (*[Lanes]float32)(y[at:]), (*[Lanes]float32)(best[at:])
+		index := (*[Lanes]byte)(choice[at:])
 		for k := range 2 * len(rows) {
-			v := voxel[rows[k/2]+k%2*Lanes]
-			normed := float32(v*scale[lane]) + shift[lane]
-			if k == 0 || normed > most || normed != normed {
-				most, element, index = normed, v, k
+			for lane, v := range (*[Lanes]float32)(x[rows[k/2]+2*at+k%2*Lanes:]) {
+				normed := float32(v*a[lane]) + c[lane]
+				if k == 0 || normed > most[lane] || normed != normed {
+					most[lane], element[lane], index[lane] = normed, v, byte(k)
+				}
 			}
 		}
-		if most <= 0 {
-			most = 0
+		for lane, v := range most {
+			if v <= 0 {
+				most[lane] = 0
+			}
 		}
-		y[i], best[i], choice[i] = most, element, byte(index)
 	}
 }
 

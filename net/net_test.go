@@ -58,7 +58,7 @@ func TestBuildRefuses(t *testing.T) {
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout of NaN"},
 		{func(c *Config) { c.Name = "cnn3" }, "need at least 8 voxels along every axis, the depth has 7"},
 		{func(c *Config) { c.Name, c.Size = "cnn4", [3]int{16, 16, 15} }, "the width has 15"},
-		{func(c *Config) { c.Width = 1 << 40 }, "parameters; the limit is"},
+		{func(c *Config) { c.Width = math.MaxInt32 }, "parameters; the limit is"},
 		{func(c *Config) { c.Classes = math.MaxInt }, "parameters; the limit is"},
 	} {
 		config := smallNet()
