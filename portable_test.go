@@ -27,6 +27,7 @@ var portable = []struct {
 	{pkg: "ballast/prep"},
 	{pkg: "ballast/train", files: []string{"loop.go", "optimizer.go", "views.go"}},
 	{pkg: "ballast/stat", files: []string{"portable.go", "stream.go"}},
+	{pkg: "ballast/train"},
 }
 
 // fusedAllowed lists functions that may fuse, and why it does no harm.
@@ -35,6 +36,7 @@ var fusedAllowed = map[string]string{
 	"ballast/phantom.smoothNoise":         "the product is that of Stream.Float64, which is exact",
 	"ballast/prep.filter":                 "half of a whole number is exact",
 	"ballast/stat.(*Stream).Normal":       "the product is that of Stream.Float64, which is exact",
+	"ballast/train.EstimateCost":          "the time that a run will take is told to the user only",
 }
 
 // fused is an instruction that rounds a product and a sum once, on arm64.
