@@ -44,7 +44,7 @@ func judgeBatchNormLag(e *evidence) judgement {
 		j.say(gain, "it changes the mean late accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-half, gain+half)
 	}
 	if gain-half >= relevantGain && j.verdict != Confirmed {
-		j.verdict, j.severity = Confirmed, math.Max(j.severity, gain)
+		j.verdict, j.severity, j.of = Confirmed, gain, "generalisation"
 	} else if gain >= relevantGain && j.verdict == RuledOut {
 		j.verdict = CannotTell
 	}

@@ -33,6 +33,7 @@ var Causes = []*Cause{
 type judgement struct {
 	verdict   string
 	severity  float64 // points; NaN when unknown
+	of        string  // what they are points of, where that is not the cause's own
 	evidence  []Evidence
 	treatment *Treatment
 }
@@ -65,7 +66,7 @@ func (e *evidence) findings() []Finding {
 	for _, cause := range Causes {
 		j := cause.Judge(e)
 		findings = append(findings, Finding{
-			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cause.Of,
+			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cmp.Or(j.of, cause.Of),
 			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.treatment,
 		})
 	}

@@ -102,7 +102,13 @@ func (e *evidence) share(part float64, s *statistic) Share {
 	return Share{
 		Share:  Number(share),
 		Low:    Number(share - half),
-		High:   Number(math.Min(1, share+half)),
-		Points: Number(100 * math.Copysign(math.Sqrt(math.Abs(part)), part)),
+		High:   Number(share + half),
+		Points: Number(points(part)),
 	}
+}
+
+// points is the square root of a variance of shares, in percentage points and
+// with its sign.
+func points(variance float64) float64 {
+	return 100 * math.Copysign(math.Sqrt(math.Abs(variance)), variance)
 }

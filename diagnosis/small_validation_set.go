@@ -20,6 +20,11 @@ func judgeSmallValidationSet(e *evidence) judgement {
 		return e.judgeSmallFromCurve(n)
 	}
 	share := e.logged.finiteShare()
+	if !share.Points.Known() {
+		j := judgement{verdict: RuledOut}
+		j.say(e.jitter, "the curve fluctuates by %.1f points: no subject's prediction ever changes", e.jitter)
+		return j
+	}
 	j := judgement{verdict: e.gradeShare(share.Points, share.Low, share.High), severity: e.jitterPoints(float64(share.Points))}
 	j.say(float64(share.Points), "%s of the variance of the logged curve is only the finite set of %d subjects (%s)",
 		percent(share.Points), n, between(share.Low, share.High))

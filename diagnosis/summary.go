@@ -93,11 +93,15 @@ func (r *Report) summariseWorth() string {
 	return "I" + sentence[1:] + "."
 }
 
-// summariseTreatment names the first thing to change.
+// summariseTreatment names the first thing to change: whether there is
+// anything to learn comes before all else, then what steadies the curve.
 func (r *Report) summariseTreatment() string {
-	for _, f := range r.Findings {
-		if (f.Verdict == Confirmed || f.Verdict == Likely) && f.Treatment != nil {
-			return "First: " + f.Treatment.Text
+	for _, of := range []string{"", "jitter", "generalisation", "calibration", "optimism"} {
+		for _, f := range r.Findings {
+			sure := f.Verdict == Confirmed || f.Verdict == Likely
+			if sure && f.Treatment != nil && (f.Of == of || of == "" && f.ID == "coin-flip") {
+				return "First: " + f.Treatment.Text
+			}
 		}
 	}
 	for _, f := range r.Findings {

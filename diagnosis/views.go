@@ -1,8 +1,6 @@
 package diagnosis
 
 import (
-	"math"
-
 	"ballast/run"
 )
 
@@ -49,7 +47,7 @@ func (e *evidence) view(name string, p *predictions) (View, bool) {
 	if l := jitterVariance(logged.panel(accuracyValues), steps); l.expected() > 0 {
 		removed := (l.expected() - v.expected()) / l.expected()
 		half := halfWidth(l.total.plus(-1, v.total).plus(-removed, l.total)) / l.expected()
-		view.Removed = Interval{Number(removed), Number(removed - half), Number(math.Min(1, removed+half)), Ratio}
+		view.Removed = Interval{Number(removed), Number(removed - half), Number(removed + half), Ratio}
 	}
 	return view, true
 }
