@@ -11,7 +11,9 @@ import (
 // (finite, V_n). docs/budget.md derives the formulas.
 type variance struct {
 	model, finite, total *statistic
-	steps                float64 // effective number of independent steps
+	// Effective numbers of independent steps: of the finite set's noise, and of
+	// that noise along the steps that were seen.
+	steps, along float64
 }
 
 // jitterVariance splits the jitter of a panel over the given steps, J² being
@@ -58,7 +60,7 @@ func splitVariance(deltas [][]float64, factor float64) *variance {
 			v.model.without[i] += factor * (d1*d1 - spread/(f-1))
 		}
 	}
-	v.steps = effectiveSteps(deviations)
+	v.steps, v.along = effectiveSteps(deltas, deviations)
 	v.total = v.model.plus(1, v.finite)
 	return v
 }
@@ -68,17 +70,21 @@ func splitVariance(deltas [][]float64, factor float64) *variance {
 // nothing).
 func (v *variance) expected() float64 { return v.finite.value + math.Max(0, v.model.value) }
 
-// effectiveSteps is the number of independent steps whose mean square would
-// vary as that of the given steps does if there were nothing but the finite
-// set: tr(C)² / tr(C²), with C the covariance of a subject's steps between
-// epochs. Subjects that flip together and back make it smaller than the number
-// of steps. deviations[k][i] is subject i's step k less the mean step.
+// effectiveSteps measures how many independent steps the given ones are worth.
 //
-// tr(C²) is estimated without bias, for any distribution, by Himeno and Yamada,
+// The first number is that of the noise of a finite set: tr(C)² / tr(C²), with
+// C the covariance of a subject's steps between epochs. Subjects that flip
+// together and back make it smaller than the number of steps. tr(C²) is
+// estimated without bias, for any distribution, by Himeno and Yamada,
 // "Estimations for some functions of covariance matrix in high dimension under
 // non-normality" (Journal of Multivariate Analysis 2014).
-func effectiveSteps(deviations [][]float64) float64 {
-	n := float64(len(deviations[0]))
+//
+// The second is tr(C) D'D / D'CD, with D the steps of the mean: how much the
+// product of the true steps with the noise varies. Where D is nothing but
+// noise it estimates the first. deviations[k][i] is subject i's step k,
+// deltas[k][i], less the mean step.
+func effectiveSteps(deltas, deviations [][]float64) (noise, along float64) {
+	n, steps := float64(len(deviations[0])), float64(len(deviations))
 	trace, squares := 0.0, 0.0
 	for k, x := range deviations {
 		for l, y := range deviations[:k+1] {
@@ -91,20 +97,30 @@ func effectiveSteps(deviations [][]float64) float64 {
 			}
 		}
 	}
-	fourth := 0.0
+	fourth, product, length := 0.0, 0.0, 0.0
+	seen := make([]float64, len(deltas))
+	for k, delta := range deltas {
+		seen[k] = mean(delta)
+		length += seen[k] * seen[k]
+	}
 	for i := range deviations[0] {
-		length := 0.0
-		for _, x := range deviations {
-			length += x[i] * x[i]
+		own, with := 0.0, 0.0
+		for k, x := range deviations {
+			own += x[i] * x[i]
+			with += x[i] * seen[k]
 		}
-		fourth += length * length / (n - 1)
+		fourth += own * own / (n - 1)
+		product += with * with / (n - 1)
 	}
 	squares = (n - 1) / (n * (n - 2) * (n - 3)) * ((n-1)*(n-2)*squares + trace*trace - n*fourth)
-	steps := float64(len(deviations))
-	if !(squares > 0) {
-		return steps
+	noise, along = steps, steps
+	if squares > 0 {
+		noise = math.Max(1, math.Min(steps, trace*trace/squares))
 	}
-	return math.Max(1, math.Min(steps, trace*trace/squares))
+	if product > 0 {
+		along = math.Max(1, math.Min(steps, trace*length/product))
+	}
+	return noise, along
 }
 
 func dot(x, y []float64) float64 {
@@ -118,11 +134,11 @@ func dot(x, y []float64) float64 {
 // finiteShare is the share of V_n in the jitter of this one view.
 //
 // Its interval turns around a test. The means of n subjects are close to
-// normal, so J² is like V_n times a noncentral chi-square over its degrees of
-// freedom, the effective steps; Patnaik's approximation makes J² / V_n of a
-// true share s like 1/s times F with steps / (s (2 - s)) degrees of freedom
-// and those of V_n's own estimate. The interval holds every s that a two-sided
-// test at 5 % does not refute. Patnaik, "The non-central χ² and F-distributions
+// normal, so J² of a true share s has about the relative variance
+// 2 (s²/steps + 2 s (1 - s)/along), and s J² / V_n is like F with as many
+// degrees of freedom as have that variance, and those of V_n's own estimate.
+// With steps = along this is Patnaik's approximation of the noncentral F. The
+// interval holds every s that a two-sided test at 5 % does not refute. Patnaik, "The non-central χ² and F-distributions
 // and their applications" (Biometrika 1949).
 func (v *variance) finiteShare() Interval {
 	if v == nil || !(v.expected() > 0) || !(v.finite.value > 0) {
@@ -131,7 +147,9 @@ func (v *variance) finiteShare() Interval {
 	below := math.Max(2, 2*v.finite.value*v.finite.value/covariance(v.finite, v.finite))
 	observed := v.total.value / v.finite.value
 	bound := func(p float64) float64 {
-		refuted := func(s float64) bool { return s*observed > stat.FQuantile(p, v.steps/(s*(2-s)), below) }
+		refuted := func(s float64) bool {
+			return s*observed > stat.FQuantile(p, 1/(s*s/v.steps+2*s*(1-s)/v.along), below)
+		}
 		if !refuted(1) {
 			return 1
 		}
