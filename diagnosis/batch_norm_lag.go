@@ -45,6 +45,7 @@ func judgeBatchNormLag(e *evidence) judgement {
 	}
 	if gain-half >= relevantGain && j.verdict != Confirmed {
 		j.verdict, j.severity, j.of = Confirmed, gain, "generalisation"
+		j.say(gain, "it is this level of %+.1f points that confirms the cause; the jitter alone does not", gain)
 	} else if gain >= relevantGain && j.verdict == RuledOut {
 		j.verdict = CannotTell
 	}

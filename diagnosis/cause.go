@@ -59,20 +59,24 @@ func cannotTell(value float64, format string, arguments ...any) judgement {
 
 var verdictOrder = []string{Confirmed, Likely, Possible, CannotTell, RuledOut}
 
-// findings judges every cause, the surest verdicts first and within a verdict
-// the most severe.
+// findings judges every cause, the most severe first, those of unknown
+// severity after them. What is ruled out costs nothing that matters: it has a
+// severity of zero and comes last.
 func (e *evidence) findings() []Finding {
 	var findings []Finding
 	for _, cause := range Causes {
 		j := cause.Judge(e)
+		if j.verdict == RuledOut {
+			j.severity = 0
+		}
 		findings = append(findings, Finding{
 			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cmp.Or(j.of, cause.Of),
 			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.treatment,
 		})
 	}
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		if order := cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)); order != 0 {
-			return order
+		if a.Verdict == RuledOut || b.Verdict == RuledOut {
+			return cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict))
 		}
 		return cmp.Compare(b.Severity, a.Severity) // unknown (NaN) last
 	})

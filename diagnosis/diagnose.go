@@ -126,6 +126,9 @@ func (e *evidence) describeRecord(analysed int) {
 		e.note("no per-subject probabilities of the validation set are recorded, so nothing has an interval and the jitter cannot be divided; record them for every epoch")
 		return
 	}
+	if e.logged != nil && len(e.logged.total.strata) == 1 {
+		e.note("a class has fewer than %d validation subjects, so the numbers of each class are taken as left to chance", leastStratum)
+	}
 	if e.logged != nil && e.logged.model.value < 0 {
 		e.note("the curve fluctuates by %.1f points, less than the %.1f expected of %d subjects whose predictions change this often; the budget divides the expected variance",
 			e.jitter, 100*math.Sqrt(e.logged.finite.value), e.subjects())

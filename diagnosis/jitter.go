@@ -20,7 +20,7 @@ type variance struct {
 // half the mean square of the steps of the mean. It returns nil when there are
 // fewer than 4 subjects or no steps.
 func jitterVariance(p *panel, steps [][2]int) *variance {
-	if p.subjects < 4 || len(steps) == 0 {
+	if p.subjects < leastStratum || len(steps) == 0 {
 		return nil
 	}
 	deltas := make([][]float64, len(steps))
@@ -30,39 +30,71 @@ func jitterVariance(p *panel, steps [][2]int) *variance {
 			deltas[k][i] = p.values[s[1]][i] - p.values[s[0]][i]
 		}
 	}
-	return splitVariance(deltas, 0.5/float64(len(steps)))
+	return splitVariance(deltas, p.strata, 0.5/float64(len(steps)))
 }
 
 // splitVariance splits factor Σ_k D_k², with D_k the mean over subjects of
-// deltas[k]. With s_k² their sample variance the part of the finite set is
-// factor Σ s_k²/n, and the rest, factor Σ (D_k² - s_k²/n), is the same sum over
-// the products of two different subjects' deltas, in the mean over pairs.
-func splitVariance(deltas [][]float64, factor float64) *variance {
+// deltas[k].
+//
+// A validation set has fixed numbers of subjects of each class, so only which
+// subjects of a class it holds is luck. With n_c subjects of class c and s_c²
+// their sample variance the part of the finite set is factor Σ_k V_k,
+//
+//	V = Σ_c (n_c/n)² s_c² / n_c
+//
+// and the rest is factor Σ_k (D_k² - V_k): the same sum over the products of
+// two different subjects' deltas, which has no bias for what an infinite set
+// with the same mix of classes would show.
+func splitVariance(deltas [][]float64, strata [][]int, factor float64) *variance {
 	n := len(deltas[0])
-	f := float64(n)
-	v := &variance{model: &statistic{without: make([]float64, n)}, finite: &statistic{without: make([]float64, n)}}
-	deviations := make([][]float64, len(deltas))
-	for k, delta := range deltas {
-		d, square := mean(delta), 0.0
-		deviations[k] = make([]float64, n)
-		for i, x := range delta {
-			deviations[k][i] = x - d
-			square += (x - d) * (x - d)
+	v := &variance{
+		model:  &statistic{without: make([]float64, n), strata: strata},
+		finite: &statistic{without: make([]float64, n), strata: strata},
+	}
+	deviations := make([][][]float64, len(strata)) // by stratum, step and member
+	terms, means, squares := make([]float64, len(strata)), make([]float64, len(strata)), make([]float64, len(strata))
+	for _, delta := range deltas {
+		d, finite := mean(delta), 0.0
+		for c, members := range strata {
+			var own []float64
+			own, means[c], squares[c] = deviationsOf(delta, members)
+			deviations[c] = append(deviations[c], own)
+			m, w := float64(len(members)), float64(len(members))/float64(n)
+			terms[c] = w * w * squares[c] / (m - 1) / m
+			finite += terms[c]
 		}
-		v.finite.value += factor * square / (f - 1) / f
-		v.model.value += factor * (d*d - square/(f-1)/f)
-		for i, x := range delta {
-			// Mean and variance of the others; the finite part is that of n
-			// subjects still.
-			d1 := (f*d - x) / (f - 1)
-			spread := math.Max(0, square-(x-d)*(x-d)*f/(f-1)) / (f - 2)
-			v.finite.without[i] += factor * spread / f
-			v.model.without[i] += factor * (d1*d1 - spread/(f-1))
+		v.finite.value += factor * finite
+		v.model.value += factor * (d*d - finite)
+		for c, members := range strata {
+			m, w := float64(len(members)), float64(len(members))/float64(n)
+			for _, i := range members {
+				// Mean and variance of the others; the finite part is that of
+				// n subjects still.
+				x := delta[i] - means[c]
+				d1 := d - w*x/(m-1)
+				spread := w * w * math.Max(0, squares[c]-x*x*m/(m-1)) / (m - 2)
+				v.finite.without[i] += factor * (finite - terms[c] + spread/m)
+				v.model.without[i] += factor * (d1*d1 - (finite - terms[c] + spread/(m-1)))
+			}
 		}
 	}
 	v.steps, v.along = effectiveSteps(deltas, deviations)
 	v.total = v.model.plus(1, v.finite)
 	return v
+}
+
+// deviationsOf returns the members' deviations from their mean, the mean, and
+// the sum of the squared deviations.
+func deviationsOf(values []float64, members []int) (deviations []float64, centre, square float64) {
+	for _, i := range members {
+		centre += values[i] / float64(len(members))
+	}
+	deviations = make([]float64, len(members))
+	for k, i := range members {
+		deviations[k] = values[i] - centre
+		square += deviations[k] * deviations[k]
+	}
+	return deviations, centre, square
 }
 
 // expected is J² as it is expected of a set of this size: V_n, and J² - V_n
@@ -72,47 +104,46 @@ func (v *variance) expected() float64 { return v.finite.value + math.Max(0, v.mo
 
 // effectiveSteps measures how many independent steps the given ones are worth.
 //
-// The first number is that of the noise of a finite set: tr(C)² / tr(C²), with
-// C the covariance of a subject's steps between epochs. Subjects that flip
-// together and back make it smaller than the number of steps. tr(C²) is
-// estimated without bias, for any distribution, by Himeno and Yamada,
-// "Estimations for some functions of covariance matrix in high dimension under
-// non-normality" (Journal of Multivariate Analysis 2014).
+// The first number is that of the noise of a finite set: tr(K)² / tr(K²), with
+// K the covariance of the steps of the mean over validation sets,
+// K = Σ_c a_c C_c with C_c the covariance of a subject's steps in class c and
+// a_c = n_c / n². Subjects that flip together and back make it smaller than the
+// number of steps. tr(C_c²) is estimated without bias, for any distribution, by
+// Himeno and Yamada, "Estimations for some functions of covariance matrix in
+// high dimension under non-normality" (Journal of Multivariate Analysis 2014).
 //
-// The second is tr(C) D'D / D'CD, with D the steps of the mean: how much the
+// The second is tr(K) D'D / D'KD, with D the steps of the mean: how much the
 // product of the true steps with the noise varies. Where D is nothing but
-// noise it estimates the first. deviations[k][i] is subject i's step k,
-// deltas[k][i], less the mean step.
-func effectiveSteps(deltas, deviations [][]float64) (noise, along float64) {
-	n, steps := float64(len(deviations[0])), float64(len(deviations))
-	trace, squares := 0.0, 0.0
-	for k, x := range deviations {
-		for l, y := range deviations[:k+1] {
-			c := dot(x, y) / (n - 1)
-			if k == l {
-				trace += c
-				squares += c * c
-			} else {
-				squares += 2 * c * c
-			}
-		}
-	}
-	fourth, product, length := 0.0, 0.0, 0.0
-	seen := make([]float64, len(deltas))
+// noise it estimates the first. deviations[c][k] holds step k of the members
+// of class c, less its mean over them.
+func effectiveSteps(deltas [][]float64, deviations [][][]float64) (noise, along float64) {
+	n, steps := float64(len(deltas[0])), float64(len(deltas))
+	seen, length := make([]float64, len(deltas)), 0.0
 	for k, delta := range deltas {
 		seen[k] = mean(delta)
 		length += seen[k] * seen[k]
 	}
-	for i := range deviations[0] {
-		own, with := 0.0, 0.0
-		for k, x := range deviations {
-			own += x[i] * x[i]
-			with += x[i] * seen[k]
-		}
-		fourth += own * own / (n - 1)
-		product += with * with / (n - 1)
+	k2 := make([]float64, len(deltas)*(len(deltas)+1)/2) // lower triangle of K
+	trace, correction, product := 0.0, 0.0, 0.0
+	for _, own := range deviations {
+		m := float64(len(own[0]))
+		a := m / (n * n)
+		c := covarianceMoments(own, seen, func(index int, x float64) { k2[index] += a * x })
+		trace += a * c.trace
+		correction += a * a * (c.unbiased - c.squares)
+		product += a * c.product
 	}
-	squares = (n - 1) / (n * (n - 2) * (n - 3)) * ((n-1)*(n-2)*squares + trace*trace - n*fourth)
+	squares, index := correction, 0
+	for k := range deltas {
+		for l := range k + 1 {
+			if k == l {
+				squares += k2[index] * k2[index]
+			} else {
+				squares += 2 * k2[index] * k2[index]
+			}
+			index++
+		}
+	}
 	noise, along = steps, steps
 	if squares > 0 {
 		noise = math.Max(1, math.Min(steps, trace*trace/squares))
@@ -121,6 +152,47 @@ func effectiveSteps(deltas, deviations [][]float64) (noise, along float64) {
 		along = math.Max(1, math.Min(steps, trace*length/product))
 	}
 	return noise, along
+}
+
+// A covarianceMoment holds moments of the sample covariance C of the steps of
+// a class's subjects.
+type covarianceMoment struct {
+	trace, squares float64 // tr(C), tr(C²)
+	unbiased       float64 // estimate of tr(C²) of the population
+	product        float64 // D'CD
+}
+
+// covarianceMoments computes them from the deviations by step and subject, and
+// hands every entry of the lower triangle of C to entry.
+func covarianceMoments(deviations [][]float64, seen []float64, entry func(index int, x float64)) covarianceMoment {
+	m := float64(len(deviations[0]))
+	var c covarianceMoment
+	index := 0
+	for k, x := range deviations {
+		for l, y := range deviations[:k+1] {
+			s := dot(x, y) / (m - 1)
+			entry(index, s)
+			index++
+			if k == l {
+				c.trace += s
+				c.squares += s * s
+			} else {
+				c.squares += 2 * s * s
+			}
+		}
+	}
+	fourth := 0.0
+	for i := range deviations[0] {
+		own, with := 0.0, 0.0
+		for k, x := range deviations {
+			own += x[i] * x[i]
+			with += x[i] * seen[k]
+		}
+		fourth += own * own / (m - 1)
+		c.product += with * with / (m - 1)
+	}
+	c.unbiased = (m - 1) / (m * (m - 2) * (m - 3)) * ((m-1)*(m-2)*c.squares + c.trace*c.trace - m*fourth)
+	return c
 }
 
 func dot(x, y []float64) float64 {

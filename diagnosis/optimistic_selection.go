@@ -71,7 +71,7 @@ func (e *evidence) best() int {
 //
 // If all epochs were equally good, the best would exceed its true accuracy by
 // the expected maximum m of the set's noise. With each subject's deviation
-// from an epoch's mean given a random sign, the maximum of the mean over the
+// from its class's mean of an epoch given a random sign, the maximum of the mean over the
 // epochs shows m (symmetrisation: Giné and Zinn, "Some limit theorems for
 // empirical processes", Annals of Probability 1984); resampling would not,
 // because an epoch in which every wavering subject is right stays the best in
@@ -93,15 +93,20 @@ func winnersCurse(p *panel) (optimism, least, most, deviation float64) {
 	deltas, noise := make([][]float64, len(epochs)), make([][]float64, len(epochs))
 	for t, values := range epochs {
 		deltas[t], noise[t] = make([]float64, p.subjects), make([]float64, p.subjects)
-		level, spread := moments(values)
 		for i, x := range values {
 			deltas[t][i] = x - average[i]
-			noise[t][i] = x - level
 		}
-		deviation += spread * spread / n / float64(len(epochs))
+		for _, members := range p.strata {
+			own, _, square := deviationsOf(values, members)
+			for k, i := range members {
+				noise[t][i] = own[k]
+			}
+			m := float64(len(members))
+			deviation += m / (n * n) * square / (m - 1) / float64(len(epochs))
+		}
 	}
 	deviation = 100 * math.Sqrt(deviation)
-	share := splitVariance(deltas, 1/float64(len(epochs)-1)).finiteShare()
+	share := splitVariance(deltas, p.strata, 1/float64(len(epochs)-1)).finiteShare()
 	if !share.Points.Known() {
 		return 0, 0, 0, deviation // no subject ever changes
 	}

@@ -1,7 +1,9 @@
 package diagnosis
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"ballast/run"
 	"ballast/stat"
@@ -21,7 +23,38 @@ type predictions struct {
 // has the measure itself.
 type panel struct {
 	subjects int
+	strata   [][]int // the subjects of each class
 	values   [][]float64
+}
+
+// leastStratum is the least number of subjects of a class from which its
+// variance and that variance's own error are estimated.
+const leastStratum = 4
+
+// strataOf lists the subjects of each class. Where a class has too few for a
+// variance of its own, all subjects are one stratum, as if the numbers of each
+// class were left to chance.
+func strataOf(classes []int) [][]int {
+	byClass := map[int][]int{}
+	for i, class := range classes {
+		byClass[class] = append(byClass[class], i)
+	}
+	var strata [][]int
+	for _, class := range slices.Sorted(maps.Keys(byClass)) {
+		if len(byClass[class]) < leastStratum {
+			return [][]int{allOf(len(classes))}
+		}
+		strata = append(strata, byClass[class])
+	}
+	return strata
+}
+
+func allOf(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // A measure turns the probabilities of one epoch into such values; nil when
@@ -43,7 +76,7 @@ var measures = []struct {
 
 // panel applies a measure to every epoch.
 func (p *predictions) panel(f measure) *panel {
-	result := &panel{subjects: len(p.classes), values: make([][]float64, len(p.rows))}
+	result := &panel{subjects: len(p.classes), strata: strataOf(p.classes), values: make([][]float64, len(p.rows))}
 	for t, rows := range p.rows {
 		if rows != nil {
 			result.values[t] = f(rows, p.classes)

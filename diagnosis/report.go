@@ -189,6 +189,6 @@ type Report struct {
 	Chance   Chance    `json:"chance"`
 	Budget   []Share   `json:"budget"` // empty without per-subject predictions
 	Views    []View    `json:"views"`
-	Findings []Finding `json:"findings"` // every cause, by verdict and then by severity
+	Findings []Finding `json:"findings"` // every cause, most severe first; ruled out last
 	Notes    []string  `json:"notes"`    // what was left out or merged, and what to record to know more
 }

@@ -82,13 +82,10 @@ func newCourse(s scenario, seed uint64) *course {
 
 var simulatedViews = []string{run.Logged, run.Deterministic, run.Recalibrated, run.Averaged}
 
-// logits returns a subject's logits by view and epoch, NaN where the logged
-// view leaves it out, and its class.
-func (c *course) logits(stream *stat.Stream, training bool) (z [4][]float64, class int) {
-	sign := -1.0
-	if stream.Float64() < c.prevalence {
-		sign, class = 1, 1
-	}
+// logits returns the logits by view and epoch of a subject of the given class,
+// NaN where the logged view leaves it out.
+func (c *course) logits(stream *stat.Stream, class int, training bool) (z [4][]float64) {
+	sign := float64(2*class - 1)
 	difficulty := stream.Normal()
 	var feature [featureCount]float64
 	for f := range feature {
@@ -114,7 +111,7 @@ func (c *course) logits(stream *stat.Stream, training bool) (z [4][]float64, cla
 		}
 		z[0][t], z[1][t], z[2][t], z[3][t] = logged, deterministic, recalibrated, averaged
 	}
-	return z, class
+	return z
 }
 
 func rowOf(z float64) run.Row {
@@ -123,6 +120,10 @@ func rowOf(z float64) run.Row {
 	}
 	return run.Row{float32(1 / (1 + math.Exp(z))), float32(1 / (1 + math.Exp(-z)))}
 }
+
+// positives is the number of subjects of class 1 among n: fixed, as a split by
+// class fixes it.
+func (c *course) positives(n int) int { return int(math.Round(c.prevalence * float64(n))) }
 
 // set simulates a set of subjects.
 func (c *course) set(name string, n int, index uint64) (rows map[string][][]run.Row, classes []int) {
@@ -135,8 +136,10 @@ func (c *course) set(name string, n int, index uint64) (rows map[string][][]run.
 	}
 	classes = make([]int, n)
 	for i := range n {
-		z, class := c.logits(stat.NewStream(c.seed, name, index, uint64(i)), name == run.Train)
-		classes[i] = class
+		if i < c.positives(n) {
+			classes[i] = 1
+		}
+		z := c.logits(stat.NewStream(c.seed, name, index, uint64(i)), classes[i], name == run.Train)
 		for v, view := range simulatedViews {
 			for t := range c.epochs {
 				rows[view][t][i] = rowOf(z[v][t])
@@ -206,56 +209,90 @@ func evaluationOf(view, set string, rows []run.Row, classes []int) run.Evaluatio
 	return run.Evaluation{View: view, Set: set, Loss: run.Float(sumLoss / count), Accuracy: run.Float(sumCorrect / count), Probabilities: rows}
 }
 
-// truth is what the course shows on a population of validation subjects: for
-// each rung of the ladder J² - V_n (of an infinite set), and n V_n.
+// truth is what the course shows on a population of validation subjects, by
+// rung of the ladder, class and epoch.
 type truth struct {
-	model, spread [5]float64
-	accuracy      [5][]float64 // by rung and epoch
+	course   *course
+	subjects float64         // of each class
+	level    [5][2][]float64 // share that is right
+	step     [5][2][]float64 // mean step from the epoch before
+	spread   [5][2]float64   // variance of a subject's step, mean over steps
 }
 
-// measure evaluates the course on fresh subjects.
-func (c *course) measure(subjects int) truth {
-	var result truth
-	var sum, square, right [5][]float64
-	for k := range sum {
-		sum[k], square[k], right[k] = make([]float64, c.epochs), make([]float64, c.epochs), make([]float64, c.epochs)
-	}
-	for i := range subjects {
-		z, class := c.logits(stat.NewStream(c.seed, "fresh", uint64(i)), false)
-		for k, rungLogits := range [5][]float64{z[0], z[1], z[2], z[2], z[3]} {
-			before := 0.0
-			for t, x := range rungLogits {
-				switch k {
-				case 3:
-					x += c.offset[t]
-				case 4:
-					x += c.offsetAveraged[t]
+// measure evaluates the course on so many fresh subjects of each class.
+func (c *course) measure(subjects int) *truth {
+	t := &truth{course: c, subjects: float64(subjects)}
+	for class := range 2 {
+		var square [5][]float64
+		for k := range square {
+			t.level[k][class], t.step[k][class], square[k] = make([]float64, c.epochs), make([]float64, c.epochs), make([]float64, c.epochs)
+		}
+		for i := range subjects {
+			z := c.logits(stat.NewStream(c.seed, "fresh", uint64(class), uint64(i)), class, false)
+			for k, logits := range [5][]float64{z[0], z[1], z[2], z[2], z[3]} {
+				before := 0.0
+				for e, x := range logits {
+					switch k {
+					case 3:
+						x += c.offset[e]
+					case 4:
+						x += c.offsetAveraged[e]
+					}
+					now := 0.0
+					if (x > 0) == (class == 1) {
+						now = 1
+					}
+					t.level[k][class][e] += now / t.subjects
+					t.step[k][class][e] += (now - before) / t.subjects
+					square[k][e] += (now - before) * (now - before)
+					before = now
 				}
-				now := 0.0
-				if (x > 0) == (class == 1) {
-					now = 1
-				}
-				right[k][t] += now
-				sum[k][t] += now - before
-				square[k][t] += (now - before) * (now - before)
-				before = now
+			}
+		}
+		for k := range square {
+			for e := 1; e < c.epochs; e++ {
+				d := t.step[k][class][e]
+				t.spread[k][class] += (square[k][e] - t.subjects*d*d) / (t.subjects - 1) / float64(c.epochs-1)
 			}
 		}
 	}
-	n, steps := float64(subjects), float64(c.epochs-1)
-	for k := range sum {
-		for t := range c.epochs {
-			result.accuracy[k] = append(result.accuracy[k], right[k][t]/n)
-		}
-		for t := 1; t < c.epochs; t++ {
-			spread := (square[k][t] - sum[k][t]*sum[k][t]/n) / (n - 1)
-			d := sum[k][t] / n
-			result.spread[k] += spread / (2 * steps)
-			result.model[k] += (d*d - spread/n) / (2 * steps)
-		}
+	return t
+}
+
+// weights are the shares of the classes among n subjects.
+func (t *truth) weights(n int) [2]float64 {
+	w := float64(t.course.positives(n)) / float64(n)
+	return [2]float64{1 - w, w}
+}
+
+// finite is the expected V_n of rung k on n subjects.
+func (t *truth) finite(k, n int) float64 {
+	sum := 0.0
+	for class, w := range t.weights(n) {
+		sum += w * t.spread[k][class] / (2 * float64(n))
 	}
-	return result
+	return sum
+}
+
+// model is J² of rung k on an infinite set with the classes' shares among n.
+func (t *truth) model(k, n int) float64 {
+	sum, w := 0.0, t.weights(n)
+	for e := 1; e < t.course.epochs; e++ {
+		d := w[0]*t.step[k][0][e] + w[1]*t.step[k][1][e]
+		sum += d * d / (2 * float64(t.course.epochs-1))
+	}
+	for class := range w {
+		sum -= w[class] * w[class] * t.spread[k][class] / (2 * t.subjects)
+	}
+	return sum
 }
 
 // jitter2 is the expected J² of rung k on n validation subjects.
-func (t *truth) jitter2(k, n int) float64 { return t.model[k] + t.spread[k]/float64(n) }
+func (t *truth) jitter2(k, n int) float64 { return t.model(k, n) + t.finite(k, n) }
+
+// accuracy is that of rung k after the epoch at an index, on an infinite set
+// with the classes' shares among n.
+func (t *truth) accuracy(k, n, epoch int) float64 {
+	w := t.weights(n)
+	return w[0]*t.level[k][0][epoch] + w[1]*t.level[k][1][epoch]
+}

@@ -28,7 +28,7 @@ func judgeStochasticEvaluation(e *evidence) judgement {
 	}
 	both := func(t int) bool { return logged.rows[t] != nil && deterministic.rows[t] != nil }
 	different, compared, largest := 0, 0, 0.0
-	difference := &panel{subjects: len(logged.classes), values: make([][]float64, len(logged.rows))}
+	difference := &panel{subjects: len(logged.classes), strata: strataOf(logged.classes), values: make([][]float64, len(logged.rows))}
 	for t := range logged.rows {
 		if !both(t) {
 			continue

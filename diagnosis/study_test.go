@@ -123,17 +123,17 @@ func studyEstimates(seeds uint64, courses, sets int) (finite, ladder, selection 
 	sizes := []int{12, 20, 50, 200}
 	for k := range uint64(courses) {
 		c := newCourse(anyScenario(stat.NewStream(seeds+k, "scenario")), seeds+k)
-		truth := c.measure(20_000)
+		truth := c.measure(10_000)
 		pool := newEvidence(c.run(poolSize, 1<<32)).validation[run.Logged].panel(accuracyValues)
 		for _, n := range sizes {
-			optimism := trueOptimism(pool, n, seeds+k)
+			optimism := trueOptimism(pool, n, c.positives(n), seeds+k)
 			for r := range uint64(sets) {
 				e := newEvidence(c.run(n, r))
 				if e.logged == nil || !(e.logged.total.value > 0) {
 					at(n, "still").count++
 					continue
 				}
-				share := truth.spread[0] / float64(n) / truth.jitter2(0, n)
+				share := truth.finite(0, n) / truth.jitter2(0, n)
 				f := e.logged.finiteShare()
 				at(n, "plain").add(e.logged.finite.value/e.logged.total.value, 0, 0, share)
 				at(n, "finite").add(float64(f.Points), float64(f.Low), float64(f.High), share)
@@ -143,7 +143,7 @@ func studyEstimates(seeds uint64, courses, sets int) (finite, ladder, selection 
 					at(n, s.Source).add(float64(s.Share), float64(s.Low), float64(s.High), truth.share(rung+1, n))
 				}
 				best := e.best()
-				real := 100 * (e.accuracy[best] - truth.accuracy[0][best])
+				real := 100 * (e.accuracy[best] - truth.accuracy(0, n, best))
 				x, _, _, deviation := winnersCurse(e.validation[run.Logged].panel(accuracyValues))
 				at(n, "realised").add(x, x-1.96*deviation, x+1.96*deviation, real)
 				at(n, "expected").add(x, 0, 0, optimism)
@@ -176,9 +176,9 @@ func studyEstimates(seeds uint64, courses, sets int) (finite, ladder, selection 
 func (t *truth) share(rung, n int) float64 {
 	switch rung {
 	case 5:
-		return t.spread[4] / float64(n) / t.jitter2(0, n)
+		return t.finite(4, n) / t.jitter2(0, n)
 	case 6:
-		return t.model[4] / t.jitter2(0, n)
+		return t.model(4, n) / t.jitter2(0, n)
 	}
 	return (t.jitter2(rung-1, n) - t.jitter2(rung, n)) / t.jitter2(0, n)
 }
@@ -188,15 +188,20 @@ const poolSize = 3_000
 
 // trueOptimism is by how many points the best epoch on n subjects exceeds the
 // same epoch on the whole pool, in the mean over many sets drawn from it.
-func trueOptimism(pool *panel, n int, seed uint64) float64 {
+func trueOptimism(pool *panel, n, positives int, seed uint64) float64 {
 	const draws = 300
 	whole := pool.curve()
 	sum := 0.0
 	for k := range uint64(draws) {
 		s := stat.NewStream(seed, "optimism", uint64(n), k)
 		drawn := make([]float64, len(whole))
-		for range n {
-			i := s.IntN(pool.subjects)
+		for j := range n {
+			// Fixed numbers of each class.
+			class := 0
+			if j < positives {
+				class = 1
+			}
+			i := pool.strata[class][s.IntN(len(pool.strata[class]))]
 			for t, values := range pool.values {
 				drawn[t] += values[i] / float64(n)
 			}
@@ -222,13 +227,19 @@ type state struct {
 }
 
 func (c *course) state(t *truth, n int, optimism float64, fresh *evidence) state {
-	late := func(k int) float64 { return 100 * mean(t.accuracy[k][fresh.lateFrom:]) }
+	late := func(k int) float64 {
+		sum := 0.0
+		for epoch := fresh.lateFrom; epoch < c.epochs; epoch++ {
+			sum += 100 * t.accuracy(k, n, epoch) / float64(c.epochs-fresh.lateFrom)
+		}
+		return sum
+	}
 	p := fresh.clean(run.Validation)
 	rows, classes := fresh.lateRows(p)
 	training, _, _ := fresh.trainingLevel()
 	right := fresh.late(p, correct)
 	return state{
-		finite: t.spread[0] / float64(n) / t.jitter2(0, n), random: t.share(1, n), lag: t.share(2, n), weight: t.share(4, n),
+		finite: t.finite(0, n) / t.jitter2(0, n), random: t.share(1, n), lag: t.share(2, n), weight: t.share(4, n),
 		gain: late(2) - late(1), noise: c.dropout > 0 || c.fraction < 1,
 		jitter: 100 * math.Sqrt(t.jitter2(0, n)), gap: 100 * (training - mean(right)),
 		confidence: 100 * (mean(fresh.late(p, func(row run.Row, _ int) float64 { return float64(slices.Max(row)) })) - mean(right)),
@@ -297,11 +308,11 @@ func studyVerdicts(seeds uint64, courses, sets int) (alarms, detection string) {
 			scenario := cleanScenario(s)
 			family.plant(s, &scenario)
 			c := newCourse(scenario, seed)
-			truth := c.measure(5_000)
+			truth := c.measure(3_000)
 			fresh := newEvidence(c.run(poolSize, 1<<32))
 			pool := fresh.validation[run.Logged].panel(accuracyValues)
 			for _, n := range sizes {
-				state := c.state(&truth, n, trueOptimism(pool, n, seed), fresh)
+				state := c.state(truth, n, trueOptimism(pool, n, c.positives(n), seed), fresh)
 				for r := range uint64(sets) {
 					report, err := Diagnose(c.run(n, r))
 					if err != nil {

@@ -41,8 +41,8 @@ func (r *Report) summariseJitter() string {
 	sentence += fmt.Sprintf("; about %.0f %% of that variance (between %.0f and %.0f %%) is there only because %d patients are validated on",
 		100*f.Points, 100*f.Low, 100*f.High, r.Subjects.Validation)
 	if largest := r.surestShare(); largest != nil {
-		return sentence + fmt.Sprintf(". At these weights %s makes up %.0f %% (between %.0f and %.0f %%).",
-			largest.plainName(), 100*largest.Share, 100*largest.Low, 100*largest.High)
+		return sentence + fmt.Sprintf(". The largest part that a single change would take away, %.0f %% (between %.0f and %.0f %%), belongs to %s.",
+			100*largest.Share, 100*largest.Low, 100*largest.High, largest.plainName())
 	}
 	return sentence + "."
 }
