@@ -399,6 +399,62 @@ func softmax(s *stat.Stream, class int) run.Row {
 	return row
 }
 
+// Whatever is missing or wrong in a record, the diagnosis neither panics nor
+// writes JSON that cannot be read.
+func TestDamagedRuns(t *testing.T) {
+	for seed := range uint64(150) {
+		s := stat.NewStream(seed, "damage")
+		scenario := typical()
+		scenario.epochs, scenario.training = 1+s.IntN(9), 4+s.IntN(9)
+		r := newCourse(scenario, seed).run(1+s.IntN(14), 0)
+		damage(s, r)
+		report, err := Diagnose(r)
+		if err != nil {
+			if !errors.Is(err, ErrTooShort) {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			continue
+		}
+		if !json.Valid(mustJSON(t, report)) {
+			t.Errorf("seed %d: JSON is not valid", seed)
+		}
+	}
+}
+
+// damage takes away and spoils parts of a record.
+func damage(s *stat.Stream, r *run.Run) {
+	strange := []run.Row{nil, {}, {1}, {float32(math.NaN()), 0}, {float32(math.Inf(1)), 0}, {-1, 2}, {0, 0}, {0.1, 0.2, 0.7}}
+	values := []run.Float{run.Float(math.NaN()), run.Float(math.Inf(1)), 0, 1, -3}
+	spoil := s.Float64() * 0.5
+	for t := range r.Epochs {
+		epoch := &r.Epochs[t]
+		epoch.Epoch += s.IntN(2) * t
+		epoch.Evaluations = slices.DeleteFunc(epoch.Evaluations, func(run.Evaluation) bool { return s.Float64() < spoil/2 })
+		for i := range epoch.Evaluations {
+			v := &epoch.Evaluations[i]
+			switch {
+			case s.Float64() < spoil/2:
+				v.Accuracy, v.Loss = values[s.IntN(len(values))], values[s.IntN(len(values))]
+			case s.Float64() < spoil/2:
+				v.Probabilities = nil
+			case len(v.Probabilities) > 0 && s.Float64() < spoil:
+				v.Probabilities[s.IntN(len(v.Probabilities))] = strange[s.IntN(len(strange))]
+			}
+		}
+	}
+	for _, subjects := range r.Header.Sets {
+		if s.Float64() < spoil/2 {
+			subjects[s.IntN(len(subjects))].Class = s.IntN(4) - 1
+		}
+	}
+	if s.Float64() < spoil/4 {
+		delete(r.Header.Sets, run.Train)
+	}
+	if s.Float64() < spoil/4 {
+		r.Header.Classes = append(r.Header.Classes, "third")
+	}
+}
+
 func TestTooShort(t *testing.T) {
 	odd := oddRuns()
 	for _, name := range []string{"nothing", "no evaluations", "all NaN"} {
