@@ -116,7 +116,8 @@ func winnersCurse(p *panel) (optimism, least, most, deviation float64) {
 }
 
 // contenders are the epochs from which the best could have been chosen: those
-// from where the smoothed curve first reaches its mean over the last third.
+// from where the smoothed curve first reaches its mean over the last third, at
+// least that third.
 func contenders(p *panel) [][]float64 {
 	var epochs [][]float64
 	var curve []float64
@@ -128,13 +129,14 @@ func contenders(p *panel) [][]float64 {
 	if len(curve) == 0 {
 		return nil
 	}
-	level := mean(curve[len(curve)-max(1, len(curve)/3):])
-	for t, x := range smoothed(curve) {
+	third := len(curve) - max(1, len(curve)/3)
+	level := mean(curve[third:])
+	for t, x := range smoothed(curve[:third]) {
 		if x >= level {
 			return epochs[t:]
 		}
 	}
-	return epochs[len(epochs)-max(1, len(epochs)/3):]
+	return epochs[third:]
 }
 
 // expectedMaximum is the mean over random signs of the largest mean of the
