@@ -28,12 +28,12 @@ func judgeBatchNormLag(e *evidence) judgement {
 	}
 	share, found := e.rungShare(BatchNormLag)
 	before, after := e.validation[run.Deterministic], e.validation[run.Recalibrated]
-	if before == nil {
-		before = e.validation[run.Logged]
-	}
 	if !found || len(share.Includes) > 0 {
-		j := cannotTell(0, "0 epochs have both a deterministic and a recalibrated evaluation of the same weights")
-		j.treatment = &Treatment{Text: "Record the view \"recalibrated\": the same weights, with batch-norm statistics recomputed on training images.", Plan: e.recordViews()}
+		common := inBoth(before, after)
+		j := cannotTell(float64(common), "%d epochs have both a deterministic and a recalibrated evaluation of the same weights, which does not suffice to divide the jitter", common)
+		if common == 0 {
+			j.treatment = &Treatment{Text: "Record the view \"recalibrated\": the same weights, with batch-norm statistics recomputed on training images.", Plan: e.recordViews()}
+		}
 		return j
 	}
 	j := judgement{verdict: e.gradeShare(share.Share, share.Low, share.High), severity: e.jitterPoints(float64(share.Share))}
@@ -51,6 +51,19 @@ func judgeBatchNormLag(e *evidence) judgement {
 	}
 	j.treat(e.fasterStatistics(&j))
 	return j
+}
+
+// inBoth counts the epochs that two views have in common.
+func inBoth(a, b *predictions) int {
+	common := 0
+	if a != nil && b != nil {
+		for t := range a.rows {
+			if a.rows[t] != nil && b.rows[t] != nil {
+				common++
+			}
+		}
+	}
+	return common
 }
 
 // rungShare returns the share of a source in the budget.

@@ -213,7 +213,7 @@ func TestTreatmentsAreValidPlans(t *testing.T) {
 			scenario := cleanScenario(s)
 			family.plant(s, &scenario)
 			r := newCourse(scenario, seed).run(40, 0)
-			for _, plan := range [][]byte{nil, []byte("net: {dropout: 0.5}\nvalidation: {dropout: true, fraction: 0.5}\n"), []byte("split: {validation: 0.6, test: 0.2}\nviews: {every: 0}\n")} {
+			for _, plan := range [][]byte{nil, []byte("net: {dropout: 0.5}\nvalidation: {dropout: true, fraction: 0.5}\n"), []byte("split: {validation: 0.6, test: 0.2}\nviews: {every: 0}\n"), []byte("split: {validation: 0.3, test: 0.5}\n"), []byte("split: {validation: 0.8}\n")} {
 				r.Plan = plan
 				report := mustDiagnose(t, r)
 				for _, f := range report.Findings {

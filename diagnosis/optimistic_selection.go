@@ -71,13 +71,13 @@ func (e *evidence) best() int {
 //
 // If all epochs were equally good, the best would exceed its true accuracy by
 // the expected maximum m of the set's noise. With each subject's deviation
-// from its class's mean of an epoch given a random sign, the maximum of the mean over the
-// epochs shows m (symmetrisation: Giné and Zinn, "Some limit theorems for
-// empirical processes", Annals of Probability 1984); resampling would not,
-// because an epoch in which every wavering subject is right stays the best in
-// every resample. Epochs that truly differ leave less to luck: if the noise is
-// the share s of the variance between epochs, normal noise and differences
-// give m sqrt(s), and s is estimated like the finite share of the jitter.
+// from the mean of its class given a random sign, the largest mean of an epoch
+// shows m (symmetrisation: Giné and Zinn, "Some limit theorems for empirical
+// processes", Annals of Probability 1984); resampling would not, because an
+// epoch in which every wavering subject is right stays the best in every
+// resample. Epochs that truly differ leave less to luck: if the noise is the
+// share s of the variance between epochs, normal noise and differences give
+// m sqrt(s), and s is estimated like the finite share of the jitter.
 func winnersCurse(p *panel) (optimism, least, most, deviation float64) {
 	epochs := contenders(p)
 	n := float64(p.subjects)
@@ -181,7 +181,7 @@ func (e *evidence) judgeSelectionFromCurve(best int, level float64) judgement {
 func (e *evidence) setAsideTest() *Treatment {
 	t := &Treatment{Text: "Do not report the best epoch. Fix the number of epochs or choose by the smoothed loss, and report subjects that chose nothing.",
 		Plan: map[string]any{}}
-	if e.plan != nil && e.plan.Split.Test == 0 && e.plan.Data.Set == "" && e.plan.Split.Validation+0.2 < 0.95 {
+	if e.plan != nil && e.plan.Split.Test == 0 && e.plan.Data.Set == "" && e.plan.Split.Validation+0.2 <= 0.85 {
 		t.Plan["split.test"] = 0.2
 	}
 	return t

@@ -30,7 +30,7 @@ func judgeSmallValidationSet(e *evidence) judgement {
 		percent(share.Points), n, between(share.Low, share.High))
 	j.say(e.jitter, "the curve fluctuates by %.1f points from epoch to epoch", e.jitter)
 	j.say(j.severity, "that many subjects alone make it fluctuate by %.1f points", j.severity)
-	j.treat(e.enlargeValidation(n, j.severity))
+	j.treat(e.enlargeValidation())
 	return j
 }
 
@@ -52,19 +52,22 @@ func (e *evidence) judgeSmallFromCurve(n int) judgement {
 		j.verdict, j.severity = RuledOut, math.Min(bound, e.jitter)
 	case share >= 1:
 		j.verdict, j.severity = Possible, math.Min(bound, e.jitter)
-		j.treat(e.enlargeValidation(n, j.severity))
+		j.treat(e.enlargeValidation())
 	}
 	return j
 }
 
-func (e *evidence) enlargeValidation(n int, points float64) *Treatment {
-	t := &Treatment{Plan: map[string]any{}}
-	t.Text = "Do not read single epochs: average the last epochs, or judge by cross-validation over all subjects."
-	if e.plan == nil {
+// enlargeValidation proposes twice the validation share, at most one half and
+// as far as the test set leaves something to train on.
+func (e *evidence) enlargeValidation() *Treatment {
+	t := &Treatment{Plan: map[string]any{},
+		Text: "Do not read single epochs: average the last epochs, or judge by cross-validation over all subjects."}
+	if e.plan == nil || e.plan.Data.Set != "" {
 		return t
 	}
 	share := e.plan.Split.Validation
-	if larger := math.Min(0.5, math.Round(200*share)/100); larger > share*1.05 && e.plan.Data.Set == "" {
+	larger := math.Floor(100*min(2*share, 0.5, 0.85-e.plan.Split.Test)+1e-9) / 100
+	if larger > share*1.05 {
 		t.Plan["split.validation"] = larger
 		t.Text = "Validate on more subjects (the fluctuation falls with the square root of their number), and do not read single epochs: average the last ones."
 	}
