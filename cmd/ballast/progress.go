@@ -16,14 +16,13 @@ type tracker struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar // nil in a pipe
 	start time.Time
-	label string
 }
 
 const barSteps = 1000
 
 // newTracker starts tracking work with the given label.
 func newTracker(out io.Writer, label string, quiet bool) *tracker {
-	t := &tracker{out: out, start: time.Now(), label: label}
+	t := &tracker{out: out, start: time.Now()}
 	switch {
 	case quiet:
 		t.out = io.Discard
@@ -43,14 +42,14 @@ func (t *tracker) to(share float64) {
 	}
 }
 
-// say shows a line: beside the bar on a terminal, on its own in a pipe.
-func (t *tracker) say(share float64, text string) {
+// say shows news: a few words beside the bar on a terminal, a line in a pipe.
+func (t *tracker) say(share float64, words, line string) {
 	if t.bar != nil {
-		t.bar.Describe(text)
+		t.bar.Describe(words)
 		t.to(share)
 		return
 	}
-	fmt.Fprintf(t.out, "%s%s\n", text, t.left(share))
+	fmt.Fprintf(t.out, "%s%s\n", line, t.left(share))
 }
 
 func (t *tracker) left(share float64) string {

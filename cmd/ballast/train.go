@@ -254,15 +254,19 @@ func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.
 				bar.to(p.Share)
 				return
 			}
-			bar.say(p.Share, epochLine(p.Epoch, j.plan.Epochs))
+			words, line := epochNews(p.Epoch, j.plan.Epochs)
+			bar.say(p.Share, words, line)
 		},
 	})
 }
 
-func epochLine(e *run.Epoch, epochs int) string {
+// epochNews tells how an epoch went, in a few words and in a line.
+func epochNews(e *run.Epoch, epochs int) (words, line string) {
 	training, validation := e.Evaluation(run.Logged, run.Train), e.Evaluation(run.Logged, run.Validation)
-	return fmt.Sprintf("epoch %d/%d: accuracy %.3f training, %.3f validation; loss %.3f training, %.3f validation",
+	words = fmt.Sprintf("epoch %d/%d, accuracy %.2f and %.2f", e.Epoch, epochs, training.Accuracy, validation.Accuracy)
+	line = fmt.Sprintf("epoch %d/%d: accuracy %.3f training, %.3f validation; loss %.3f training, %.3f validation",
 		e.Epoch, epochs, training.Accuracy, validation.Accuracy, training.Loss, validation.Loss)
+	return words, line
 }
 
 // print shows the diagnosis and where the run is.
