@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ballast/stat"
 )
 
 // Names by which a column is known, compared without regard to case, spaces
@@ -175,30 +177,9 @@ func (t *table) findSet(asked string) (string, error) {
 func nearest(name string, names []string) string {
 	best, fewest := "", max(2, len(name)/3)+1
 	for _, candidate := range names {
-		if n := edits(plain(name), plain(candidate)); n < fewest && n < len(candidate) {
+		if n := stat.EditDistance(plain(name), plain(candidate)); n < fewest && n < len(candidate) {
 			best, fewest = candidate, n
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"ballast/stat"
 )
 
 // ReadPlan returns the plan of a YAML text on top of the defaults. An unknown
@@ -127,7 +129,7 @@ func unknownKey(key, where string) error {
 func nearest(word string, candidates []string) string {
 	best, fewest := "", -1
 	for _, candidate := range candidates {
-		distance := edits(word, candidate)
+		distance := stat.EditDistance(word, candidate)
 		if strings.HasSuffix(candidate, "."+word) {
 			distance = 1
 		}
@@ -136,26 +138,6 @@ func nearest(word string, candidates []string) string {
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance of two words.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 func yamlName(field reflect.StructField) string {
