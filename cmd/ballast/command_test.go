@@ -90,6 +90,31 @@ func TestTrainDiagnosePredict(t *testing.T) {
 	}
 }
 
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains the demo's network: skipped in short mode")
+	}
+	out := filepath.Join(t.TempDir(), "new", "demo")
+	text := mustBallast(t, "demo", "--epochs", "2", "--out", out, "--quiet")
+	page := filepath.Join(out, "report.html")
+	if !strings.Contains(text, page) {
+		t.Errorf("demo does not say where the report is:\n%s", text)
+	}
+	if !bytes.Contains(readFile(t, page), []byte("</html>")) {
+		t.Error("the report is not a page")
+	}
+	r, err := run.Open(filepath.Join(out, "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Epochs) != 2 || len(r.Header.Sets[run.Validation]) != demoSubjects/4 {
+		t.Errorf("%d epochs, %d validation subjects", len(r.Epochs), len(r.Header.Sets[run.Validation]))
+	}
+	if code, _, stderr := ballast(t, "demo", "--out", out); code != exitFailed || !strings.Contains(stderr, "not empty") {
+		t.Errorf("a second demo in the same folder: exit %d, %q", code, stderr)
+	}
+}
+
 func TestDryRunPrintsAUsablePlanAndWritesNothing(t *testing.T) {
 	dir := writePhantom(t, 24)
 	t.Chdir(t.TempDir())

@@ -70,11 +70,11 @@ func demoCommand() *cobra.Command {
 }
 
 // demoCohort has a signal that is there to learn but hard to find with few
-// patients.
+// patients, and fewer responders than others, as in most studies of response.
 func demoCohort(seed uint64) phantom.Config {
 	config := phantom.Default().Resized(3, 32)
 	config.Seed = seed
-	config.Effect = 1.5
+	config.Effect, config.Prevalence = 1.5, 0.4
 	return config
 }
 
