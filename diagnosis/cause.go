@@ -59,28 +59,52 @@ func cannotTell(value float64, format string, arguments ...any) judgement {
 
 var verdictOrder = []string{Confirmed, Likely, Possible, CannotTell, RuledOut}
 
-// findings judges every cause, the most severe first, those of unknown
-// severity after them. What is ruled out costs nothing that matters: it has a
+// findings judges every cause, the most severe first. A cause that is not
+// shown to cost anything, because it is ruled out or cannot be told, has a
 // severity of zero and comes last.
 func (e *evidence) findings() []Finding {
 	var findings []Finding
 	for _, cause := range Causes {
 		j := cause.Judge(e)
-		if j.verdict == RuledOut {
+		if j.verdict == RuledOut || j.verdict == CannotTell || math.IsNaN(j.severity) {
 			j.severity = 0
 		}
 		findings = append(findings, Finding{
 			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cmp.Or(j.of, cause.Of),
-			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.treatment,
+			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.prescription(),
 		})
 	}
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		if a.Verdict == RuledOut || b.Verdict == RuledOut {
-			return cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict))
-		}
-		return cmp.Compare(b.Severity, a.Severity) // unknown (NaN) last
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)))
 	})
 	return findings
+}
+
+// ForReading returns the findings in the order in which a person reads them: by
+// verdict, the surest first, and with the same verdict what makes the curve
+// jump before what costs something else.
+func (r *Report) ForReading() []Finding {
+	elsewhere := func(f Finding) int {
+		if f.Of == "jitter" {
+			return 0
+		}
+		return 1
+	}
+	findings := slices.Clone(r.Findings)
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)),
+			cmp.Compare(elsewhere(a), elsewhere(b)))
+	})
+	return findings
+}
+
+// prescription is the treatment, empty where there is none.
+func (j *judgement) prescription() Treatment {
+	if j.treatment == nil {
+		return Treatment{Plan: map[string]any{}}
+	}
+	return *j.treatment
 }
 
 // What counts as an effect that matters. docs/budget.md gives the reasons.

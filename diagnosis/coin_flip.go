@@ -9,7 +9,7 @@ import (
 
 var coinFlip = Cause{
 	ID:    "coin-flip",
-	Title: "Not distinguishable from guessing",
+	Title: "No better than guessing",
 	Explain: "On these validation subjects the network ranks no better than chance would. That does not prove that the images " +
 		"hold no signal; it says what this many subjects could have shown.",
 	Of:    "generalisation",

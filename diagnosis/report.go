@@ -143,15 +143,14 @@ const (
 
 // A Finding is a cause with its verdict and the numbers behind it.
 type Finding struct {
-	ID       string     `json:"id"`
-	Title    string     `json:"title"`
-	Verdict  string     `json:"verdict"`
-	Severity Number     `json:"severity_points"` // what it costs; SeverityOf says of what
-	Of       string     `json:"severity_of"`     // "jitter", "generalisation", "calibration" or "optimism"
-	Explain  string     `json:"explain"`
-	Evidence []Evidence `json:"evidence"`
-	// Treatment is what to change; nil where nothing is to be done.
-	Treatment *Treatment `json:"treatment"`
+	ID        string     `json:"id"`
+	Title     string     `json:"title"`
+	Verdict   string     `json:"verdict"`
+	Severity  Number     `json:"severity_points"` // what the record shows it to cost, of what Of says; 0 for cannot-tell and ruled-out
+	Of        string     `json:"severity_of"`     // "jitter", "generalisation", "calibration" or "optimism"
+	Explain   string     `json:"explain"`
+	Evidence  []Evidence `json:"evidence"`
+	Treatment Treatment  `json:"treatment"` // what to change; its text is empty where nothing is
 }
 
 // Evidence is one number for or against a cause.

@@ -99,13 +99,13 @@ func (r *Report) summariseTreatment() string {
 	for _, of := range []string{"", "jitter", "generalisation", "calibration", "optimism"} {
 		for _, f := range r.Findings {
 			sure := f.Verdict == Confirmed || f.Verdict == Likely
-			if sure && f.Treatment != nil && (f.Of == of || of == "" && f.ID == "coin-flip") {
+			if sure && f.Treatment.Text != "" && (f.Of == of || of == "" && f.ID == "coin-flip") {
 				return "First: " + f.Treatment.Text
 			}
 		}
 	}
 	for _, f := range r.Findings {
-		if f.Verdict == Possible && f.Treatment != nil {
+		if f.Verdict == Possible && f.Treatment.Text != "" {
 			return "Nothing is certain; the first thing to try: " + f.Treatment.Text
 		}
 	}

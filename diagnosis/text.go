@@ -150,18 +150,13 @@ func bars(share float64, columns int) string {
 }
 
 func (t *text) findings(r *Report) {
-	for _, verdict := range verdictOrder {
-		first := true
-		for _, f := range r.Findings {
-			if f.Verdict != verdict {
-				continue
-			}
-			if first {
-				t.heading(t.paint(verdictStyle[verdict], verdictTitles[verdict]))
-				first = false
-			}
-			t.finding(f)
+	verdict := ""
+	for _, f := range r.ForReading() {
+		if f.Verdict != verdict {
+			verdict = f.Verdict
+			t.heading(t.paint(verdictStyle[verdict], verdictTitles[verdict]))
 		}
+		t.finding(f)
 	}
 }
 
@@ -173,7 +168,7 @@ var verdictTitles = map[string]string{
 // piece of evidence.
 func (t *text) finding(f Finding) {
 	severity := ""
-	if f.Severity.Known() && f.Verdict != RuledOut {
+	if f.Severity > 0 {
 		severity = fmt.Sprintf(" (%.1f points of %s)", f.Severity, f.Of)
 	}
 	t.wrap("  ", t.paint("1", f.Title)+severity)
@@ -183,7 +178,7 @@ func (t *text) finding(f Finding) {
 		}
 		t.wrap("    - ", evidence.Text)
 	}
-	if f.Treatment == nil {
+	if f.Treatment.Text == "" {
 		return
 	}
 	t.wrap("    > ", f.Treatment.Text)
@@ -193,7 +188,7 @@ func (t *text) finding(f Finding) {
 }
 
 // settings lists the plan difference as key=value, in the order of the keys.
-func (t *Treatment) settings() []string {
+func (t Treatment) settings() []string {
 	var settings []string
 	for key, value := range t.Plan {
 		settings = append(settings, fmt.Sprintf("%s=%v", key, value))

@@ -49,7 +49,7 @@ func newFinding(f *diagnosis.Finding) (finding, error) {
 	for _, e := range f.Evidence {
 		shown.Evidence = append(shown.Evidence, glue(e.Text))
 	}
-	if f.Treatment == nil {
+	if f.Treatment.Text == "" {
 		return shown, nil
 	}
 	shown.Treatment = glue(f.Treatment.Text)

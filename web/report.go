@@ -127,7 +127,7 @@ func (p *page) addDiagnosis(r *run.Run, d *diagnosis.Report) error {
 	p.Summary = glue(strings.Join(d.Summary, " "))
 	p.addMeasures(d)
 	p.addBudget(d)
-	return p.addFindings(d.Findings)
+	return p.addFindings(d.ForReading())
 }
 
 func (p *page) addCurves(r *run.Run) {

@@ -1,9 +1,9 @@
 // Command budget holds the fluctuation budget against the truth. It trains on
 // phantom cohorts while also evaluating thousands of fresh subjects after every
-// epoch in every view, and prints, as a Markdown table, each share as estimated
-// from the validation set beside the share that the fresh subjects show.
+// epoch in every view, and writes each share as estimated from the validation
+// set beside the share that the fresh subjects show into docs/budget.md.
 //
-//	go run ./bench/budget > table.md
+//	go run ./bench/budget
 //
 // The truth for a validation set of n subjects follows from N fresh ones: of
 // each view, J² of infinitely many is J² - V_N, and the finite set adds
@@ -18,6 +18,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"ballast/diagnosis"
 	"ballast/phantom"
@@ -59,32 +61,53 @@ func main() {
 	epochs := flag.Int("epochs", 40, "epochs of each run")
 	out := flag.String("out", "", "folder to keep the runs in, and to take them from where they are there (default: a temporary one)")
 	flag.Parse()
-	if err := compare(*fresh, *epochs, *out); err != nil {
+	table, err := compare(*fresh, *epochs, *out)
+	if err == nil {
+		err = publish(table)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func compare(fresh, epochs int, out string) error {
+const page = "docs/budget.md"
+
+// publish puts the table in its place on the page.
+func publish(table string) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return fmt.Errorf("%w; run the command in the project's folder", err)
+	}
+	place := regexp.MustCompile(`(?s)(<!-- table trained -->\n).*?(<!-- end -->)`)
+	if !place.Match(text) {
+		return fmt.Errorf("%s has no place for the table", page)
+	}
+	return os.WriteFile(page, place.ReplaceAll(text, []byte("${1}"+table+"${2}")), 0o644)
+}
+
+// compare returns the Markdown table of all studies.
+func compare(fresh, epochs int, out string) (string, error) {
 	if out == "" {
 		temporary, err := os.MkdirTemp("", "ballast-budget-")
 		if err != nil {
-			return err
+			return "", err
 		}
 		defer os.RemoveAll(temporary)
 		out = temporary
 	}
-	fmt.Println("| run | n | quantity | estimated from n subjects | truth |")
-	fmt.Println("| --- | ---: | --- | ---: | ---: |")
+	var t table
+	t.text.WriteString("| run | n | quantity | estimated from n subjects (95 % interval) | truth |\n|---|--:|---|--:|--:|\n")
 	for i, s := range studies {
 		r, err := s.record(evaluationSeed+uint64(i), fresh, epochs, filepath.Join(out, fmt.Sprint(i+1)))
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return "", fmt.Errorf("%s: %w", s.name, err)
 		}
-		if err := s.report(r, fresh); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err := s.report(&t, r, fresh); err != nil {
+			return "", fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return nil
+	fmt.Fprintf(&t.text, "\n%d of %d intervals hold the truth.\n", t.held, t.rows)
+	return t.text.String(), nil
 }
 
 // record returns the study's run, trained now unless the folder holds it.
@@ -155,8 +178,27 @@ func (s *study) images(config phantom.Config, plan *train.Plan, fresh int) (*tra
 	return images, nil
 }
 
-// report prints the estimates beside the truth.
-func (s *study) report(r *run.Run, fresh int) error {
+// A table is the page's table under way.
+type table struct {
+	text       strings.Builder
+	rows, held int // intervals wider than nothing, and those that hold the truth
+}
+
+// row adds an estimate with its interval beside the truth, in the unit's scale.
+func (t *table) row(s *study, quantity string, estimate, low, high diagnosis.Number, truth float64, format string) {
+	f := func(x float64) string { return fmt.Sprintf(format, x) }
+	fmt.Fprintf(&t.text, "| %s | %d | %s | %s (%s to %s) | %s |\n", s.name, s.validation, quantity,
+		f(float64(estimate)), f(float64(low)), f(float64(high)), f(truth))
+	if low < high {
+		t.rows++
+		if float64(low) <= truth && truth <= float64(high) {
+			t.held++
+		}
+	}
+}
+
+// report adds the estimates beside the truth to the table.
+func (s *study) report(t *table, r *run.Run, fresh int) error {
 	estimated, err := diagnosis.Diagnose(r)
 	if err != nil {
 		return err
@@ -165,23 +207,16 @@ func (s *study) report(r *run.Run, fresh int) error {
 	if err != nil {
 		return err
 	}
-	row := func(quantity, estimate, truth string) {
-		fmt.Printf("| %s | %d | %s | %s | %s |\n", s.name, s.validation, quantity, estimate, truth)
-	}
 	jitter := estimated.Jitter["accuracy"]
 	logged := s.expected(truth.Views[0], fresh)
-	row("jitter, points", fmt.Sprintf("%.1f (%.1f to %.1f)", jitter.Points, jitter.Low, jitter.High), fmt.Sprintf("%.1f", 100*math.Sqrt(logged.total)))
+	t.row(s, "jitter, points", jitter.Points, jitter.Low, jitter.High, 100*math.Sqrt(logged.total), "%.1f")
 	finite := estimated.Finite
-	row("finite set, of the logged curve", percentage(finite.Points, finite.Low, finite.High), fmt.Sprintf("%.0f %%", 100*logged.finite/logged.total))
+	t.row(s, "finite set, of the logged curve, %", 100*finite.Points, 100*finite.Low, 100*finite.High, 100*logged.finite/logged.total, "%.0f")
 	shares := s.trueShares(truth, fresh)
 	for _, share := range estimated.Budget {
-		row(share.Source, percentage(share.Share, share.Low, share.High), fmt.Sprintf("%.0f %%", 100*shares[share.Source]))
+		t.row(s, share.Source+", %", 100*share.Share, 100*share.Low, 100*share.High, 100*shares[share.Source], "%.0f")
 	}
 	return nil
-}
-
-func percentage(share, low, high diagnosis.Number) string {
-	return fmt.Sprintf("%.0f %% (%.0f to %.0f)", 100*share, 100*low, 100*high)
 }
 
 // freshRun is the run with the fresh subjects in place of the validation set.
