@@ -160,14 +160,8 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	}
 	// The resolved plan names the columns that were found.
 	j.plan.Data = train.Data(c.Columns)
-	if !j.quiet {
-		for _, line := range c.Notes {
-			fmt.Fprintln(j.stderr, "note: "+line)
-		}
-		for _, line := range c.Excluded {
-			fmt.Fprintln(j.stderr, "left out: "+line)
-		}
-	}
+	j.tell(c.Notes, "note: ")
+	j.tell(c.Excluded, "left out: ")
 	bar := newTracker(j.stderr, "measuring images", j.quiet)
 	defer bar.done()
 	var measured atomic.Int64
@@ -176,6 +170,16 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 		bar.to(float64(measured.Add(1)) / float64(total))
 	})
 	return c, split, err
+}
+
+// tell shows lines beside the progress.
+func (j *trainJob) tell(lines []string, before string) {
+	if j.quiet {
+		return
+	}
+	for _, line := range lines {
+		fmt.Fprintln(j.stderr, before+line)
+	}
 }
 
 func (j *trainJob) workers() int {
@@ -207,11 +211,6 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !j.quiet {
-		for _, line := range images.Notes {
-			fmt.Fprintln(j.stderr, "note: "+line)
-		}
-	}
 	dir := j.out
 	if dir == "" {
 		dir = freeName(filepath.Join("runs", cohortName(j.cohort)))
@@ -220,8 +219,9 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(j.stderr, "%s: %s, %d training and %d validation subjects, grid %v, %d epochs, recording into %s\n",
-		j.cohort, j.plan.Net.Name, len(images.Train.Subjects), len(images.Validation.Subjects), j.plan.Prep.Grid, j.plan.Epochs, dir)
+	j.tell(images.Notes, "note: ")
+	j.tell([]string{fmt.Sprintf("%s: %s, %d training and %d validation subjects, grid %v, %d epochs, recording into %s",
+		j.cohort, j.plan.Net.Name, len(images.Train.Subjects), len(images.Validation.Subjects), j.plan.Prep.Grid, j.plan.Epochs, dir)}, "")
 	trained := j.train(ctx, images, writer)
 	if trained != nil && !errors.Is(trained, train.ErrInterrupted) && !errors.Is(trained, train.ErrDiverged) {
 		return nil, trained
