@@ -87,12 +87,13 @@ type Optimizer struct {
 	WeightDecay float64 `yaml:"weight_decay" doc:"added to the gradient of weights (not of biases and norms)"`
 }
 
-// Validation is how the view "logged" evaluates the validation set. The
-// defaults are the clean way; the other settings reproduce common mistakes.
+// Validation is how an epoch ends and how the view "logged" evaluates the
+// validation set. Augment, Dropout and Fraction reproduce common mistakes.
 type Validation struct {
-	Augment  bool    `yaml:"augment" doc:"validate on augmented images"`
-	Dropout  bool    `yaml:"dropout" doc:"leave dropout on while validating"`
-	Fraction float64 `yaml:"fraction" doc:"share of the validation subjects drawn anew each epoch"`
+	Recalibrate bool    `yaml:"recalibrate" doc:"recompute the batch-norm statistics on training images at the end of every epoch, before validating"`
+	Augment     bool    `yaml:"augment" doc:"validate on augmented images: a mistake"`
+	Dropout     bool    `yaml:"dropout" doc:"leave dropout on while validating: a mistake"`
+	Fraction    float64 `yaml:"fraction" doc:"share of the validation subjects drawn anew each epoch: below 1 a mistake"`
 }
 
 // Views decides the evaluations beyond the logged one.

@@ -84,7 +84,7 @@ func files(t *testing.T, dir string) map[string][]byte {
 
 func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 	p := smallPlan()
-	p.Validation = Validation{Augment: true, Dropout: true, Fraction: 0.6}
+	p.Validation = Validation{Recalibrate: true, Augment: true, Dropout: true, Fraction: 0.6}
 	var reference map[string][]byte
 	for _, threads := range []int{1, 1, 2, 3, 7} {
 		dir, err := trainInto(t, context.Background(), p, blobs(p, 10, 6, 4), Options{Threads: threads})
@@ -321,5 +321,35 @@ func TestLogMean(t *testing.T) {
 	}
 	if got := logMean([]float64{math.Inf(-1), math.Inf(-1)}); !math.IsInf(got, -1) {
 		t.Errorf("logMean of impossibilities = %g", got)
+	}
+}
+
+// A run that recomputes its batch-norm statistics logs what another run of the
+// same plan shows in its recalibrated view, as long as the weights are the same:
+// in the first epoch.
+func TestRecalibrate(t *testing.T) {
+	p := smallPlan()
+	p.Epochs = 2
+	var runs []*run.Run
+	for _, recalibrate := range []bool{false, true} {
+		p.Validation.Recalibrate = recalibrate
+		dir, err := trainInto(t, context.Background(), p, blobs(p, 10, 6, 0), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := run.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, r)
+	}
+	plain, fresh := &runs[0].Epochs[0], &runs[1].Epochs[0]
+	want, got := plain.Evaluation(run.Recalibrated, run.Validation).Loss, fresh.Evaluation(run.Logged, run.Validation).Loss
+	if got != want || got == plain.Evaluation(run.Logged, run.Validation).Loss {
+		t.Errorf("logged loss %g with new statistics; recalibrated view of the plain run %g", got, want)
+	}
+	last := &runs[1].Epochs[1]
+	if a, b := last.Evaluation(run.Deterministic, run.Validation).Loss, last.Evaluation(run.Recalibrated, run.Validation).Loss; a != b {
+		t.Errorf("deterministic %g and recalibrated %g differ", a, b)
 	}
 }

@@ -20,6 +20,9 @@ type visit struct {
 // the work. The order is that of views.
 func (t *trainer) evaluations() []visit {
 	var visits []visit
+	if t.recalibrates() {
+		visits = append(visits, visit{run.Recalibrated, t.calibration()})
+	}
 	views := []string{run.Deterministic}
 	if t.plan.Views.Every > 0 {
 		views = append(views, run.Averaged)
@@ -48,6 +51,11 @@ func (t *trainer) watched() []*Set {
 
 // views evaluates the weights as they are now in every way the plan asks for.
 func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error) {
+	if t.recalibrates() {
+		if _, err := t.freshStatistics(ctx, t.net, run.Recalibrated); err != nil {
+			return nil, err
+		}
+	}
 	var all []run.Evaluation
 	clean := map[*Set]run.Evaluation{}
 	for _, set := range t.watched() {
@@ -87,6 +95,11 @@ func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error
 // allViews reports whether the plan wants every view after this epoch.
 func (t *trainer) allViews(epoch int) bool {
 	return t.plan.Views.Every > 0 && epoch%t.plan.Views.Every == 0
+}
+
+// recalibrates reports whether an epoch ends with new batch-norm statistics.
+func (t *trainer) recalibrates() bool {
+	return t.plan.Validation.Recalibrate && t.net.HasBatchNorm()
 }
 
 // logged evaluates as the user's own loop would: cleanly, or with the mistakes
@@ -145,20 +158,25 @@ func (t *trainer) recalibrated(ctx context.Context, training run.Evaluation, cle
 	return all, nil
 }
 
-// withFreshStatistics recomputes the batch-norm statistics of a network from
-// training images (torch.optim.swa_utils.update_bn) and evaluates the watched
-// sets. The pass over the training images, in which each batch is normalised by
-// its own statistics, also gives the predictions on training subjects.
+// freshStatistics recomputes the batch-norm statistics of a network from
+// training images (torch.optim.swa_utils.update_bn). The pass over them, in
+// which each batch is normalised by its own statistics, also gives the
+// predictions on training subjects.
+func (t *trainer) freshStatistics(ctx context.Context, n *net.Net, view string) (run.Evaluation, error) {
+	p := pass{set: &t.images.Train, samples: t.calibrationSamples(), net: n, mode: net.Inference}
+	if !n.HasBatchNorm() {
+		return t.run(ctx, view, p)
+	}
+	p.mode = net.Recalibration
+	n.BeginRecalibration()
+	defer n.EndRecalibration()
+	return t.run(ctx, view, p)
+}
+
+// withFreshStatistics recomputes the statistics of a network and evaluates the
+// watched sets.
 func (t *trainer) withFreshStatistics(ctx context.Context, n *net.Net, view string) ([]run.Evaluation, error) {
-	mode := net.Inference
-	if n.HasBatchNorm() {
-		mode = net.Recalibration
-		n.BeginRecalibration()
-	}
-	training, err := t.run(ctx, view, pass{set: &t.images.Train, samples: t.calibrationSamples(), net: n, mode: mode})
-	if n.HasBatchNorm() {
-		n.EndRecalibration()
-	}
+	training, err := t.freshStatistics(ctx, n, view)
 	if err != nil {
 		return nil, err
 	}
