@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"math"
+	"strconv"
 
 	"ballast/run"
 )
@@ -112,4 +113,13 @@ func (e *evidence) lowerRate(j *judgement) *Treatment {
 		t.Plan["optimizer.lr"] = round2(rate / 3)
 	}
 	return t
+}
+
+// round2 rounds to two significant digits, as a person would write a plan.
+func round2(x float64) float64 {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
+	if err != nil {
+		return x
+	}
+	return rounded
 }

@@ -8,7 +8,7 @@ import (
 // plainNames are the sources of jitter in a reader's words.
 var plainNames = map[string]string{
 	EvaluationNoise:     "randomness left on while validating",
-	BatchNormLag:        "lagging batch-norm statistics",
+	BatchNormLag:        "batch-norm statistics that do not fit the weights",
 	ThresholdFlicker:    "a decision threshold that moves from epoch to epoch",
 	WeightNoise:         "weights that keep jumping about",
 	FiniteValidationSet: "the small number of validation patients",

@@ -152,7 +152,7 @@ func (t *trainer) report(epoch *run.Epoch) {
 func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch := run.Epoch{Epoch: number, LearningRate: run.Float(t.plan.Optimizer.LR)}
 	samples := t.images.Train.Samples
-	order := stat.NewStream(t.plan.Seed, "order", uint64(number)).Perm(len(samples))
+	order := t.order(number)
 	var loss, norm float64
 	var correct, steps int
 	for _, part := range parts(len(order), t.plan.Batch) {
@@ -173,6 +173,11 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	views, err := t.views(ctx, number)
 	epoch.Evaluations = append(epoch.Evaluations, views...)
 	return epoch, err
+}
+
+// order is that of the training images in an epoch.
+func (t *trainer) order(epoch int) []int {
+	return stat.NewStream(t.plan.Seed, "order", uint64(epoch)).Perm(len(t.images.Train.Samples))
 }
 
 // trainBatch takes one step and returns the summed loss, the number of images

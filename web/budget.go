@@ -13,7 +13,7 @@ import (
 // sources names the sources of jitter, in the order of the ladder.
 var sources = []struct{ id, name, meaning string }{
 	{diagnosis.EvaluationNoise, "Evaluation noise", "a random subset, augmentation or dropout left on while validating"},
-	{diagnosis.BatchNormLag, "Batch-norm lag", "the running statistics trail behind the weights"},
+	{diagnosis.BatchNormLag, "Batch-norm lag", "the running statistics do not fit the weights"},
 	{diagnosis.ThresholdFlicker, "Threshold flicker", "the decision threshold moves while the ranking of the subjects stays"},
 	{diagnosis.WeightNoise, "Weight noise", "goes away when the weights are averaged over epochs: learning rate, batch size"},
 	{diagnosis.FiniteValidationSet, "Finite validation set", "too few subjects to measure the accuracy any better"},

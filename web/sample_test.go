@@ -137,7 +137,7 @@ func sampleDiagnosis() *diagnosis.Report {
 				Removed: interval(0.76, 0.6, 0.9, diagnosis.Ratio), Accuracy: 58.9},
 		},
 		Findings: []diagnosis.Finding{
-			{ID: "batch-norm-lag", Title: "Batch-norm statistics lag behind the weights", Verdict: diagnosis.Confirmed, Severity: 5.9, Of: "jitter",
+			{ID: "batch-norm-lag", Title: "Batch-norm statistics do not fit the weights", Verdict: diagnosis.Confirmed, Severity: 5.9, Of: "jitter",
 				Explain:  "The running mean and variance belong to weights of several steps ago.",
 				Evidence: []diagnosis.Evidence{{Text: "recomputing the statistics at the same weights takes away 49 % of the variance (20 to 70 %)", Value: 0.49}},
 				Treatment: diagnosis.Treatment{Text: "Let the running statistics follow faster, or recompute them before each evaluation.",
