@@ -113,7 +113,7 @@ func train(n *Net, c Config, steps int) uint64 {
 	n.BeginRecalibration()
 	n.Forward(images(c, 4, 30), Recalibration, 0)
 	n.EndRecalibration()
-	for _, tensor := range n.State() {
+	for _, tensor := range n.State(nil) {
 		for _, v := range tensor.Data {
 			fmt.Fprintf(hash, "%x", math.Float32bits(v))
 		}
@@ -153,7 +153,7 @@ func TestStepsHaveTheSameBitsOnEveryPath(t *testing.T) {
 // of the weights is He's.
 func TestInitialisation(t *testing.T) {
 	c := Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{8, 8, 8}, Classes: 2, Width: 16, Norm: "none"}
-	first, again := build(t, c, 1).State(), build(t, c, 2).State()
+	first, again := build(t, c, 1).State(nil), build(t, c, 2).State(nil)
 	other, err := Build(c, 6, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestInitialisation(t *testing.T) {
 			t.Errorf("%s differs between two builds of one seed", tensor.Name)
 		}
 		bias := strings.HasSuffix(tensor.Name, "bias")
-		if same := slices.Equal(tensor.Data, other.State()[i].Data); same != bias {
+		if same := slices.Equal(tensor.Data, other.State(nil)[i].Data); same != bias {
 			t.Errorf("%s is the same for two seeds: %v, want %v", tensor.Name, same, bias)
 		}
 		if !strings.HasSuffix(tensor.Name, "conv.weight") {
@@ -239,7 +239,7 @@ func TestStateRoundTrip(t *testing.T) {
 	c := smallNet()
 	trained, other := build(t, c, 1), build(t, c, 1)
 	train(trained, c, 2)
-	state := trained.State()
+	state := trained.State(nil)
 	slices.Reverse(state)
 	if err := other.LoadState(state); err != nil {
 		t.Fatal(err)
@@ -250,9 +250,13 @@ func TestStateRoundTrip(t *testing.T) {
 		t.Errorf("loaded network gives %v, want %v", got, want)
 	}
 	third := build(t, c, 1)
-	third.CopyWeightsFrom(trained)
+	untrained := slices.Clone(third.Forward(x, Inference, 0))
+	third.SwapWeights(trained)
 	if got := third.Forward(x, Inference, 0); !slices.Equal(got, want) {
-		t.Errorf("copied network gives %v, want %v", got, want)
+		t.Errorf("network with swapped weights gives %v, want %v", got, want)
+	}
+	if got := trained.Forward(x, Inference, 0); !slices.Equal(got, untrained) {
+		t.Errorf("the other network gives %v, want %v", got, untrained)
 	}
 	statistics := third.Statistics()
 	statistics.Mean[0][0] += 100
@@ -267,7 +271,7 @@ func TestStateRoundTrip(t *testing.T) {
 
 func TestLoadStateRefuses(t *testing.T) {
 	n := build(t, smallNet(), 1)
-	before := n.State()
+	before := n.State(nil)
 	for _, c := range []struct {
 		change func([]Tensor) []Tensor
 		want   string
@@ -278,7 +282,7 @@ func TestLoadStateRefuses(t *testing.T) {
 		{func(s []Tensor) []Tensor { s[0].Shape = []int{17, 2, 3, 9}; return s }, "shape [17 2 3 9]"},
 		{func(s []Tensor) []Tensor { s[0].Data = s[0].Data[1:]; return s }, "917 values"},
 	} {
-		state := n.State()
+		state := n.State(nil)
 		for i := range state {
 			for j := range state[i].Data {
 				state[i].Data[j] += 1
@@ -288,7 +292,7 @@ func TestLoadStateRefuses(t *testing.T) {
 		if !errors.Is(err, ErrState) || !strings.Contains(fmt.Sprint(err), c.want) {
 			t.Errorf("error %v, want ErrState with %q", err, c.want)
 		}
-		for i, tensor := range n.State() {
+		for i, tensor := range n.State(nil) {
 			if !slices.Equal(tensor.Data, before[i].Data) {
 				t.Errorf("%q: %s was changed", c.want, tensor.Name)
 			}
@@ -316,7 +320,7 @@ func TestCostIsWhatIsAllocated(t *testing.T) {
 			t.Errorf("%s: cost of %d bytes, %.0f allocated", c.Name, cost.Bytes, got)
 		}
 		parameters := 0
-		for _, tensor := range n.State() {
+		for _, tensor := range n.State(nil) {
 			if !strings.Contains(tensor.Name, "running") {
 				parameters += len(tensor.Data)
 			}

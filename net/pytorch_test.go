@@ -67,7 +67,7 @@ func (c pytorchCase) build(t testing.TB, workers int) *Net {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, index := n.State(), 0
+	state, index := n.State(nil), 0
 	for _, tensor := range state {
 		if strings.Contains(tensor.Name, "running") {
 			continue
@@ -203,7 +203,7 @@ func compareTraining(r *reference, c pytorchCase, prefix string, make func(int) 
 		}
 	}
 	r.compare(prefix+".losses", losses)
-	for _, tensor := range n.State() {
+	for _, tensor := range n.State(nil) {
 		r.compare(prefix+".norm."+tensor.Name, norm2(tensor.Data))
 	}
 	compareInference(r, c, n, prefix)
@@ -225,7 +225,7 @@ func compareInference(r *reference, c pytorchCase, n *Net, prefix string) {
 		n.Forward(x, Recalibration, 0)
 	}
 	n.EndRecalibration()
-	for _, tensor := range n.State() {
+	for _, tensor := range n.State(nil) {
 		if strings.Contains(tensor.Name, "running") {
 			r.compare(prefix+".update_bn."+tensor.Name, tensor.Data)
 		}

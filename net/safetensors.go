@@ -41,13 +41,25 @@ func WriteSafetensors(w io.Writer, tensors []Tensor, metadata map[string]string)
 		return fmt.Errorf("write safetensors header: %w", err)
 	}
 	for _, t := range tensors {
-		data := make([]byte, 0, 4*len(t.Data))
-		for _, v := range t.Data {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-		if _, err := w.Write(data); err != nil {
+		if err := writeValues(w, t.Data); err != nil {
 			return fmt.Errorf("write tensor %q: %w", t.Name, err)
 		}
+	}
+	return nil
+}
+
+// writeValues writes values as little-endian float32.
+func writeValues(w io.Writer, values []float32) error {
+	var buffer [1 << 14]byte
+	for len(values) > 0 {
+		part := buffer[:0]
+		for _, v := range values[:min(len(values), len(buffer)/4)] {
+			part = binary.LittleEndian.AppendUint32(part, math.Float32bits(v))
+		}
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+		values = values[len(part)/4:]
 	}
 	return nil
 }

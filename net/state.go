@@ -86,15 +86,23 @@ func (n *Net) convEntry(b *block) *entry {
 
 // State returns a copy of all parameters and running statistics with PyTorch's
 // names and layouts: "block1.conv.weight" (O, I, kD, kH, kW), in 2D (O, I, kH,
-// kW); "block1.norm.running_mean"; "head.weight" (classes, features).
-func (n *Net) State() []Tensor {
-	var tensors []Tensor
-	for _, e := range n.entries() {
-		t := Tensor{Name: e.name, Shape: e.shape, Data: make([]float32, volume(e.shape))}
-		e.each(func(i, offset int) { t.Data[i] = e.data[offset] })
-		tensors = append(tensors, t)
+// kW); "block1.norm.running_mean"; "head.weight" (classes, features). A state
+// that this network or one of the same configuration returned before may be
+// given, and its memory is used again; otherwise nil.
+func (n *Net) State(old []Tensor) []Tensor {
+	entries := n.entries()
+	if len(old) != len(entries) {
+		old = make([]Tensor, len(entries))
 	}
-	return tensors
+	for k, e := range entries {
+		data := old[k].Data
+		if len(data) != volume(e.shape) {
+			data = make([]float32, volume(e.shape))
+		}
+		e.each(func(i, offset int) { data[i] = e.data[offset] })
+		old[k] = Tensor{Name: e.name, Shape: e.shape, Data: data}
+	}
+	return old
 }
 
 // LoadState sets all parameters and running statistics. The tensors must be
@@ -131,17 +139,21 @@ func (n *Net) LoadState(tensors []Tensor) error {
 	return nil
 }
 
-// CopyWeightsFrom copies parameters and running statistics of a network of the
-// same configuration. It panics when the configurations' parameters differ.
-func (n *Net) CopyWeightsFrom(other *Net) {
-	if len(n.params) != len(other.params) {
-		panic("net: CopyWeightsFrom a network of another configuration")
+// SwapWeights exchanges parameters and running statistics with a network of
+// the same configuration, without copying: gradients and buffers stay where they
+// are. It panics when the configurations differ.
+func (n *Net) SwapWeights(other *Net) {
+	if n.config != other.config {
+		panic("net: SwapWeights with a network of another configuration")
 	}
 	for i, p := range n.params {
-		if p.Name != other.params[i].Name || len(p.Value) != len(other.params[i].Value) {
-			panic("net: CopyWeightsFrom a network of another configuration")
-		}
-		copy(p.Value, other.params[i].Value)
+		p.Value, other.params[i].Value = other.params[i].Value, p.Value
 	}
-	n.SetStatistics(other.Statistics())
+	for i, b := range n.blocks {
+		if b.norm != nil {
+			theirs := other.blocks[i].norm
+			b.norm.mean, theirs.mean = theirs.mean, b.norm.mean
+			b.norm.variance, theirs.variance = theirs.variance, b.norm.variance
+		}
+	}
 }

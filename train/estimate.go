@@ -38,19 +38,29 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 		t.net.Forward(&t.batch, net.Inference, 0)
 	})
 	cost := t.net.Cost(len(indices))
-	perImage := forward.Seconds() / float64(len(indices))
 	steps := len(parts(train, p.Batch))
-	evaluated := t.epochWork() - 3*float64(train)
-	epoch := step.Seconds()*float64(steps) + perImage*evaluated
-	voxels := int64(len(images.Train.Samples[0].Image.Data))
+	training := step.Seconds() * float64(p.Epochs*steps)
+	evaluating := forward.Seconds() / float64(len(indices)) * (t.work() - float64(3*train*p.Epochs))
 	return Estimate{
 		Parameters: cost.Parameters,
 		Steps:      steps,
 		StepFLOPs:  float64(cost.StepFLOPs),
-		Bytes:      2*int64(cost.Bytes) + 4*voxels*int64(train+validation+test),
+		Bytes:      t.bytes(len(indices)),
 		Step:       step,
-		Total:      time.Duration(epoch * float64(p.Epochs) * float64(time.Second)),
+		Total:      time.Duration((training + evaluating) * float64(time.Second)),
 	}, nil
+}
+
+// bytes is the memory of a run with batches of that size.
+func (t *trainer) bytes(batch int) int64 {
+	image := int64(len(t.images.Train.Samples[0].Image.Data))
+	images := len(t.images.Train.Samples) + len(t.images.Validation.Samples) + len(t.images.Test.Samples)
+	parameters := int64(0)
+	for _, param := range t.net.Params() {
+		parameters += int64(len(param.Value))
+	}
+	const copies = 6 // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	return t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(batch+images))
 }
 
 // fastest is the shortest of n timings of f, after one run to warm up.

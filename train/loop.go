@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ var ErrDiverged = errors.New("training diverged")
 // A Recorder keeps what happens; run.Writer is one.
 type Recorder interface {
 	Append(run.Epoch) error
-	WriteFile(name string, data []byte) error
+	WriteFile(name string, data []byte) error // data is valid during the call only
 	WriteTest([]run.Evaluation) error
 	Finish(status string) error
 }
@@ -58,15 +59,11 @@ func Train(ctx context.Context, p Plan, images *Images, recorder Recorder, o Opt
 		if err := recorder.Append(epoch); err != nil {
 			return err
 		}
-		if accuracy := float64(epoch.Evaluation(run.Logged, run.Validation).Accuracy); accuracy > best {
-			best = accuracy
-			if err := t.save(recorder, BestWeights, t.net); err != nil {
-				return err
-			}
-		}
-		if err := t.saveLatest(recorder, number); err != nil {
+		accuracy := float64(epoch.Evaluation(run.Logged, run.Validation).Accuracy)
+		if err := t.save(recorder, number, accuracy > best); err != nil {
 			return err
 		}
+		best = max(best, accuracy)
 		t.report(&epoch)
 		if loss := float64(epoch.Evaluation(run.Logged, run.Train).Loss); math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return errors.Join(
@@ -86,15 +83,18 @@ type trainer struct {
 	images    *Images
 	pool      *kernel.Pool
 	net       *net.Net
-	averaged  *net.Net // holds the moving average of the weights
+	averaged  *net.Net // holds the moving average of the weights, never runs
 	optimizer optimizer
+	chunks    chunks // of the parameters
 	augment   prep.Augmentation
-	batch     net.Batch // reused
-	labels    []int     // reused
-	predicted []float32 // probabilities, reused
-	gradient  []float32 // of the logits, reused
-	step      int       // optimiser steps taken
-	done      float64   // work done, in images passed forward once
+	batch     net.Batch    // reused
+	labels    []int        // reused
+	predicted []float32    // probabilities, reused
+	gradient  []float32    // of the logits, reused
+	state     []net.Tensor // of the weights being saved, reused
+	file      bytes.Buffer // reused
+	step      int          // optimiser steps taken
+	done      float64      // work done, in images passed forward once
 	total     float64
 	progress  func(Progress)
 }
@@ -118,21 +118,12 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 	t := &trainer{
 		plan: p, images: images, pool: pool, net: network, averaged: averaged,
 		optimizer: newOptimizer(p.Optimizer, network.Params(), pool),
+		chunks:    chunksOf(network.Params()),
 		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
 		progress:  o.Progress,
 	}
-	t.total = float64(p.Epochs) * t.epochWork()
+	t.total = t.work()
 	return t, nil
-}
-
-// epochWork is the work of one epoch in images passed forward once; backward
-// counts double.
-func (t *trainer) epochWork() float64 {
-	work := 3 * len(t.images.Train.Samples)
-	for _, visit := range t.evaluations() {
-		work += len(visit.set.Samples)
-	}
-	return float64(work)
 }
 
 func (t *trainer) advance(images int) {
@@ -222,7 +213,7 @@ func (t *trainer) average() {
 	keep := min(decay, taken/(taken+9))
 	move := float32(1 - keep)
 	now, mean := t.net.Params(), t.averaged.Params()
-	eachChunk(t.pool, mean, func(i, from, to int) {
+	t.chunks.each(t.pool, func(i, from, to int) {
 		target := now[i].Value[from:to]
 		for j, old := range mean[i].Value[from:to] {
 			mean[i].Value[from+j] = old + float32(move*(target[j]-old))

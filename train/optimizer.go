@@ -16,9 +16,9 @@ type optimizer interface {
 
 func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
 	if p.Name == "sgd" {
-		return &sgd{plan: p, pool: pool, velocity: zerosLike(params)}
+		return &sgd{plan: p, pool: pool, chunks: chunksOf(params), velocity: zerosLike(params)}
 	}
-	return &adam{plan: p, pool: pool, first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
+	return &adam{plan: p, pool: pool, chunks: chunksOf(params), first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
 }
 
 func zerosLike(params []*net.Param) [][]float32 {
@@ -34,12 +34,13 @@ func zerosLike(params []*net.Param) [][]float32 {
 type sgd struct {
 	plan     Optimizer
 	pool     *kernel.Pool
+	chunks   chunks
 	velocity [][]float32
 }
 
 func (o *sgd) step(params []*net.Param) {
 	rate, momentum := float32(o.plan.LR), float32(o.plan.Momentum)
-	eachChunk(o.pool, params, func(i, from, to int) {
+	o.chunks.each(o.pool, func(i, from, to int) {
 		value, gradient, velocity := params[i].Value[from:to], params[i].Grad[from:to], o.velocity[i][from:to]
 		decay := o.plan.decay(params[i])
 		for j, g := range gradient {
@@ -55,6 +56,7 @@ func (o *sgd) step(params []*net.Param) {
 type adam struct {
 	plan           Optimizer
 	pool           *kernel.Pool
+	chunks         chunks
 	first, second  [][]float32
 	power1, power2 float64 // beta to the number of steps
 }
@@ -65,7 +67,7 @@ func (o *adam) step(params []*net.Param) {
 	o.power2 = float64(o.power2 * beta2)
 	size := float32(o.plan.LR / (1 - o.power1))
 	scale := float32(math.Sqrt(1 - o.power2))
-	eachChunk(o.pool, params, func(i, from, to int) {
+	o.chunks.each(o.pool, func(i, from, to int) {
 		value, gradient := params[i].Value[from:to], params[i].Grad[from:to]
 		first, second := o.first[i][from:to], o.second[i][from:to]
 		decay := o.plan.decay(params[i])
@@ -86,17 +88,26 @@ func (p Optimizer) decay(param *net.Param) float32 {
 	return float32(p.WeightDecay)
 }
 
-// eachChunk calls f for consecutive parts of every parameter, in parallel.
-func eachChunk(pool *kernel.Pool, params []*net.Param, f func(param, from, to int)) {
+// A chunk is consecutive elements of one parameter, the work of one task.
+type chunk struct{ param, from, to int }
+
+type chunks []chunk
+
+// chunksOf divides all parameters.
+func chunksOf(params []*net.Param) chunks {
 	const size = 1 << 14
-	type chunk struct{ param, from, to int }
-	var chunks []chunk
+	var all chunks
 	for i, param := range params {
 		for from := 0; from < len(param.Value); from += size {
-			chunks = append(chunks, chunk{i, from, min(from+size, len(param.Value))})
+			all = append(all, chunk{i, from, min(from+size, len(param.Value))})
 		}
 	}
-	pool.Run(len(chunks), func(task int) { f(chunks[task].param, chunks[task].from, chunks[task].to) })
+	return all
+}
+
+// each calls f for every chunk, in parallel.
+func (c chunks) each(pool *kernel.Pool, f func(param, from, to int)) {
+	pool.Run(len(c), func(task int) { f(c[task].param, c[task].from, c[task].to) })
 }
 
 // gradientNorm is the Euclidean norm over all parameters.

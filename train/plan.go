@@ -96,6 +96,9 @@ type Validation struct {
 	Fraction    float64 `yaml:"fraction" doc:"share of the validation subjects drawn anew each epoch: below 1 a mistake"`
 }
 
+// clean reports whether "logged" is the deterministic evaluation.
+func (v Validation) clean() bool { return !v.Augment && !v.Dropout && v.Fraction == 1 }
+
 // Views decides the evaluations beyond the logged one.
 type Views struct {
 	Every  int     `yaml:"every" doc:"epochs between full sets of views; 0: only the logged view"`

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +130,7 @@ func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 		}
 		tensors[name] = net.Tensor{Name: name, Shape: []int{len(data)}, Data: data}
 	}
-	for _, tensor := range tr.net.State() {
+	for _, tensor := range tr.net.State(nil) {
 		tensor.Name = "initial." + tensor.Name
 		tensors[tensor.Name] = tensor
 	}
@@ -172,7 +173,7 @@ type recording struct {
 
 func (r *recording) Append(e run.Epoch) error           { r.epochs = append(r.epochs, e); return nil }
 func (r *recording) WriteTest(e []run.Evaluation) error { r.test = e; return nil }
-func (r *recording) WriteFile(n string, d []byte) error { r.files[n] = d; return nil }
+func (r *recording) WriteFile(n string, d []byte) error { r.files[n] = slices.Clone(d); return nil }
 func (r *recording) Finish(status string) error         { r.status = status; return nil }
 
 // numbers returns everything recorded under the names of replay.py.

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -22,21 +21,34 @@ var weightsFile = map[string]string{
 	AveragedWeights: run.AveragedWeightsFile,
 }
 
-// saveLatest writes the weights of the epoch just finished. The averaged ones
-// are written only after their batch-norm statistics were recomputed.
-func (t *trainer) saveLatest(recorder Recorder, epoch int) error {
-	if err := t.save(recorder, LastWeights, t.net); err != nil || !t.allViews(epoch) {
+// save writes the weights of the epoch just finished. The averaged ones are
+// written only after their batch-norm statistics were recomputed.
+func (t *trainer) save(recorder Recorder, epoch int, best bool) error {
+	if err := t.encode(t.net); err != nil {
 		return err
 	}
-	return t.save(recorder, AveragedWeights, t.averaged)
+	if best {
+		if err := recorder.WriteFile(weightsFile[BestWeights], t.file.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := recorder.WriteFile(weightsFile[LastWeights], t.file.Bytes()); err != nil || !t.allViews(epoch) {
+		return err
+	}
+	if err := t.encode(t.averaged); err != nil {
+		return err
+	}
+	return recorder.WriteFile(weightsFile[AveragedWeights], t.file.Bytes())
 }
 
-func (t *trainer) save(recorder Recorder, name string, n *net.Net) error {
-	var file bytes.Buffer
-	if err := net.WriteSafetensors(&file, n.State(), map[string]string{"format": "pt", "step": fmt.Sprint(t.step)}); err != nil {
-		return fmt.Errorf("write weights %s: %w", name, err)
+// encode puts the weights of a network into t.file.
+func (t *trainer) encode(n *net.Net) error {
+	t.state = n.State(t.state)
+	t.file.Reset()
+	if err := net.WriteSafetensors(&t.file, t.state, map[string]string{"format": "pt", "step": fmt.Sprint(t.step)}); err != nil {
+		return fmt.Errorf("write weights: %w", err)
 	}
-	return recorder.WriteFile(weightsFile[name], file.Bytes())
+	return nil
 }
 
 // recordTest evaluates the test set once, with the last weights and, when their
@@ -45,19 +57,20 @@ func (t *trainer) recordTest(recorder Recorder) error {
 	if len(t.images.Test.Samples) == 0 {
 		return nil
 	}
-	var all []run.Evaluation
-	evaluate := func(n *net.Net, view string) error {
-		evaluation, err := t.evaluate(context.Background(), n, view, &t.images.Test)
-		all = append(all, evaluation)
-		return err
+	evaluate := func(view string) ([]run.Evaluation, error) {
+		evaluation, err := t.evaluate(context.Background(), view, &t.images.Test)
+		return []run.Evaluation{evaluation}, err
 	}
-	if err := evaluate(t.net, run.Deterministic); err != nil {
+	all, err := evaluate(run.Deterministic)
+	if err != nil {
 		return err
 	}
 	if t.allViews(t.plan.Epochs) {
-		if err := evaluate(t.averaged, run.Averaged); err != nil {
+		averaged, err := t.withAveraged(func() ([]run.Evaluation, error) { return evaluate(run.Averaged) })
+		if err != nil {
 			return err
 		}
+		all = append(all, averaged...)
 	}
 	return recorder.WriteTest(all)
 }

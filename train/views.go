@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"math"
+	"slices"
 
 	"ballast/net"
 	"ballast/prep"
@@ -10,34 +11,31 @@ import (
 	"ballast/stat"
 )
 
-// A visit is one pass over one set that an epoch's views need.
-type visit struct {
-	view string
-	set  *Set
-}
-
-// evaluations lists the passes of an epoch with all views, for the estimate of
-// the work. The order is that of views.
-func (t *trainer) evaluations() []visit {
-	var visits []visit
+// work is that of the whole run, in images passed forward once; a training step
+// counts three times.
+func (t *trainer) work() float64 {
+	p, training, watched := t.plan, len(t.images.Train.Samples), 0
+	for _, set := range t.watched() {
+		watched += len(set.Samples)
+	}
+	calibration := min(training, p.Views.Images)
+	epoch, all := 3*training+watched, training+calibration+watched // the latter for deterministic and averaged
+	if !p.Validation.clean() {
+		epoch += int(p.Validation.Fraction * float64(watched))
+	}
 	if t.recalibrates() {
-		visits = append(visits, visit{run.Recalibrated, t.calibration()})
+		epoch += calibration
+	} else if t.net.HasBatchNorm() {
+		all += calibration + watched
 	}
-	views := []string{run.Deterministic}
-	if t.plan.Views.Every > 0 {
-		views = append(views, run.Averaged)
-		visits = append(visits, visit{run.Deterministic, &t.images.Train}, visit{run.Averaged, t.calibration()})
-		if t.net.HasBatchNorm() {
-			views = append(views, run.Recalibrated)
-			visits = append(visits, visit{run.Recalibrated, t.calibration()})
-		}
+	work := p.Epochs*epoch + len(t.images.Test.Samples)
+	if p.Views.Every > 0 {
+		work += p.Epochs / p.Views.Every * all
 	}
-	for _, view := range views {
-		for _, set := range t.watched() {
-			visits = append(visits, visit{view, set})
-		}
+	if t.allViews(p.Epochs) {
+		work += len(t.images.Test.Samples)
 	}
-	return visits
+	return float64(work)
 }
 
 // watched is the sets that are evaluated after every epoch, besides training.
@@ -51,20 +49,20 @@ func (t *trainer) watched() []*Set {
 
 // views evaluates the weights as they are now in every way the plan asks for.
 func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error) {
+	var calibration run.Evaluation
 	if t.recalibrates() {
-		if _, err := t.freshStatistics(ctx, t.net, run.Recalibrated); err != nil {
+		var err error
+		if calibration, err = t.freshStatistics(ctx, run.Recalibrated); err != nil {
 			return nil, err
 		}
 	}
+	clean, err := t.watch(ctx, run.Deterministic)
+	if err != nil {
+		return nil, err
+	}
 	var all []run.Evaluation
-	clean := map[*Set]run.Evaluation{}
-	for _, set := range t.watched() {
-		evaluation, err := t.evaluate(ctx, t.net, run.Deterministic, set)
-		if err != nil {
-			return nil, err
-		}
-		clean[set] = evaluation
-		logged, err := t.logged(ctx, set, epoch, evaluation)
+	for i, set := range t.watched() {
+		logged, err := t.logged(ctx, set, epoch, clean[i])
 		if err != nil {
 			return nil, err
 		}
@@ -73,23 +71,42 @@ func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error
 	if !t.allViews(epoch) {
 		return all, nil
 	}
-	training, err := t.evaluate(ctx, t.net, run.Deterministic, &t.images.Train)
+	training, err := t.evaluate(ctx, run.Deterministic, &t.images.Train)
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, training)
+	if !t.net.HasBatchNorm() {
+		calibration = training
+	}
+	recalibrated, err := t.recalibrated(ctx, calibration, clean)
+	if err != nil {
+		return nil, err
+	}
+	averaged, err := t.withAveraged(func() ([]run.Evaluation, error) { return t.withFreshStatistics(ctx, run.Averaged) })
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(all, []run.Evaluation{training}, clean, recalibrated, averaged), nil
+}
+
+// watch evaluates every watched set.
+func (t *trainer) watch(ctx context.Context, view string) ([]run.Evaluation, error) {
+	var all []run.Evaluation
 	for _, set := range t.watched() {
-		all = append(all, clean[set])
+		evaluation, err := t.evaluate(ctx, view, set)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, evaluation)
 	}
-	recalibrated, err := t.recalibrated(ctx, training, clean)
-	if err != nil {
-		return nil, err
-	}
-	averaged, err := t.withFreshStatistics(ctx, t.averaged, run.Averaged)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(all, recalibrated...), averaged...), nil
+	return all, nil
+}
+
+// withAveraged evaluates while the network holds the averaged weights.
+func (t *trainer) withAveraged(evaluate func() ([]run.Evaluation, error)) ([]run.Evaluation, error) {
+	t.net.SwapWeights(t.averaged)
+	defer t.net.SwapWeights(t.averaged)
+	return evaluate()
 }
 
 // allViews reports whether the plan wants every view after this epoch.
@@ -106,11 +123,11 @@ func (t *trainer) recalibrates() bool {
 // that the plan asks for.
 func (t *trainer) logged(ctx context.Context, set *Set, epoch int, clean run.Evaluation) (run.Evaluation, error) {
 	v := t.plan.Validation
-	if !v.Augment && !v.Dropout && v.Fraction == 1 {
+	if v.clean() {
 		clean.View = run.Logged
 		return clean, nil
 	}
-	pass := pass{set: set, net: t.net, mode: net.Inference, include: t.subset(set, epoch)}
+	pass := pass{set: set, mode: net.Inference, include: t.subset(set, epoch)}
 	if v.Dropout {
 		pass.mode = net.Sampling
 		pass.dropout = func(batch int) uint64 {
@@ -140,55 +157,44 @@ func (t *trainer) subset(set *Set, epoch int) []bool {
 }
 
 // recalibrated evaluates with batch-norm statistics recomputed at the present
-// weights and puts the running ones back. Without batch norm nothing changes,
-// and the deterministic evaluations stand.
-func (t *trainer) recalibrated(ctx context.Context, training run.Evaluation, clean map[*Set]run.Evaluation) ([]run.Evaluation, error) {
-	if t.net.HasBatchNorm() {
+// weights and puts the running ones back. Where that changes nothing, without
+// batch norm or because the epoch ended with it, the given evaluations stand.
+func (t *trainer) recalibrated(ctx context.Context, calibration run.Evaluation, clean []run.Evaluation) ([]run.Evaluation, error) {
+	if t.net.HasBatchNorm() && !t.recalibrates() {
 		running := t.net.Statistics()
 		defer t.net.SetStatistics(running)
-		return t.withFreshStatistics(ctx, t.net, run.Recalibrated)
+		return t.withFreshStatistics(ctx, run.Recalibrated)
 	}
-	all := []run.Evaluation{training}
-	for _, set := range t.watched() {
-		all = append(all, clean[set])
-	}
+	all := slices.Concat([]run.Evaluation{calibration}, clean)
 	for i := range all {
 		all[i].View = run.Recalibrated
 	}
 	return all, nil
 }
 
-// freshStatistics recomputes the batch-norm statistics of a network from
-// training images (torch.optim.swa_utils.update_bn). The pass over them, in
-// which each batch is normalised by its own statistics, also gives the
-// predictions on training subjects.
-func (t *trainer) freshStatistics(ctx context.Context, n *net.Net, view string) (run.Evaluation, error) {
-	p := pass{set: &t.images.Train, samples: t.calibrationSamples(), net: n, mode: net.Inference}
-	if !n.HasBatchNorm() {
+// freshStatistics recomputes the batch-norm statistics from training images
+// (torch.optim.swa_utils.update_bn). The pass over them, in which each batch is
+// normalised by its own statistics, also gives the predictions on training
+// subjects.
+func (t *trainer) freshStatistics(ctx context.Context, view string) (run.Evaluation, error) {
+	p := pass{set: &t.images.Train, samples: t.calibrationSamples(), mode: net.Inference}
+	if !t.net.HasBatchNorm() {
 		return t.run(ctx, view, p)
 	}
 	p.mode = net.Recalibration
-	n.BeginRecalibration()
-	defer n.EndRecalibration()
+	t.net.BeginRecalibration()
+	defer t.net.EndRecalibration()
 	return t.run(ctx, view, p)
 }
 
-// withFreshStatistics recomputes the statistics of a network and evaluates the
-// watched sets.
-func (t *trainer) withFreshStatistics(ctx context.Context, n *net.Net, view string) ([]run.Evaluation, error) {
-	training, err := t.freshStatistics(ctx, n, view)
+// withFreshStatistics recomputes the statistics and evaluates the watched sets.
+func (t *trainer) withFreshStatistics(ctx context.Context, view string) ([]run.Evaluation, error) {
+	training, err := t.freshStatistics(ctx, view)
 	if err != nil {
 		return nil, err
 	}
-	all := []run.Evaluation{training}
-	for _, set := range t.watched() {
-		evaluation, err := t.evaluate(ctx, n, view, set)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, evaluation)
-	}
-	return all, nil
+	watched, err := t.watch(ctx, view)
+	return slices.Concat([]run.Evaluation{training}, watched), err
 }
 
 // calibrationSamples draws, once for the whole run, the training images from
@@ -198,12 +204,8 @@ func (t *trainer) calibrationSamples() []int {
 	return stat.NewStream(t.plan.Seed, "recalibration").Perm(n)[:min(n, t.plan.Views.Images)]
 }
 
-func (t *trainer) calibration() *Set {
-	return &Set{Samples: t.images.Train.Samples[:min(len(t.images.Train.Samples), t.plan.Views.Images)]}
-}
-
-func (t *trainer) evaluate(ctx context.Context, n *net.Net, view string, set *Set) (run.Evaluation, error) {
-	return t.run(ctx, view, pass{set: set, net: n, mode: net.Inference})
+func (t *trainer) evaluate(ctx context.Context, view string, set *Set) (run.Evaluation, error) {
+	return t.run(ctx, view, pass{set: set, mode: net.Inference})
 }
 
 // A pass sends images of one set through a network.
@@ -211,7 +213,6 @@ type pass struct {
 	set     *Set
 	samples []int  // in this order; nil: all
 	include []bool // by subject; nil: all
-	net     *net.Net
 	mode    net.Mode
 	draw    func(sample int) prep.Draw // nil: images as they are
 	dropout func(batch int) uint64     // nil: none
@@ -235,7 +236,7 @@ func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation,
 			seed = p.dropout(number)
 		}
 		t.fill(p.set, indices, draw)
-		pool.add(indices, p.net.Forward(&t.batch, p.mode, seed))
+		pool.add(indices, t.net.Forward(&t.batch, p.mode, seed))
 		t.advance(len(indices))
 	}
 	return pool.evaluation(view), nil
