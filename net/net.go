@@ -43,7 +43,7 @@ type Net struct {
 	params []*Param
 
 	batch    int // samples of the last Forward
-	capacity int // samples for which the forward buffers suffice
+	capacity int // samples for which the forward buffers suffice, see Reserve
 	mode     Mode
 	packed   []float32 // the image in the layout of the kernels
 	features []float32 // input of the head (N, features)
@@ -112,7 +112,7 @@ func (n *Net) HasBatchNorm() bool { return len(n.blocks) > 0 && n.blocks[0].norm
 // stream (dropoutSeed, "dropout/dropout") is at least probability * 2^32.
 // It panics when the batch does not have the network's input shape.
 func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
-	n.resize(x)
+	n.setBatch(x)
 	n.mode = mode
 	if len(n.blocks) == 0 {
 		size := [3]int{n.image.D, n.image.H, n.image.W}
@@ -159,29 +159,35 @@ func (n *Net) Backward(dlogits []float32) {
 	n.blocks[0].backward(n.pool, n.packed, n.mode)
 }
 
-// resize sets all shapes to the batch and enlarges buffers that are too small.
-func (n *Net) resize(x *Batch) {
+// setBatch sets all shapes to the batch, with buffers for it.
+func (n *Net) setBatch(x *Batch) {
 	c := n.config
 	if x.N < 1 || x.C != c.Channels || [3]int{x.D, x.H, x.W} != c.Size || len(x.Data) != x.N*x.C*x.D*x.H*x.W {
 		panic(fmt.Sprintf("net: batch of %d x %d x %d x %d x %d with %d values for a network with input %d x %v",
 			x.N, x.C, x.D, x.H, x.W, len(x.Data), c.Channels, c.Size))
 	}
+	n.Reserve(x.N)
 	n.batch = x.N
 	n.image.N = x.N
-	grow := x.N > n.capacity
-	n.capacity = max(n.capacity, x.N)
 	for _, b := range n.blocks {
 		b.setBatch(x.N)
-		if grow {
-			b.resize(n.capacity)
-		}
 	}
-	if !grow {
+}
+
+// Reserve makes the forward buffers large enough for batches of that many
+// images. Forward does so by itself; to reserve the largest batch first spares
+// the buffers of smaller ones.
+func (n *Net) Reserve(batch int) {
+	if batch <= n.capacity {
 		return
 	}
-	n.features = make([]float32, n.capacity*n.head.stride)
-	n.head.resize(n.capacity)
+	n.capacity = batch
+	for _, b := range n.blocks {
+		b.resize(batch)
+	}
+	n.features = make([]float32, batch*n.head.stride)
+	n.head.resize(batch)
 	if len(n.blocks) > 0 {
-		n.packed = make([]float32, n.image.Batch(n.capacity).Len())
+		n.packed = make([]float32, n.image.Batch(batch).Len())
 	}
 }

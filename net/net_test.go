@@ -352,7 +352,13 @@ func TestStepsReuseBuffers(t *testing.T) {
 		n.Forward(x, Training, 1)
 		n.Backward(dlogits[:x.N*c.Classes])
 	}
+	n.Reserve(4)
+	reserved := &n.blocks[0].y[0]
+	step(small)
 	step(large)
+	if &n.blocks[0].y[0] != reserved {
+		t.Error("Reserve did not suffice for its batch")
+	}
 	buffers := []*float32{&n.packed[0], &n.blocks[0].y[0], &n.blocks[1].dy[0], &n.head.logits[0]}
 	bytes := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()

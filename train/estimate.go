@@ -30,29 +30,33 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 		return Estimate{}, err
 	}
 	defer t.pool.Close()
-	largestBatch := parts(train, p.Batch)[0]
-	indices := make([]int, largestBatch.to-largestBatch.from)
+	steps := len(parts(train, p.Batch))
+	indices := make([]int, (train+steps-1)/steps) // as many as the largest batch has
 	step := fastest(3, func() { t.trainBatch(indices, 1) })
 	forward := fastest(3, func() {
 		t.fill(&images.Train, indices, nil)
 		t.net.Forward(&t.batch, net.Inference, 0)
 	})
 	cost := t.net.Cost(len(indices))
-	steps := len(parts(train, p.Batch))
 	training := step.Seconds() * float64(p.Epochs*steps)
 	evaluating := forward.Seconds() / float64(len(indices)) * (t.work() - float64(3*train*p.Epochs))
 	return Estimate{
 		Parameters: cost.Parameters,
 		Steps:      steps,
 		StepFLOPs:  float64(cost.StepFLOPs),
-		Bytes:      t.bytes(len(indices)),
+		Bytes:      t.bytes(),
 		Step:       step,
 		Total:      time.Duration((training + evaluating) * float64(time.Second)),
 	}, nil
 }
 
-// bytes is the memory of a run with batches of that size.
-func (t *trainer) bytes(batch int) int64 {
+// program is the memory of ballast itself, about what a minimal run takes.
+const program = 16 << 20
+
+// bytes is the memory of a run once its images are read. Reading takes less,
+// unless single files are larger than everything else.
+func (t *trainer) bytes() int64 {
+	batch := t.largestBatch()
 	image := int64(len(t.images.Train.Samples[0].Image.Data))
 	images := len(t.images.Train.Samples) + len(t.images.Validation.Samples) + len(t.images.Test.Samples)
 	parameters := int64(0)
@@ -60,7 +64,7 @@ func (t *trainer) bytes(batch int) int64 {
 		parameters += int64(len(param.Value))
 	}
 	const copies = 6 // averaged weights and the room of their gradients, two of the optimiser, two of a file
-	return t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(batch+images))
+	return program + t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(batch+images))
 }
 
 // fastest is the shortest of n timings of f, after one run to warm up.

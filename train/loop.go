@@ -122,8 +122,23 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
 		progress:  o.Progress,
 	}
+	largest := t.largestBatch()
+	t.net.Reserve(largest)
+	t.batch.Data = make([]float32, largest*config.Channels*config.Size[0]*config.Size[1]*config.Size[2])
 	t.total = t.work()
 	return t, nil
+}
+
+// largestBatch is the number of images of the largest batch in training and in
+// any view.
+func (t *trainer) largestBatch() int {
+	largest := 0
+	for _, set := range append(t.watched(), &t.images.Train, &t.images.Test) {
+		for _, part := range parts(len(set.Samples), t.plan.Batch) {
+			largest = max(largest, part.to-part.from)
+		}
+	}
+	return largest
 }
 
 func (t *trainer) advance(images int) {
