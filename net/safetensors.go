@@ -40,17 +40,17 @@ func WriteSafetensors(w io.Writer, tensors []Tensor, metadata map[string]string)
 	if _, err := w.Write(header); err != nil {
 		return fmt.Errorf("write safetensors header: %w", err)
 	}
+	buffer := make([]byte, 1<<14)
 	for _, t := range tensors {
-		if err := writeValues(w, t.Data); err != nil {
+		if err := writeValues(w, t.Data, buffer); err != nil {
 			return fmt.Errorf("write tensor %q: %w", t.Name, err)
 		}
 	}
 	return nil
 }
 
-// writeValues writes values as little-endian float32.
-func writeValues(w io.Writer, values []float32) error {
-	var buffer [1 << 14]byte
+// writeValues writes values as little-endian float32, by way of the buffer.
+func writeValues(w io.Writer, values []float32, buffer []byte) error {
 	for len(values) > 0 {
 		part := buffer[:0]
 		for _, v := range values[:min(len(values), len(buffer)/4)] {

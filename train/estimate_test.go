@@ -1,0 +1,99 @@
+package train
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"testing"
+)
+
+// The work that a progress bar and an estimate rest on is exactly what is done.
+func TestWorkIsWhatIsDone(t *testing.T) {
+	for name, change := range map[string]func(*Plan){
+		"default":              func(*Plan) {},
+		"every third epoch":    func(p *Plan) { p.Views.Every = 3 },
+		"no views":             func(p *Plan) { p.Views.Every = 0 },
+		"few for calibration":  func(p *Plan) { p.Views.Images = 3 },
+		"without batch norm":   func(p *Plan) { p.Net.Norm = "none" },
+		"linear":               func(p *Plan) { p.Net.Name = "linear" },
+		"recalibrating":        func(p *Plan) { p.Validation.Recalibrate = true },
+		"augmented validation": func(p *Plan) { p.Validation.Augment = true },
+		"batch of one":         func(p *Plan) { p.Batch = 1 },
+		"one step per epoch":   func(p *Plan) { p.Batch = 1000 },
+	} {
+		p := smallPlan()
+		p.Epochs = 4
+		change(&p)
+		tr, err := newTrainer(p, blobs(p, 9, 5, 3), Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for epoch := range p.Epochs {
+			if _, err := tr.epoch(context.Background(), epoch+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tr.recordTest(&recording{}); err != nil {
+			t.Fatal(err)
+		}
+		if tr.done != tr.total {
+			t.Errorf("%s: %g images passed, %g planned", name, tr.done, tr.total)
+		}
+		tr.pool.Close()
+	}
+}
+
+// What an estimate says beyond the program itself is what a run allocates, and
+// nothing but small change is allocated after the first epoch.
+func TestMemoryIsWhatWasEstimated(t *testing.T) {
+	p := smallPlan()
+	p.Prep.Grid, p.Net.Width, p.Batch = []int{12, 32, 32}, 16, 7 // 14 and 21 images: the batches differ
+	images := blobs(p, 10, 14, 0)
+	count := len(images.Train.Samples) + len(images.Validation.Samples)
+	estimate, err := EstimateCost(p, 2, len(images.Train.Samples), len(images.Validation.Samples), 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := float64(estimate.Bytes) - program - float64(4*count*12*32*32) // the images exist already
+	start := allocated()
+	tr, err := newTrainer(p, images, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.pool.Close()
+	epoch := func(number int) {
+		if _, err := tr.epoch(context.Background(), number); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.encode(tr.net); err != nil {
+			t.Fatal(err)
+		}
+	}
+	epoch(1)
+	first := allocated()
+	epoch(2)
+	second := allocated()
+	if got := first - start; !(math.Abs(got/want-1) < 0.05) {
+		t.Errorf("%.0f bytes allocated in the first epoch, %.0f estimated", got, want)
+	}
+	if later := second - first; !(later < 0.005*want) {
+		t.Errorf("the second epoch allocated %.0f bytes, the first %.0f", later, first-start)
+	}
+}
+
+func allocated() float64 {
+	var statistics runtime.MemStats
+	runtime.ReadMemStats(&statistics)
+	return float64(statistics.TotalAlloc)
+}
+
+func TestEstimateNamesTheSteps(t *testing.T) {
+	p := smallPlan()
+	estimate, err := EstimateCost(p, 2, 9, 5, 3, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if estimate.Steps != 3 || estimate.Step <= 0 || estimate.Total <= estimate.Step {
+		t.Errorf("estimate %+v of 9 images in batches of %d", estimate, p.Batch)
+	}
+}
