@@ -25,7 +25,6 @@ var portable = []struct {
 	{pkg: "ballast/net"},
 	{pkg: "ballast/phantom"},
 	{pkg: "ballast/prep"},
-	{pkg: "ballast/train", files: []string{"loop.go", "optimizer.go", "views.go"}},
 	{pkg: "ballast/stat", files: []string{"portable.go", "stream.go"}},
 	{pkg: "ballast/train"},
 }

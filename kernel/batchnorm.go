@@ -125,32 +125,6 @@ func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
 	return b.scale, b.shift
 }
 
-// Apply: x (N, C, D, H, W), gamma (C), beta (C) -> y, as Affine says.
-func (b *BatchNorm) Apply(pool *Pool, x, gamma, beta, y []float32) {
-	b.Shape.check("normalisation output", y)
-	scale, shift := b.Affine(gamma, beta)
-	forRows(pool, b.Shape, b.Shape, func(row, _ int) {
-		block := b.block(row)
-		scaleRow(x[row:][:b.Shape.W*Lanes], scale[block*Lanes:], shift[block*Lanes:], y[row:])
-	})
-}
-
-// block returns the channel block of the row at that offset.
-func (b *BatchNorm) block(row int) int {
-	return row / (b.Shape.D * b.Shape.H * b.Shape.RowLen()) % b.Shape.Blocks()
-}
-
-func scaleRow(x, scale, shift, y []float32) {
-	a, c := *(*[Lanes]float32)(scale), *(*[Lanes]float32)(shift)
-	for len(x) >= Lanes && len(y) >= Lanes {
-		from, to := (*[Lanes]float32)(x), (*[Lanes]float32)(y)
-		for lane, v := range from {
-			to[lane] = float32(v*a[lane]) + c[lane]
-		}
-		x, y = x[Lanes:], y[Lanes:]
-	}
-}
-
 // Gradients: x, dy (N, C, ...) in layouts s and gradient -> dgamma and dbeta
 // (C), overwritten, and what to do to dy. x and dy may leave out voxels where
 // dy is zero: they need not have the volume of Shape. With own, Mean and
@@ -179,16 +153,6 @@ func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient 
 		}
 	})
 	return g
-}
-
-// Backward: x as given to Apply, dy (N, C, D, H, W) in layout gradient -> dx in
-// place of dy, dgamma and dbeta (C), overwritten; own as in Gradients.
-func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) {
-	g := b.Gradients(pool, b.Shape, x, gamma, gradient, dy, own, dgamma, dbeta)
-	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
-		lanes := g.lanes(b.block(row))
-		normBackwardRow(x[row:], &lanes, dy[gradientRow:][:b.Shape.W*Lanes])
-	})
 }
 
 // normBackwardRow does a row of dx in place of dy.

@@ -106,21 +106,3 @@ func Pack(pool *Pool, planar []float32, s Shape, blocked []float32) {
 		}
 	})
 }
-
-// Unpack copies the layout s into planar (N, C, D, H, W).
-func Unpack(pool *Pool, s Shape, blocked, planar []float32) {
-	s.check("packed tensor", blocked)
-	pool.Run(s.N*s.C, func(task int) {
-		n, c := task/s.C, task%s.C
-		target := planar[task*s.Voxels():][:s.Voxels()]
-		for d := range s.D {
-			for h := range s.H {
-				row := blocked[s.Index(n, c, d, h, 0):]
-				for w := range target[:s.W] {
-					target[w] = row[w*s.Lanes]
-				}
-				target = target[s.W:]
-			}
-		}
-	})
-}

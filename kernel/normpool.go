@@ -7,7 +7,7 @@ package kernel
 // ForwardNorm: x (N, C, D, H, W), scale (C), shift (C) -> y (N, C, D/2, H/2, W/2)
 // = ReLU(max of x*scale + shift over the window); best and choice (same, without
 // halo) are the element of x that gave the maximum and its index in the window,
-// as in Forward.
+// 4d+2h+w (2h+w where D = 1). Ties go to the first; NaN wins.
 func (m *MaxPool) ForwardNorm(pool *Pool, x, scale, shift, y, best []float32, choice []byte) {
 	m.In.check("pooling input", x)
 	m.Out.check("pooling output", y)

@@ -1,19 +1,5 @@
 package kernel
 
-// ReLU: x (N, C, D, H, W) -> max(x, 0), in place; NaN stays NaN.
-func ReLU(pool *Pool, s Shape, x []float32) {
-	s.check("ReLU input", x)
-	plane := s.H * s.RowLen() // a halo of zeros stays zero
-	pool.Run(s.N*s.Blocks()*s.D, func(task int) {
-		part := x[task*plane:][:plane]
-		for i, v := range part {
-			if v <= 0 {
-				part[i] = 0
-			}
-		}
-	})
-}
-
 // ReLUBackward: y = ReLU(x) (N, C, D, H, W), dy -> dx, in place of dy: dy where
 // not y <= 0, else 0.
 func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32) {

@@ -1,0 +1,170 @@
+package kernel
+
+import "testing"
+
+// The layers of a block one by one, as they are defined. A network runs them in
+// one pass (normpool.go), which is held against them below.
+
+// Apply: x (N, C, D, H, W), gamma (C), beta (C) -> y, as Affine says.
+func (b *BatchNorm) Apply(pool *Pool, x, gamma, beta, y []float32) {
+	b.Shape.check("normalisation output", y)
+	scale, shift := b.Affine(gamma, beta)
+	forRows(pool, b.Shape, b.Shape, func(row, _ int) {
+		block := b.block(row)
+		scaleRow(x[row:][:b.Shape.W*Lanes], scale[block*Lanes:], shift[block*Lanes:], y[row:])
+	})
+}
+
+// block returns the channel block of the row at that offset.
+func (b *BatchNorm) block(row int) int {
+	return row / (b.Shape.D * b.Shape.H * b.Shape.RowLen()) % b.Shape.Blocks()
+}
+
+func scaleRow(x, scale, shift, y []float32) {
+	a, c := *(*[Lanes]float32)(scale), *(*[Lanes]float32)(shift)
+	for len(x) >= Lanes && len(y) >= Lanes {
+		from, to := (*[Lanes]float32)(x), (*[Lanes]float32)(y)
+		for lane, v := range from {
+			to[lane] = float32(v*a[lane]) + c[lane]
+		}
+		x, y = x[Lanes:], y[Lanes:]
+	}
+}
+
+// Backward: x as given to Apply, dy (N, C, D, H, W) in layout gradient -> dx in
+// place of dy, dgamma and dbeta (C), overwritten; own as in Gradients.
+func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) {
+	g := b.Gradients(pool, b.Shape, x, gamma, gradient, dy, own, dgamma, dbeta)
+	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
+		lanes := g.lanes(b.block(row))
+		normBackwardRow(x[row:], &lanes, dy[gradientRow:][:b.Shape.W*Lanes])
+	})
+}
+
+// ReLU: x (N, C, D, H, W) -> max(x, 0), in place; NaN stays NaN.
+func ReLU(pool *Pool, s Shape, x []float32) {
+	s.check("ReLU input", x)
+	plane := s.H * s.RowLen() // a halo of zeros stays zero
+	pool.Run(s.N*s.Blocks()*s.D, func(task int) {
+		part := x[task*plane:][:plane]
+		for i, v := range part {
+			if v <= 0 {
+				part[i] = 0
+			}
+		}
+	})
+}
+
+// Forward: x (N, C, D, H, W) -> y (N, C, D/2, H/2, W/2), choice (same, without
+// halo) the chosen element of the window, 4d+2h+w (2h+w where D = 1). Ties go
+// to the first; NaN wins.
+func (m *MaxPool) Forward(pool *Pool, x, y []float32, choice []byte) {
+	m.In.check("pooling input", x)
+	m.Out.check("pooling output", y)
+	out := m.Out
+	pool.Run(out.N*out.Blocks()*out.D, func(task int) {
+		plane, d := task/out.D, task%out.D
+		for h := range out.H {
+			target := y[((plane*out.D+d)*out.H+h)*out.RowLen()+out.Halo*Lanes:][:out.W*Lanes]
+			chosen := choice[((plane*out.D+d)*out.H+h)*out.W*Lanes:][:out.W*Lanes]
+			for window := range 2 * m.depth {
+				row := m.inputRow(plane, d, h, window)
+				poolRow(x[row:][:2*out.W*Lanes], target, chosen, byte(2*window))
+			}
+		}
+	})
+}
+
+// poolRow takes the elements of an input row into the running maximum. The
+// first row of the window starts it.
+func poolRow(x, y []float32, choice []byte, first byte) {
+	for len(y) >= Lanes && len(x) >= 2*Lanes && len(choice) >= Lanes {
+		left, right := (*[Lanes]float32)(x), (*[Lanes]float32)(x[Lanes:])
+		best, chosen := (*[Lanes]float32)(y), (*[Lanes]byte)(choice)
+		if first == 0 {
+			*best = *left
+			*chosen = [Lanes]byte{}
+		}
+		for lane, v := range left {
+			if v > best[lane] || v != v {
+				best[lane], chosen[lane] = v, first
+			}
+		}
+		for lane, v := range right {
+			if v > best[lane] || v != v {
+				best[lane], chosen[lane] = v, first+1
+			}
+		}
+		x, y, choice = x[2*Lanes:], y[Lanes:], choice[Lanes:]
+	}
+}
+
+// Backward: dy (N, C, D/2, H/2, W/2) in the given layout, choice -> dx (N, C,
+// D, H, W), layout target: dy at the chosen element, zero elsewhere; the halo
+// is not written.
+func (m *MaxPool) Backward(pool *Pool, gradient Shape, dy []float32, choice []byte, target Shape, dx []float32) {
+	m.BackwardNorm(pool, gradient, dy, choice, nil, nil, target, dx)
+}
+
+// Unpack copies the layout s into planar (N, C, D, H, W).
+func Unpack(pool *Pool, s Shape, blocked, planar []float32) {
+	s.check("packed tensor", blocked)
+	pool.Run(s.N*s.C, func(task int) {
+		n, c := task/s.C, task%s.C
+		target := planar[task*s.Voxels():][:s.Voxels()]
+		for d := range s.D {
+			for h := range s.H {
+				row := blocked[s.Index(n, c, d, h, 0):]
+				for w := range target[:s.W] {
+					target[w] = row[w*s.Lanes]
+				}
+				target = target[s.W:]
+			}
+		}
+	})
+}
+
+// TestOnePassIsTheLayersOneByOne runs normalisation, ReLU and pooling in the
+// order in which networks are drawn. The pass over all three pools first, so
+// its sums over voxels leave out zeros and have another order: in float64, so
+// that they round to the same float32 up to a unit in the last place.
+func TestOnePassIsTheLayersOneByOne(t *testing.T) {
+	pool := NewPool(2)
+	defer pool.Close()
+	for _, c := range layerCases {
+		if c.op != "norm, pool, relu" {
+			continue
+		}
+		l := c.layer()
+		got := l.forward(pool, l.inputs)
+		want, backward := c.oneByOne(pool, l.inputs)
+		if at := differentBits(got, want); at >= 0 {
+			t.Errorf("%s: output %d is %g, one by one %g", c, at, got[at], want[at])
+		}
+		dy := numbers(len(got), 9)
+		separate := backward(dy)
+		for i, gradient := range l.backward(pool, l.inputs, dy) {
+			compareWithWide(t, c.String()+": gradient of "+l.names[i], gradient, widen(separate[i]), 1e-6)
+		}
+	}
+}
+
+// oneByOne returns the planar output of normalisation, ReLU and pooling, and
+// what gives the gradients of the inputs.
+func (c layerCase) oneByOne(pool *Pool, inputs [][]float32) (y []float32, backward func(dy []float32) [][]float32) {
+	m := NewMaxPool(c.shape(0), 0)
+	b := NewBatchNorm(m.In)
+	x := pack(pool, m.In, inputs[0])
+	normed, pooled, choice := make([]float32, m.In.Len()), make([]float32, m.Out.Len()), make([]byte, m.ChoiceLen())
+	b.Measure(pool, x)
+	b.Apply(pool, x, inputs[1], inputs[2], normed)
+	ReLU(pool, m.In, normed)
+	m.Forward(pool, normed, pooled, choice)
+	return unpack(pool, m.Out, pooled), func(dy []float32) [][]float32 {
+		dx, dgamma, dbeta := make([]float32, m.In.Len()), make([]float32, c.c), make([]float32, c.c)
+		m.Backward(pool, m.Out, pack(pool, m.Out, dy), choice, m.In, dx)
+		ReLUBackward(pool, m.In, normed, m.In, dx)
+		b.Backward(pool, x, inputs[1], m.In, dx, true, dgamma, dbeta)
+		return [][]float32{unpack(pool, m.In, dx), dgamma, dbeta}
+	}
+}
