@@ -77,6 +77,9 @@ func (t *table) find(asked, flag string, tiers [][]string) (string, error) {
 		return t.named(asked, flag)
 	}
 	for n, found := range t.candidates(tiers) {
+		if len(found) > 1 && plain(found[0]) == plain(found[1]) {
+			return "", fmt.Errorf("%w: %s has columns %q and %q, which differ in spelling only; choose with --%s COLUMN", ErrColumn, t.path, found[0], found[1], flag)
+		}
 		if len(found) == 1 || n == 0 && len(found) > 1 {
 			return found[0], nil
 		}
@@ -139,37 +142,47 @@ func (t *table) within(fine, coarse string) bool {
 	return true
 }
 
-// findSet returns a set column whose values are all words for sets.
+// findSet returns a set column whose values are all words for sets. A column
+// that was meant for it but holds another value as well is refused: the sets
+// would silently be others than the user's.
 func (t *table) findSet(asked string) (string, error) {
 	if asked != "" {
 		column, err := t.named(asked, "set")
 		if err != nil {
 			return "", err
 		}
-		for row := range t.rows {
-			if value := t.value(row, column); value != "" && sets[strings.ToLower(value)] == "" {
-				return "", fmt.Errorf("%w: %s line %d: set %q is none of train, validation, test", ErrTable, t.path, t.lines[row], value)
-			}
-		}
-		return column, nil
+		_, err = t.checkSet(column)
+		return column, err
 	}
 	for _, column := range t.candidates(setNames)[0] {
-		known := 0
-		for row := range t.rows {
-			value := t.value(row, column)
-			if value != "" && sets[strings.ToLower(value)] == "" {
-				known = 0
-				break
-			}
-			if value != "" {
-				known++
-			}
-		}
-		if known > 0 {
+		known, err := t.checkSet(column)
+		if err == nil && len(known) > 0 {
 			return column, nil
+		}
+		if known["train"] && (known["validation"] || known["test"]) {
+			return "", err
 		}
 	}
 	return "", nil
+}
+
+// checkSet returns the sets that a column names, and an error for the first
+// value that is no word for a set.
+func (t *table) checkSet(column string) (known map[string]bool, err error) {
+	known = map[string]bool{}
+	for row := range t.rows {
+		value := t.value(row, column)
+		if value == "" {
+			continue
+		}
+		if set := sets[strings.ToLower(value)]; set != "" {
+			known[set] = true
+		} else if err == nil {
+			err = fmt.Errorf("%w: %s line %d: column %s has %q, which is none of train, validation, test; correct it, or rename the column to have it ignored",
+				ErrTable, t.path, t.lines[row], column, value)
+		}
+	}
+	return known, err
 }
 
 // nearest returns the name that takes the fewest edits, if at most a third of

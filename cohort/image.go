@@ -10,6 +10,7 @@ import (
 	_ "image/png"
 	"io"
 	"os"
+	"strings"
 )
 
 // maxVoxels is the largest image that is read: 2 GiB as float32.
@@ -71,18 +72,21 @@ func (i Image) Load() (v, mask *Volume, err error) {
 }
 
 func readVolume(path string) (*Volume, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
+	info, err := os.Stat(path) // before opening, which would wait for the writer of a pipe
 	if err != nil {
 		return nil, err
 	}
 	if info.IsDir() {
 		return nil, fmt.Errorf("%w: it is a folder", ErrFormat)
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: it is not a plain file", ErrFormat)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
 	if info.Size() == 0 {
 		return nil, fmt.Errorf("%w: the file is empty", ErrTruncated)
 	}
@@ -101,7 +105,32 @@ func readVolume(path string) (*Volume, error) {
 	case len(start) == 132 && string(start[128:]) == "DICM":
 		return nil, fmt.Errorf("%w: it is DICOM; convert the series with dcm2niix", ErrUnsupported)
 	}
+	if what := otherKind(start); what != "" {
+		return nil, fmt.Errorf("%w: it is %s", ErrFormat, what)
+	}
 	return readNIfTI(file, info.Size(), path)
+}
+
+// otherKind names what is often found where an image should be.
+func otherKind(start []byte) string {
+	for _, kind := range []struct{ magic, name string }{
+		{"version https://git-lfs", "a pointer of Git LFS, not the file; fetch it with git lfs pull"},
+		{"/annex/objects", "a pointer of git-annex, not the file; fetch it with git annex get"},
+		{"<!DOCTYPE html", "a web page; download the file itself"},
+		{"<html", "a web page; download the file itself"},
+		{"GIF8", "GIF; save it as PNG"},
+		{"BM", "BMP; save it as PNG"},
+		{"II*\x00", "TIFF; save it as PNG"},
+		{"MM\x00*", "TIFF; save it as PNG"},
+		{"RIFF", "WebP; save it as PNG"},
+		{"NRRD", "NRRD; convert it to NIfTI"},
+		{"PK\x03\x04", "a zip archive; unpack it"},
+	} {
+		if bytes.HasPrefix(start, []byte(kind.magic)) {
+			return kind.name
+		}
+	}
+	return ""
 }
 
 // readPicture reads a PNG or JPEG. Grey levels of 8 or 16 bits are kept as they
@@ -164,7 +193,9 @@ func weigh(r, g, b float64) float32 {
 }
 
 func pictureError(err error, size int64) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	// The PNG decoder says in words only that the pixels end early.
+	early := strings.HasSuffix(err.Error(), "unexpected EOF") || strings.HasSuffix(err.Error(), "not enough pixel data")
+	if early || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: the picture goes on after its %d bytes", ErrTruncated, size)
 	}
 	return fmt.Errorf("%w: %w", ErrFormat, err)

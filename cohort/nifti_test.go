@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -213,6 +215,15 @@ func TestReadVolumeRefuses(t *testing.T) {
 		}
 		return text
 	}
+	noise := image.NewGray(image.Rect(0, 0, 40, 40))
+	for n := range noise.Pix {
+		noise.Pix[n] = byte(n * n)
+	}
+	var encoded bytes.Buffer
+	if err := png.Encode(&encoded, noise); err != nil {
+		t.Fatal(err)
+	}
+	picture := encoded.Bytes()
 	flipped := zip(good)
 	flipped[len(flipped)-8] ^= 1 // of the checksum
 	for _, c := range []struct {
@@ -252,6 +263,11 @@ func TestReadVolumeRefuses(t *testing.T) {
 		{"affine of NaN", float(292, float32(math.NaN())), ErrHeader, "not finite"},
 		{"pair without voxels", change(344, 'n', 'i', '1', 0), ErrUnsupported, ".img"},
 		{"DICOM", append(make([]byte, 128), "DICM"...), ErrUnsupported, "dcm2niix"},
+		{"Git LFS pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"), ErrFormat, "git lfs pull"},
+		{"git-annex pointer", []byte("/annex/objects/MD5E-s123--abc.nii.gz\n"), ErrFormat, "git annex get"},
+		{"web page", []byte("<!DOCTYPE html><html>404"), ErrFormat, "download the file itself"},
+		{"TIFF", []byte("II*\x00rest of it"), ErrFormat, "save it as PNG"},
+		{"PNG cut in the pixels", picture[:len(picture)-20], ErrTruncated, "goes on after"},
 		{"cut PNG", []byte("\x89PNG\r\n\x1a\n"), ErrTruncated, ""},
 		{"damaged JPEG", []byte("\xff\xd8\xff\xe0 no more"), ErrTruncated, ""},
 	} {
@@ -265,6 +281,9 @@ func TestReadVolumeRefuses(t *testing.T) {
 				t.Errorf("error %q, want %q with %q", err, c.kind, c.says)
 			}
 		})
+	}
+	if _, err := ReadVolume(os.DevNull); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "not a plain file") {
+		t.Errorf("a device: %v", err)
 	}
 	if _, err := ReadVolume("testdata/absent.nii"); !errors.Is(err, os.ErrNotExist) || strings.Count(err.Error(), "absent") != 1 {
 		t.Errorf("absent file: %v", err)

@@ -21,6 +21,10 @@ import (
 // depend on nothing but the volume.
 func WriteNIfTI(path string, v *Volume, dtype string) error {
 	if err := writeNIfTI(path, v, dtype); err != nil {
+		var ofFile *os.PathError
+		if errors.As(err, &ofFile) {
+			err = ofFile.Err // not the name of the temporary file
+		}
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

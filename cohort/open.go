@@ -1,6 +1,7 @@
 package cohort
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Open reads the subjects of a study without reading a voxel. The path is
@@ -50,7 +52,7 @@ func Open(path string, o Options) (*Cohort, error) {
 	}
 	var c *Cohort
 	if name == "" {
-		c, err = openFolders(path)
+		c, err = openFolders(path, o)
 	} else {
 		c, err = openTable(name, o)
 	}
@@ -178,6 +180,9 @@ func (c *Cohort) readRows(t *table) ([]row, error) {
 		if r.subject == "" {
 			return nil, fmt.Errorf("%w: %s line %d has no subject in column %s", ErrTable, t.path, r.line, c.Columns.Subject)
 		}
+		if strings.ContainsFunc(r.subject+r.label+r.site, unicode.IsControl) {
+			return nil, fmt.Errorf("%w: %s line %d has a control character in %q", ErrTable, t.path, r.line, cmp.Or(firstControl(r.subject, r.label), r.site))
+		}
 		if r.label == "" {
 			c.exclude(r, "no label in column "+c.Columns.Label)
 			continue
@@ -204,6 +209,16 @@ func (c *Cohort) readRows(t *table) ([]row, error) {
 			ErrMissingFiles, c.Dir, some(absent), filepath.Base(t.path), t.list())
 	}
 	return rows, nil
+}
+
+// firstControl returns the first text with a control character.
+func firstControl(texts ...string) string {
+	for _, text := range texts {
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			return text
+		}
+	}
+	return ""
 }
 
 func (c *Cohort) exclude(r row, why string) {
@@ -247,95 +262,6 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 }
 
-var imageEndings = []string{".nii", ".nii.gz", ".hdr", ".png", ".jpg", ".jpeg"}
-
-// openFolders reads a folder of classes, or of sets of classes.
-func openFolders(folder string) (*Cohort, error) {
-	c := &Cohort{Dir: folder}
-	names, err := subfolders(folder)
-	if err != nil {
-		return nil, err
-	}
-	ofSets := len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return sets[strings.ToLower(name)] == "" })
-	var rows []row
-	if !ofSets {
-		if rows, err = classRows(folder, "", ""); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range names {
-		if !ofSets {
-			break
-		}
-		more, err := classRows(folder, name, sets[strings.ToLower(name)])
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, more...)
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("%w: no participants.tsv, no other table and no class folders with images", ErrNoCohort)
-	}
-	c.Notes = append(c.Notes, "subjects are told by file names: sub-XX, else the whole name; list them in a table when patients have several images")
-	return c, c.build(rows)
-}
-
-func subfolders(folder string) ([]string, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
-			names = append(names, entry.Name())
-		}
-	}
-	return names, nil
-}
-
-// classRows lists the images of folder/below, whose subfolders are classes.
-func classRows(folder, below, set string) ([]row, error) {
-	classes, err := subfolders(filepath.Join(folder, below))
-	if err != nil {
-		return nil, err
-	}
-	var rows []row
-	for _, class := range classes {
-		top := filepath.Join(folder, below, class)
-		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-			ending, ok := imageEnding(path)
-			if err != nil || entry.IsDir() || !ok || strings.HasPrefix(entry.Name(), ".") {
-				return err
-			}
-			relative, err := filepath.Rel(folder, path)
-			rows = append(rows, row{subject: subjectOf(strings.TrimSuffix(entry.Name(), ending)), label: class, set: set, path: relative})
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
-}
-
-// imageEnding returns the part of the name from ".nii", ".png", ... on.
-func imageEnding(path string) (string, bool) {
-	for _, ending := range imageEndings {
-		if strings.HasSuffix(strings.ToLower(path), ending) {
-			return path[len(path)-len(ending):], true
-		}
-	}
-	return "", false
-}
-
-func subjectOf(stem string) string {
-	if strings.HasPrefix(stem, "sub-") {
-		stem, _, _ = strings.Cut(stem, "_")
-	}
-	return stem
-}
-
 // build turns rows into subjects and refuses what no study can mean.
 func (c *Cohort) build(rows []row) error {
 	if err := c.checkFiles(rows); err != nil {
@@ -365,8 +291,13 @@ func (c *Cohort) build(rows []row) error {
 		}
 		s.Images = append(s.Images, image)
 	}
+	spelt := map[string]string{}
 	for _, id := range slices.Sorted(maps.Keys(subjects)) {
 		c.Subjects = append(c.Subjects, *subjects[id])
+		if other, ok := spelt[strings.ToLower(id)]; ok {
+			c.Notes = append(c.Notes, fmt.Sprintf("subjects %q and %q count as two patients; if they are one, write them alike", other, id))
+		}
+		spelt[strings.ToLower(id)] = id
 	}
 	return c.checkClasses()
 }
@@ -406,12 +337,23 @@ func (c *Cohort) resolve(path string) string {
 }
 
 // checkFiles refuses rows whose image or mask is not there, all of them in one
-// error, and images that are listed twice.
+// error, and images that are listed twice, under whatever names.
 func (c *Cohort) checkFiles(rows []row) error {
 	first := map[string]row{}
 	var missing []string
 	for _, r := range rows {
-		path := c.resolve(r.path)
+		for _, file := range []string{r.path, r.mask} {
+			if file == "" {
+				continue
+			}
+			if why, ok := c.present(file); !ok {
+				missing = append(missing, file+why)
+			}
+		}
+		path := realPath(c.resolve(r.path))
+		if r.mask != "" && realPath(c.resolve(r.mask)) == path {
+			return fmt.Errorf("%w: %s is given as image and as its mask%s", ErrDuplicateImage, r.path, at(r))
+		}
 		if other, ok := first[path]; ok {
 			if other.subject == r.subject {
 				return fmt.Errorf("%w: %s, of subject %s, in lines %d and %d", ErrDuplicateImage, r.path, r.subject, other.line, r.line)
@@ -419,19 +361,42 @@ func (c *Cohort) checkFiles(rows []row) error {
 			return fmt.Errorf("%w: %s is the image of subject %s and of subject %s%s", ErrDuplicateImage, r.path, other.subject, r.subject, at(r))
 		}
 		first[path] = r
-		for _, file := range []string{r.path, r.mask} {
-			if file == "" {
-				continue
-			}
-			if info, err := os.Stat(c.resolve(file)); err != nil || info.IsDir() {
-				missing = append(missing, file)
-			}
-		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: %d below %s: %s", ErrMissingFiles, len(missing), c.Dir, some(missing))
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	hint := ""
+	if strings.Contains(missing[0], `\`) && filepath.Separator == '/' {
+		hint = `; write paths with / instead of \`
+	}
+	return fmt.Errorf("%w: %d below %s: %s%s", ErrMissingFiles, len(missing), c.Dir, some(missing), hint)
+}
+
+// present tells whether a file is there, and if it is something else, what.
+func (c *Cohort) present(file string) (why string, ok bool) {
+	info, err := os.Stat(c.resolve(file))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", false
+	case err != nil:
+		return fmt.Sprintf(" (%v)", errors.Unwrap(err)), false
+	case info.IsDir():
+		return " (a folder: name the image in it, and convert a DICOM series with dcm2niix)", false
+	case !info.Mode().IsRegular():
+		return " (not a plain file)", false
+	}
+	return "", true
+}
+
+// realPath follows links, so that a file has one name only.
+func realPath(path string) string {
+	if followed, err := filepath.EvalSymlinks(path); err == nil {
+		path = followed
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
 }
 
 // findClasses lists the labels in order.

@@ -71,6 +71,12 @@ func TestOpen(t *testing.T) {
 			Options{}, "a=no, none a.nii/b.nii; c=yes c.nii", 0},
 		{"semicolons", withImages("t.csv", "pid;file;pCR;age\na;a.nii;0;61,5\nb;b.nii;1;n/a\n", "ab"),
 			Options{}, "a=0 a.nii; b=1 b.nii", 0},
+		{"lines that end in CR", withImages("t.csv", "pid,file,label\ra,a.nii,0\rb,b.nii,1\r", "ab"),
+			Options{}, "a=0 a.nii; b=1 b.nii", 0},
+		{"test and retest are no sets", withImages("t.csv", "pid,file,label,set\na,a.nii,0,test\nb,b.nii,1,retest\n", "ab"),
+			Options{}, "a=0 a.nii; b=1 b.nii", 0},
+		{"masks among the images of classes", map[string]string{"no/a (1).png": "", "no/a (1)_mask.png": "", "no/a (1)_mask_1.png": "", "yes/sub-2_T1w.nii.gz": "", "yes/sub-2_seg.nii.gz": ""},
+			Options{}, "a (1)=no no/a (1).png; sub-2=yes yes/sub-2_T1w.nii.gz", 0},
 		{"missing labels", withImages("t.csv", "pid,file,label\na,a.nii,0\nb,b.nii,n/a\nc,c.nii,NA\nd,d.nii,NaN\ne,e.nii,\nf,,1\ng,g.nii,1\n", "ag"),
 			Options{}, "a=0 a.nii; g=1 g.nii", 5},
 		{"numeric classes", withImages("t.csv", "pid,file,label\na,a.nii,10\nb,b.nii,9\n", "ab"),
@@ -155,7 +161,18 @@ func TestOpenRefuses(t *testing.T) {
 		{"two labels of a subject", table("pid,file,label\na,a.nii,0\na,b.nii,1\n", "ab"), Options{}, ErrLabelConflict, "a is 0 and 1 (line 3)"},
 		{"a subject in two sets", table("pid,file,label,set\na,a.nii,0,train\na,b.nii,0,val\nb,c.nii,1,val\n", "abc"), Options{}, ErrSubjectInTwoSets, "a is in train and in validation (line 3)"},
 		{"a subject half in a set", table("pid,file,label,set\na,a.nii,0,train\na,b.nii,0,\nb,c.nii,1,val\n", "abc"), Options{}, ErrSubjectInTwoSets, "a is in train and in no set"},
-		{"a fold as set", table("pid,file,label,fold\na,a.nii,0,1\n", "a"), Options{Set: "fold"}, ErrTable, `set "1" is none of`},
+		{"a fold as set", table("pid,file,label,fold\na,a.nii,0,1\n", "a"), Options{Set: "fold"}, ErrTable, `column fold has "1", which is none of`},
+		{"a misspelt set", table("pid,file,label,set\na,a.nii,0,train\nb,b.nii,1,trian\nc,c.nii,1,val\n", "abc"), Options{}, ErrTable, `line 3: column set has "trian"`},
+		{"two columns but for capitals", table("pid,file,label,Label\na,a.nii,0,1\n", "a"), Options{}, ErrColumn, `"label" and "Label", which differ in spelling only`},
+		{"the image as its mask", table("pid,file,label,mask\na,a.nii,0,./a.nii\n", "a"), Options{}, ErrDuplicateImage, "a.nii is given as image and as its mask (line 2)"},
+		{"a folder as image", map[string]string{"t.csv": "pid,file,label\na,series,0\n", "series/1.dcm": ""}, Options{}, ErrMissingFiles, "series (a folder"},
+		{"backslashes", table("pid,file,label\na,x\\a.nii,0\n", ""), Options{}, ErrMissingFiles, "write paths with / instead of"},
+		{"a control character", table("pid,file,label\na,a.nii,\x1b[31m0\n", "a"), Options{}, ErrTable, `line 2 has a control character in "\x1b[31m0"`},
+		{"a spreadsheet as table", table("PK\x03\x04rest", ""), Options{}, ErrTable, "spreadsheet; save it as CSV"},
+		{"a spreadsheet beside nothing", map[string]string{"patients.xlsx": "PK\x03\x04"}, Options{}, ErrNoCohort, "save patients.xlsx as CSV"},
+		{"commas in a .tsv", map[string]string{"t.tsv": "pid,file,label\na,a.nii,0\n"}, Options{}, ErrTable, "name it .csv"},
+		{"column of a folder of classes", map[string]string{"no/a.nii": "", "yes/b.nii": ""}, Options{Label: "pcr"}, ErrColumn, `no column "pcr"`},
+		{"class folders of masks", map[string]string{"no/a_mask.nii": "", "yes/b_mask.nii": ""}, Options{}, ErrNoCohort, "masks by their names"},
 		{"one file, two subjects", table("pid,file,label\na,a.nii,0\nb,./a.nii,1\n", "a"), Options{}, ErrDuplicateImage, "of subject a and of subject b (line 3)"},
 		{"one file twice", table("pid,file,label\na,a.nii,0\na,a.nii,0\n", "a"), Options{}, ErrDuplicateImage, "lines 2 and 3"},
 		{"continuous", table(ages, "abcdefghij"), Options{}, ErrContinuousLabel, "6 different values for 10 subjects"},
@@ -171,6 +188,47 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := Open("testdata/absent", Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent folder: %v", err)
+	}
+}
+
+// A link is another name of the same file, and a linked folder is a folder.
+func TestOpenFollowsLinks(t *testing.T) {
+	folder := study(t, map[string]string{"t.csv": "pid,file,label\na,a.nii,0\nb,b.nii,1\n", "a.nii": "", "stored/yes/c.nii": "", "classes/no/d.nii": ""})
+	link := func(target, name string) {
+		if err := os.Symlink(filepath.Join(folder, target), filepath.Join(folder, name)); err != nil {
+			t.Skip("links cannot be made here: ", err)
+		}
+	}
+	link("a.nii", "b.nii")
+	if _, err := Open(folder, Options{}); !errors.Is(err, ErrDuplicateImage) {
+		t.Errorf("one image under two names: %v", err)
+	}
+	link("stored/yes", "classes/yes")
+	cohort, err := Open(filepath.Join(folder, "classes"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(cohort); got != "c=yes yes/c.nii; d=no no/d.nii" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestOpenRefusesOtherFiles(t *testing.T) {
+	folder := study(t, map[string]string{"a.nii.gz": ""})
+	for path, kind := range map[string]error{filepath.Join(folder, "a.nii.gz"): ErrNoCohort, os.DevNull: ErrTable} {
+		if _, err := Open(path, Options{}); !errors.Is(err, kind) {
+			t.Errorf("%s: %v, want %v", path, err, kind)
+		}
+	}
+}
+
+func TestOpenNotesLikelyTypingErrors(t *testing.T) {
+	cohort, err := Open(study(t, withImages("t.csv", "pid,file,label\nP1,a.nii,0\np1,b.nii,1\n", "ab")), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cohort.Notes) != 1 || !strings.Contains(cohort.Notes[0], `"P1" and "p1" count as two patients`) {
+		t.Errorf("notes %q", cohort.Notes)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cohort
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -33,7 +34,7 @@ var setOrder = [3]string{"train", "validation", "test"}
 func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
 	s, err := c.split(seed, validation, test)
 	if err != nil {
-		return Split{}, fmt.Errorf("split cohort: %w", err)
+		return Split{}, fmt.Errorf("split cohort %s: %w", cmp.Or(c.Table, c.Dir), err)
 	}
 	return s, nil
 }

@@ -26,6 +26,17 @@ type table struct {
 // readTable reads a .tsv file (fields divided by tabs) or a .csv file (divided
 // by commas, semicolons or tabs, whichever its first line holds most of).
 func readTable(path string) (*table, error) {
+	ending, isImage := imageEnding(path)
+	if isImage {
+		return nil, fmt.Errorf("%w: a %s file is an image; give the table that lists the images, or their folder", ErrNoCohort, ending)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, errors.Unwrap(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a plain file", ErrTable, path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, errors.Unwrap(err))
@@ -50,7 +61,13 @@ func parseTable(text []byte, tabs bool) (*table, error) {
 	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
 		return nil, fmt.Errorf("%w: UTF-16 text; save the table as UTF-8", ErrTable)
 	}
+	if bytes.HasPrefix(text, []byte("PK\x03\x04")) || bytes.HasPrefix(text, []byte{0xd0, 0xcf, 0x11, 0xe0}) {
+		return nil, fmt.Errorf("%w: it is a spreadsheet; save it as CSV", ErrTable)
+	}
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	if bytes.IndexByte(text, '\n') < 0 { // lines end as on a Macintosh of old
+		text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
+	}
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 		return nil, fmt.Errorf("%w: not UTF-8 text; save the table as UTF-8", ErrTable)
 	}
@@ -64,6 +81,9 @@ func parseTable(text []byte, tabs bool) (*table, error) {
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrTable)
+	}
+	if tabs && len(rows[0]) == 1 && strings.ContainsAny(rows[0][0], ",;") {
+		return nil, fmt.Errorf("%w: the header has no tab, which divides the fields of a .tsv file; name it .csv", ErrTable)
 	}
 	return checkTable(rows, lines)
 }

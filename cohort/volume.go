@@ -36,7 +36,7 @@ func (v *Volume) At(i, j, k int) float32 {
 // when all voxels are equal.
 func (v *Volume) Check() error {
 	if 2*v.NonFinite > len(v.Data) {
-		return fmt.Errorf("%w: %d of %d", ErrNonFinite, v.NonFinite, len(v.Data))
+		return fmt.Errorf("%w: %d of %d; give empty space a number, such as 0", ErrNonFinite, v.NonFinite, len(v.Data))
 	}
 	for _, x := range v.Data {
 		if x != v.Data[0] {

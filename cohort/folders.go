@@ -1,0 +1,147 @@
+package cohort
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var imageEndings = []string{".nii", ".nii.gz", ".hdr", ".png", ".jpg", ".jpeg"}
+
+// openFolders reads a folder of classes, or of sets of classes.
+func openFolders(folder string, o Options) (*Cohort, error) {
+	c := &Cohort{Dir: folder}
+	names, err := subfolders(folder)
+	if err != nil {
+		return nil, err
+	}
+	ofSets := len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return sets[strings.ToLower(name)] == "" })
+	var rows []row
+	if !ofSets {
+		if rows, err = classRows(folder, "", ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		if !ofSets {
+			break
+		}
+		more, err := classRows(folder, name, sets[strings.ToLower(name)])
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("%w: no participants.tsv, no other table and no class folders with images%s", ErrNoCohort, spreadsheetHint(folder))
+	}
+	if column := cmp.Or(o.Label, o.Path, o.Subject, o.Mask, o.Site, o.Set); column != "" {
+		return nil, fmt.Errorf("%w: %s is a folder of classes without a table, so there is no column %q", ErrColumn, folder, column)
+	}
+	if rows, err = c.leaveOutMasks(rows); err != nil {
+		return nil, err
+	}
+	c.Notes = append(c.Notes, "subjects are told by file names: sub-XX, else the whole name; list them in a table when patients have several images")
+	return c, c.build(rows)
+}
+
+// subfolders lists the folders in a folder, links to folders included.
+func subfolders(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		info, err := os.Stat(filepath.Join(folder, entry.Name()))
+		if err == nil && info.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// spreadsheetHint speaks up about a table that only a spreadsheet program reads.
+func spreadsheetHint(folder string) string {
+	for _, pattern := range []string{"*.xlsx", "*.xls", "*.ods"} {
+		if found, err := filepath.Glob(filepath.Join(escapeGlob(folder), pattern)); err == nil && len(found) > 0 {
+			return fmt.Sprintf("; save %s as CSV", filepath.Base(found[0]))
+		}
+	}
+	return ""
+}
+
+// maskName is how the masks of published sets of class folders are called:
+// sub-01_mask.nii.gz, "benign (1)_mask_1.png", case-7-seg.nii.
+var maskName = regexp.MustCompile(`(?i)[-_ .](mask|seg|segmentation|roi|lesion)([-_ ]?\d+)?$`)
+
+// leaveOutMasks drops the files that are masks by their names: taken for images
+// they would be a second image of the same patient, or a patient too many.
+func (c *Cohort) leaveOutMasks(rows []row) ([]row, error) {
+	var images []row
+	masks := ""
+	for _, r := range rows {
+		ending, _ := imageEnding(r.path)
+		if maskName.MatchString(strings.TrimSuffix(filepath.Base(r.path), ending)) {
+			masks = cmp.Or(masks, r.path)
+			continue
+		}
+		images = append(images, r)
+	}
+	if len(images) == 0 {
+		return nil, fmt.Errorf("%w: all images are masks by their names (%s, ...)", ErrNoCohort, masks)
+	}
+	if masks != "" {
+		c.Notes = append(c.Notes, fmt.Sprintf("%d files are masks by their names (the first is %s) and were left out; a table with a mask column makes use of them",
+			len(rows)-len(images), masks))
+	}
+	return images, nil
+}
+
+// classRows lists the images of folder/below, whose subfolders are classes.
+func classRows(folder, below, set string) ([]row, error) {
+	classes, err := subfolders(filepath.Join(folder, below))
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, class := range classes {
+		// The separator at the end makes WalkDir follow a link to a folder.
+		top := filepath.Join(folder, below, class) + string(filepath.Separator)
+		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			ending, ok := imageEnding(path)
+			if err != nil || entry.IsDir() || !ok || strings.HasPrefix(entry.Name(), ".") {
+				return err
+			}
+			relative, err := filepath.Rel(folder, path)
+			rows = append(rows, row{subject: subjectOf(strings.TrimSuffix(entry.Name(), ending)), label: class, set: set, path: relative})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// imageEnding returns the part of the name from ".nii", ".png", ... on.
+func imageEnding(path string) (string, bool) {
+	for _, ending := range imageEndings {
+		if strings.HasSuffix(strings.ToLower(path), ending) {
+			return path[len(path)-len(ending):], true
+		}
+	}
+	return "", false
+}
+
+func subjectOf(stem string) string {
+	if strings.HasPrefix(stem, "sub-") {
+		stem, _, _ = strings.Cut(stem, "_")
+	}
+	return stem
+}
