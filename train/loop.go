@@ -100,7 +100,7 @@ type trainer struct {
 }
 
 func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
-	if err := p.Validate(); err != nil {
+	if err := trainable(&p, images); err != nil {
 		return nil, err
 	}
 	pool := kernel.NewPool(o.Threads)
@@ -127,6 +127,22 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 	t.batch.Data = make([]float32, largest*config.Channels*config.Size[0]*config.Size[1]*config.Size[2])
 	t.total = t.work()
 	return t, nil
+}
+
+// trainable says why a training cannot start.
+func trainable(p *Plan, images *Images) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case p.Batch == 0 || len(p.Prep.Grid) == 0:
+		return fmt.Errorf("%w: batch and prep.grid are still to be chosen: it needs Resolve first", ErrPlan)
+	case len(images.Train.Samples) == 0:
+		return errors.New("there are no images to train on")
+	case len(images.Validation.Samples) == 0:
+		return errors.New("there are no images to validate on")
+	}
+	return nil
 }
 
 // largestBatch is the number of images of the largest batch in training and in
@@ -216,8 +232,10 @@ func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct in
 }
 
 // average moves the averaged weights towards the present ones. An epoch leaves
-// Views.Decay of the old average in place; while few steps have been taken the
-// average is nearer to a plain mean, so that the initial weights are forgotten.
+// Views.Decay of the old average in place, but step t never more than t/(t+9) of
+// it (as TensorFlow's ExponentialMovingAverage with num_updates): a young run's
+// average covers about the last tenth of its steps, and the initial weights are
+// forgotten.
 func (t *trainer) average() {
 	steps := float64(len(parts(len(t.images.Train.Samples), t.plan.Batch)))
 	decay := 0.0

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +36,11 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
 	}
-	tensors, err := readWeights(filepath.Join(dir, filepath.FromSlash(weightsFile[weights])))
+	file, known := weightsFile[weights]
+	if !known {
+		return nil, fmt.Errorf("predict with %s: there are no %q weights; choose %s, %s or %s", dir, weights, LastWeights, BestWeights, AveragedWeights)
+	}
+	tensors, err := readWeights(filepath.Join(dir, filepath.FromSlash(file)))
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +77,11 @@ func readWeights(path string) ([]net.Tensor, error) {
 func (p *Predictor) Close() { p.pool.Close() }
 
 // Predict returns the probability of each class for one subject: the mean over
-// its images.
+// its images, of which there must be one.
 func (p *Predictor) Predict(images ...cohort.Image) (run.Row, error) {
+	if len(images) == 0 {
+		return nil, errors.New("predict: a subject without images")
+	}
 	set := &Set{Subjects: []run.Subject{{}}}
 	pool := newPooling(set, len(p.Classes))
 	for i, image := range images {

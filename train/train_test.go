@@ -353,3 +353,52 @@ func TestRecalibrate(t *testing.T) {
 		}
 	}
 }
+
+func TestTrainRefusesWhatCannotStart(t *testing.T) {
+	for want, change := range map[string]func(*Plan, *Images){
+		"it needs Resolve":      func(p *Plan, _ *Images) { p.Batch = 0 },
+		"prep.grid":             func(p *Plan, _ *Images) { p.Prep.Grid = nil },
+		"epochs is 0":           func(p *Plan, _ *Images) { p.Epochs = 0 },
+		"no images to train on": func(_ *Plan, images *Images) { images.Train.Samples = nil },
+		"to validate on":        func(_ *Plan, images *Images) { images.Validation.Samples = nil },
+		"need at least 64":      func(p *Plan, _ *Images) { p.Net.Name = "cnn6" },
+	} {
+		p := smallPlan()
+		images := blobs(p, 8, 4, 0)
+		change(&p, images)
+		recorder := &recording{}
+		err := Train(context.Background(), p, images, recorder, Options{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Train returned %v, want %q", err, want)
+		}
+		if recorder.epochs != nil || recorder.status != "" {
+			t.Errorf("%s: something was recorded", want)
+		}
+	}
+}
+
+func TestPredictRefuses(t *testing.T) {
+	p := smallPlan()
+	p.Epochs = 1
+	dir, err := trainInto(t, context.Background(), p, blobs(p, 8, 4, 0), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewPredictor(dir, "newest", 1); err == nil || !strings.Contains(err.Error(), "choose last, best or averaged") {
+		t.Errorf("weights that do not exist: %v", err)
+	}
+	predictor, err := NewPredictor(dir, LastWeights, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer predictor.Close()
+	if row, err := predictor.Predict(); err == nil {
+		t.Errorf("no images give %v", row)
+	}
+	if err := os.Remove(filepath.Join(dir, "plan.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewPredictor(dir, LastWeights, 1); err == nil || !strings.Contains(err.Error(), "no plan.yaml") {
+		t.Errorf("a run without plan: %v", err)
+	}
+}
