@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -38,9 +39,9 @@ func (f *Float) UnmarshalJSON(data []byte) error {
 	case `"-Infinity"`:
 		*f = Float(math.Inf(-1))
 	default:
-		x, err := strconv.ParseFloat(text, 64)
+		x, err := parseFloat(text, 64)
 		if err != nil {
-			return fmt.Errorf("%s is not a number", text)
+			return err
 		}
 		*f = Float(x)
 	}
@@ -116,11 +117,19 @@ func parseFloat32(text string) (float32, error) {
 	case `"-Infinity"`:
 		return float32(math.Inf(-1)), nil
 	}
-	x, err := strconv.ParseFloat(text, 32)
-	if err != nil {
+	x, err := parseFloat(text, 32)
+	return float32(x), err
+}
+
+func parseFloat(text string, bits int) (float64, error) {
+	x, err := strconv.ParseFloat(text, bits)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%s is beyond the range of a %d-bit float", abbreviate(text), bits)
+	case err != nil:
 		return 0, fmt.Errorf("%s is not a number", abbreviate(text))
 	}
-	return float32(x), nil
+	return x, nil
 }
 
 // abbreviate keeps a damaged value from flooding an error line.

@@ -47,7 +47,7 @@ func TestOpenRefuses(t *testing.T) {
 		{EpochsFile, `"NaN"`, `NaN`, ErrInvalid, `(write non-finite numbers as the strings "NaN", "Infinity", "-Infinity")`},
 		{EpochsFile, `"loss":0.3,`, ``, ErrInvalid, `element 0: key "loss" is missing`},
 		{EpochsFile, `"loss":0.3`, `"loss":"low"`, ErrInvalid, `loss: "low" is not a number`},
-		{EpochsFile, `"loss":0.3`, `"loss":1e999`, ErrInvalid, `loss: 1e999 is not a number`},
+		{EpochsFile, `"loss":0.3`, `"loss":1e999`, ErrInvalid, `loss: 1e999 is beyond the range of a 64-bit float`},
 		{EpochsFile, `"learning_rate"`, `"lr"`, ErrInvalid, `unknown key "lr"; did you mean`},
 		{EpochsFile, `"accuracy":0.5`, `"accuracy":50`, ErrInvalid, "accuracy is 50; it is a share from 0 to 1"},
 		{EpochsFile, `"accuracy":0.5`, `"accuracy":-0.5`, ErrInvalid, "accuracy is -0.5"},
@@ -60,6 +60,7 @@ func TestOpenRefuses(t *testing.T) {
 		{EpochsFile, `[0.1,0.2,0.7]`, `[0.1,0.2,0.6]`, ErrInvalid, "subject sub-03: the probabilities add up to 0.9"},
 		{EpochsFile, `[0.1,0.2,0.7]`, `[-0.1,0.4,0.7]`, ErrInvalid, "-0.1 is not a probability"},
 		{EpochsFile, `[0.1,0.2,0.7]`, `[0.1,0.2,[0.7]]`, ErrInvalid, "[0.7] is not a number"},
+		{EpochsFile, `[0.1,0.2,0.7]`, `[0.1,0.2,1e99]`, ErrInvalid, "1e99 is beyond the range of a 32-bit float"},
 		{EpochsFile, `[0.1,0.2,0.7]`, `0.1`, ErrInvalid, "a row of probabilities is an array of numbers or null, not 0.1"},
 		{EpochsFile, `[0.1,0.2,0.7]`, `[0.1,0.2,"0.7"]`, ErrInvalid, `"0.7" is not a number`},
 		{EpochsFile, `"evaluations":[`, `"evaluations":null,"x":[`, ErrInvalid, `unknown key "x"`},
@@ -91,6 +92,24 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("more than one line: %q", err)
 		}
 	}
+}
+
+// A writer in Python has None for a site that it does not know.
+func TestSiteMayBeNull(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	writeSample(t, dir)
+	name := filepath.Join(dir, HeaderFile)
+	text, err := os.ReadFile(name)
+	check(t, err)
+	check(t, os.WriteFile(name, []byte(strings.Replace(string(text), `"id": "sub-02"`, `"site": null, "id": "sub-02"`, 1)), 0o644))
+	r, err := Open(dir)
+	check(t, err)
+	for _, s := range r.Header.Sets[Train] {
+		if s.ID == "sub-02" && s.Site == "" {
+			return
+		}
+	}
+	t.Errorf("subjects %+v", r.Header.Sets[Train])
 }
 
 func TestOpenNotes(t *testing.T) {

@@ -36,8 +36,9 @@ type lineFile interface {
 	Truncate(size int64) error
 }
 
-// Create starts a run in a new or empty folder and writes plan.yaml (unless
-// plan is nil), an empty epochs.jsonl and, last, run.json with status Running.
+// Create starts a run in a new or empty folder and writes an empty
+// epochs.jsonl, plan.yaml (unless plan is nil) and, last, run.json with status
+// Running.
 // Format and Status of the header are set by Create.
 //
 // It returns ErrExists when the folder holds anything, and ErrInvalid when the
