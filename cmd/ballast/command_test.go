@@ -5,12 +5,15 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ballast/cohort"
 	"ballast/phantom"
@@ -83,6 +86,30 @@ func TestTrainDiagnosePredict(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(mustBallast(t, "predict", out, image, "--mask", mask, "--json")), &predicted); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no such image", []string{image, image + "x", "--mask", mask, "--mask", mask}, exitFailed, "no such file"},
+		{"the image as mask", []string{image, "--mask", image}, exitUsage, "image and as its mask"},
+		{"a mask too many", []string{image, "--mask", mask, "--mask", mask}, exitUsage, "1 images, 2 masks"},
+		{"an empty mask", []string{image, "--mask", ""}, exitFailed, `read ""`},
+	} {
+		if code, stdout, stderr := ballast(t, append([]string{"predict", out}, c.args...)...); code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("predict with %s: exit %d (want %d), %q", c.name, code, c.code, stderr)
+		}
+	}
+	for _, args := range [][]string{{"version"}, {"diagnose", out}, {"diagnose", out, "--json"}, {"predict", out, image, "--mask", mask}, {"train", dir, "--dry-run", "--quiet"}} {
+		if code := execute(context.Background(), args, fullDisk{}, io.Discard); code != exitFailed {
+			t.Errorf("ballast %v on a full disk: exit %d", args, code)
+		}
+	}
+	writeFile(t, filepath.Join(out, "plan.yaml"), []byte("nonsense: 1\n"))
+	if code, _, stderr := ballast(t, "predict", out, image, "--mask", mask); code != exitFailed || !strings.Contains(stderr, "plan.yaml") {
+		t.Errorf("predict with a run whose plan is damaged: exit %d, %q", code, stderr)
 	}
 	want := r.Epochs[1].Evaluation(run.Deterministic, run.Validation).Probabilities[0]
 	if got := predicted.Subjects[0].Probabilities; len(got) != 2 || got[0] != want[0] {
@@ -211,6 +238,12 @@ func TestBadInput(t *testing.T) {
 		{"missing plan file", nil, []string{"--plan", "absent.yaml"}, exitUsage, "absent.yaml"},
 		{"unknown flag", nil, []string{"--frobnicate"}, exitUsage, "--help"},
 		{"unknown network", nil, []string{"--net", "vgg99"}, exitUsage, "cnn4"},
+		{"empty name of the run", nil, []string{"--out", ""}, exitUsage, "--out is empty"},
+		{"too many threads", nil, []string{"--threads", "100000"}, exitUsage, "--threads is 100000"},
+		{"not a number", nil, []string{"--epochs", "1e3"}, exitUsage, "it takes a whole number"},
+		{"endless plan file", nil, []string{"--plan", "/dev/zero"}, exitUsage, "read plan"},
+		{"run below a file", nil, []string{"--out", filepath.Join("command_test.go", "run")}, exitFailed, "not a directory"},
+		{"one mask missing", rewrite("masks/sub-0003_mask.nii.gz", "n/a"), []string{"--set", "prep.crop=mask"}, exitUsage, "1 of 16 images have no mask"},
 		{"network too deep for the grid", nil, []string{"--net", "cnn6", "--set", "prep.grid=[16,16,16]"}, exitUsage, "cnn6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -238,6 +271,14 @@ func TestBadCommandLines(t *testing.T) {
 	}{
 		{[]string{"trian"}, exitUsage, `did you mean "train"`},
 		{[]string{"train"}, exitUsage, "needs one cohort"},
+		{[]string{"help", "trian"}, exitUsage, `no command "trian"`},
+		{[]string{"version", "please"}, exitUsage, "takes no arguments"},
+		{[]string{"demo", "--epochs", "0"}, exitUsage, "epochs is 0"},
+		{[]string{"demo", "--threads", "-1"}, exitUsage, "--threads is -1"},
+		{[]string{"demo", "--out", "."}, exitFailed, "not empty"},
+		{[]string{"diagnose", "absent", "--html", ""}, exitUsage, "--html is empty"},
+		{[]string{"phantom", "x", "--noise", "much"}, exitUsage, "it takes a number"},
+		{[]string{"phantom", "x", "--sites", "99999999999999999999"}, exitUsage, "fits into 64 bits"},
 		{[]string{"diagnose"}, exitUsage, "needs one run"},
 		{[]string{"diagnose", "absent"}, exitFailed, "not a run"},
 		{[]string{"predict", "absent"}, exitUsage, "at least one image"},
@@ -264,6 +305,94 @@ func TestInterruptBeforeTrainingLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(out); !os.IsNotExist(err) {
 		t.Errorf("a run was left behind: %v", err)
+	}
+}
+
+// A fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A report named like a pipe or a device goes into it; as root, a rename would
+// put a file in the place of /dev/null.
+func TestReportKeepsDevices(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	name := fmt.Sprintf("/dev/fd/%d", write.Fd())
+	if _, err := os.Stat(name); err != nil {
+		t.Skip("pipes have no names here: ", err)
+	}
+	if err := errors.Join(writePage(name, []byte("page")), write.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(read); err != nil || string(text) != "page" {
+		t.Errorf("the pipe got %q, %v", text, err)
+	}
+	if err := writePage(t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "it is a folder") {
+		t.Errorf("a folder as page: %v", err)
+	}
+}
+
+func TestUntilCancelledDoesNotWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	release := make(chan bool)
+	defer close(release)
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := untilCancelled(ctx, func() (bool, error) { return <-release, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if n, err := untilCancelled(context.Background(), func() (int, error) { return 7, nil }); n != 7 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestCheckFolder(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "full", "file"), nil)
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"full": "it holds file", "full/file": "not a directory", "full/file/new": "not a directory", "new": "", "new/deep/er": "", "closed/new": "cannot write into"} {
+		if name == "closed/new" && os.Geteuid() == 0 {
+			continue // nothing is closed to root
+		}
+		err := checkFolder(filepath.Join(dir, filepath.FromSlash(name)))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the check left %v, %v", entries, err)
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for path, want := range map[string]string{"runs/a-1": "runs/a-1", "my run": "'my run'", "it's": `'it'\''s'`, "Zürich": "Zürich", "": "''", "a;b": "'a;b'"} {
+		if got := quoted(path); got != want {
+			t.Errorf("%q is quoted as %s, want %s", path, got, want)
+		}
+	}
+}
+
+// Of many notes of one kind the first few are shown; masks left unused are one.
+func TestNotesAreFew(t *testing.T) {
+	dir := writePhantom(t, 16)
+	name := filepath.Join(dir, "participants.tsv")
+	text := strings.Replace(string(readFile(t, name)), "masks/sub-0002_mask.nii.gz", "n/a", 1)
+	for n := range 30 {
+		text += fmt.Sprintf("more-%d\tn/a\tn/a\tn/a\tn/a\t50\tF\n", n)
+	}
+	writeFile(t, name, []byte(text))
+	code, _, stderr := ballast(t, "train", dir, "--dry-run")
+	if code != exitDone || strings.Count(stderr, "left out: ") != mostLines+1 || !strings.Contains(stderr, "... and 20 more") {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	if !strings.Contains(stderr, "1 of 16 images have no mask") {
+		t.Errorf("nothing is said of the missing mask:\n%s", stderr)
 	}
 }
 
@@ -298,6 +427,9 @@ func readFile(t *testing.T, name string) []byte {
 
 func writeFile(t *testing.T, name string, content []byte) {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}

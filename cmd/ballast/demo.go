@@ -30,11 +30,18 @@ func demoCommand() *cobra.Command {
 		Example: "  ballast demo\n  ballast demo --seed 2 --out demo-2",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
+			plan := demoPlan(seed, epochs)
+			if err := plan.Validate(); err != nil {
+				return err
+			}
 			if out == "" {
 				out = freeName("ballast-demo")
 			}
+			if err := checkFolder(out); err != nil {
+				return fmt.Errorf("make the demo's folder %s: %w", out, err)
+			}
 			if err := os.MkdirAll(out, 0o755); err != nil {
-				return fmt.Errorf("make the demo's folder: %w", err)
+				return fmt.Errorf("make the demo's folder %s: %w", out, withoutPath(err))
 			}
 			defer os.Remove(out) // fails unless nothing was written
 			stderr := c.ErrOrStderr()
@@ -48,7 +55,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			job := trainJob{cohort: cohortDir, plan: demoPlan(seed, epochs), out: filepath.Join(out, "run"), threads: threads, quiet: quiet, stderr: stderr}
+			job := trainJob{cohort: cohortDir, plan: plan, out: filepath.Join(out, "run"), threads: threads, quiet: quiet, stderr: stderr}
 			result, err := job.run(c.Context())
 			if result == nil || result.report == nil {
 				return errors.Join(err, c.Context().Err())

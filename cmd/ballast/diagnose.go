@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ func diagnoseCommand() *cobra.Command {
 			for _, note := range r.Notes {
 				fmt.Fprintln(c.ErrOrStderr(), "note: "+note)
 			}
-			report, err := diagnosis.Diagnose(r)
+			report, err := untilCancelled(c.Context(), func() (*diagnosis.Report, error) { return diagnosis.Diagnose(r) })
 			if err != nil {
 				return fmt.Errorf("diagnose %s: %w", args[0], err)
 			}
@@ -57,17 +58,32 @@ func diagnoseCommand() *cobra.Command {
 	return c
 }
 
-// writeReport writes the HTML report under a temporary name and renames it.
+// writeReport writes the HTML report under a temporary name and renames it. What
+// is there and not a plain file, such as /dev/stdout, is written to and never
+// replaced.
 func writeReport(path string, r *run.Run, report *diagnosis.Report) error {
 	var page bytes.Buffer
-	if err := web.Report(&page, r, report); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	err := web.Report(&page, r, report)
+	if err == nil {
+		err = writePage(path, page.Bytes())
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, withoutPath(err))
+	}
+	return nil
+}
+
+func writePage(path string, page []byte) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return errors.New("it is a folder; name a file in it")
+	} else if err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(path, page, 0o644)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".report-*")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return err
 	}
-	_, err = file.Write(page.Bytes())
+	_, err = file.Write(page)
 	if closing := file.Close(); err == nil {
 		err = closing
 	}
@@ -79,7 +95,20 @@ func writeReport(path string, r *run.Run, report *diagnosis.Report) error {
 	}
 	if err != nil {
 		_ = os.Remove(file.Name())
-		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return nil
+	return err
+}
+
+// withoutPath returns what went wrong without the operation and the name of the
+// file, which the caller says, and which may be that of a temporary file.
+func withoutPath(err error) error {
+	var ofFile *os.PathError
+	if errors.As(err, &ofFile) {
+		return ofFile.Err
+	}
+	var ofLink *os.LinkError
+	if errors.As(err, &ofLink) {
+		return ofLink.Err
+	}
+	return err
 }

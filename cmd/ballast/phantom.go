@@ -49,7 +49,7 @@ func phantomCommand() *cobra.Command {
 				}{args[0], subjects, config.BayesAccuracy()})
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d subjects, signal %s, best possible accuracy %.1f %%\nNext: ballast train %s\n",
-				args[0], subjects, config.Signal, 100*config.BayesAccuracy(), args[0])
+				args[0], subjects, config.Signal, 100*config.BayesAccuracy(), quoted(args[0]))
 			return err
 		},
 	}

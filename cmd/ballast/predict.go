@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -40,14 +41,21 @@ func predictCommand() *cobra.Command {
 			}
 			predictor, err := train.NewPredictor(args[0], weights, threads)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errInput, err)
 			}
-			defer predictor.Close()
-			images, err := pairMasks(args[1:], masks, predictor.Config.Crop == "mask")
+			cropped := predictor.Config.Crop == "mask"
+			if !cropped && len(masks) > 0 {
+				fmt.Fprintln(c.ErrOrStderr(), "note: the run does not crop around the mask, so --mask is not used")
+			}
+			images, err := pairMasks(args[1:], masks, cropped)
 			if err != nil {
+				predictor.Close()
 				return err
 			}
-			predictions, err := predictSubjects(predictor, images, pool)
+			predictions, err := untilCancelled(c.Context(), func() ([]prediction, error) {
+				defer predictor.Close()
+				return predictSubjects(predictor, images, pool)
+			})
 			if err != nil {
 				return err
 			}
@@ -71,6 +79,15 @@ func pairMasks(paths, masks []string, needed bool) ([]cohort.Image, error) {
 		images[i].Path = path
 		if needed {
 			images[i].Mask = masks[i]
+		}
+		if needed && masks[i] == path {
+			return nil, fmt.Errorf("%w: %s is given as image and as its mask", errUsage, path)
+		}
+		// A missing file is found before minutes are spent on the others.
+		for _, name := range []string{images[i].Path, images[i].Mask} {
+			if _, err := os.Stat(name); err != nil && (name != "" || needed) {
+				return nil, fmt.Errorf("read %q: %w", name, withoutPath(err))
+			}
 		}
 	}
 	return images, nil
@@ -122,13 +139,15 @@ func printPredictions(w io.Writer, classes []string, predictions []prediction, a
 			Subjects []prediction `json:"subjects"`
 		}{classes, predictions})
 	}
-	fmt.Fprintf(w, "subject\tclass\t%s\n", strings.Join(classes, "\t"))
+	var table strings.Builder
+	fmt.Fprintf(&table, "subject\tclass\t%s\n", strings.Join(classes, "\t"))
 	for _, p := range predictions {
-		fmt.Fprintf(w, "%s\t%s", p.Subject, p.Class)
+		fmt.Fprintf(&table, "%s\t%s", p.Subject, p.Class)
 		for _, probability := range p.Probabilities {
-			fmt.Fprintf(w, "\t%.4f", probability)
+			fmt.Fprintf(&table, "\t%.4f", probability)
 		}
-		fmt.Fprintln(w)
+		table.WriteByte('\n')
 	}
-	return nil
+	_, err := io.WriteString(w, table.String())
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,12 +88,9 @@ func (f *planFlags) add(c *cobra.Command) {
 func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
 	plan := train.DefaultPlan()
 	if f.file != "" {
-		text, err := os.ReadFile(f.file)
-		if err != nil {
-			return plan, fmt.Errorf("%w: read plan: %w", errUsage, err)
-		}
-		if plan, err = train.ReadPlan(text); err != nil {
-			return plan, fmt.Errorf("read %s: %w", f.file, err)
+		var err error
+		if plan, err = readPlan(f.file); err != nil {
+			return plan, fmt.Errorf("%w: read plan %s: %w", errUsage, f.file, withoutPath(err))
 		}
 	}
 	for _, named := range []struct {
@@ -118,6 +116,29 @@ func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
 		}
 	}
 	return plan, plan.Validate()
+}
+
+// maxPlan is the largest plan file that is read, in bytes, as in a run.
+const maxPlan = 1 << 20
+
+func readPlan(name string) (train.Plan, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return train.Plan{}, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxPlan+1))
+	if err != nil {
+		return train.Plan{}, err
+	}
+	if len(text) > maxPlan {
+		return train.Plan{}, fmt.Errorf("more than %d bytes are no plan", maxPlan)
+	}
+	plan, err := train.ReadPlan(text)
+	if err == nil {
+		err = plan.Validate()
+	}
+	return plan, err
 }
 
 func setKey(plan *train.Plan, assignment string) error {
@@ -162,6 +183,9 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	j.plan.Data = train.Data(c.Columns)
 	j.tell(c.Notes, "note: ")
 	j.tell(c.Excluded, "left out: ")
+	if err := j.checkMasks(c); err != nil {
+		return c, split, err
+	}
 	bar := newTracker(j.stderr, "measuring images", j.quiet)
 	defer bar.done()
 	var measured atomic.Int64
@@ -172,12 +196,45 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	return c, split, err
 }
 
-// tell shows lines beside the progress.
+// checkMasks refuses to crop around masks that are not there before any image
+// is read, and says when some masks are left unused because others are missing.
+func (j *trainJob) checkMasks(c *cohort.Cohort) error {
+	images, without := 0, []string{}
+	for _, subject := range c.Subjects {
+		for _, image := range subject.Images {
+			images++
+			if image.Mask == "" {
+				without = append(without, image.Path)
+			}
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	if j.plan.Prep.Crop == "mask" {
+		return fmt.Errorf("%w: prep.crop is mask, but %d of %d images have no mask (the first is %s); name the column with --mask or choose foreground or none",
+			train.ErrPlan, len(without), images, without[0])
+	}
+	if j.plan.Prep.Crop == "" && len(without) < images {
+		j.tell([]string{fmt.Sprintf("%d of %d images have no mask (the first is %s), so no mask is used: images are cropped to the foreground",
+			len(without), images, without[0])}, "note: ")
+	}
+	return nil
+}
+
+// mostLines is how many notes of one kind are shown.
+const mostLines = 10
+
+// tell shows lines beside the progress, the first few of many.
 func (j *trainJob) tell(lines []string, before string) {
 	if j.quiet {
 		return
 	}
-	for _, line := range lines {
+	for n, line := range lines {
+		if n == mostLines && len(lines) > mostLines+1 {
+			fmt.Fprintf(j.stderr, "%s... and %d more\n", before, len(lines)-n)
+			return
+		}
 		fmt.Fprintln(j.stderr, before+line)
 	}
 }
@@ -200,8 +257,8 @@ func countImages(c *cohort.Cohort, subjects []int) int {
 // run trains and diagnoses. The result is nil when nothing was recorded.
 func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	// run.Create refuses such a folder too, but only after all images are read.
-	if entries, err := os.ReadDir(j.out); j.out != "" && err == nil && len(entries) > 0 {
-		return nil, fmt.Errorf("create run %s: %w; choose another folder or remove it", j.out, run.ErrExists)
+	if err := checkFolder(cmp.Or(j.out, "runs/new")); err != nil {
+		return nil, fmt.Errorf("create run %s: %w", cmp.Or(j.out, "in runs"), err)
 	}
 	c, split, err := j.prepare(ctx)
 	if err != nil {
@@ -286,7 +343,7 @@ func (r *trainResult) print(w io.Writer, asJSON bool) error {
 	} else if err := r.report.Text(w, textWidth(w), colourful(w)); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nRun: %s\nReport: ballast diagnose %s --html report.html\n", r.dir, r.dir)
+	_, err := fmt.Fprintf(w, "\nRun: %s\nReport: ballast diagnose %s --html report.html\n", r.dir, quoted(r.dir))
 	return err
 }
 
@@ -297,8 +354,10 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	estimate, err := train.EstimateCost(job.plan, len(c.Classes),
-		countImages(c, split.Train), countImages(c, split.Validation), countImages(c, split.Test), job.threads)
+	estimate, err := untilCancelled(ctx, func() (train.Estimate, error) {
+		return train.EstimateCost(job.plan, len(c.Classes),
+			countImages(c, split.Train), countImages(c, split.Validation), countImages(c, split.Test), job.threads)
+	})
 	if err != nil {
 		return err
 	}
@@ -350,4 +409,28 @@ func freeName(stem string) string {
 			return name
 		}
 	}
+}
+
+// checkFolder refuses a folder that is not empty or cannot be made, before
+// work is done for it. It leaves the disk as it was.
+func checkFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if len(entries) > 0 {
+		return fmt.Errorf("%w: it holds %s; choose another folder or remove it", run.ErrExists, entries[0].Name())
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return withoutPath(err)
+	}
+	above := filepath.Clean(dir)
+	for errors.Is(err, os.ErrNotExist) {
+		above = filepath.Dir(above)
+		if _, err = os.Stat(above); above == filepath.Dir(above) {
+			break
+		}
+	}
+	trial, err := os.MkdirTemp(above, ".ballast-*")
+	if err != nil {
+		return fmt.Errorf("cannot write into %s: %w", above, withoutPath(err))
+	}
+	return os.Remove(trial)
 }
