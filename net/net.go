@@ -98,9 +98,6 @@ func (n *Net) buildBlocks() {
 	n.head = newHead(in.C, in.Padded(), c)
 }
 
-// Config returns the configuration that the network was built from.
-func (n *Net) Config() Config { return n.config }
-
 // Params returns all trained arrays in a fixed order, from input to output.
 func (n *Net) Params() []*Param { return n.params }
 

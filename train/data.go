@@ -57,7 +57,7 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, thr
 			}
 		}
 	}
-	config := p.prepConfig()
+	config := p.PrepConfig()
 	err := inParallel(ctx, len(jobs), threads, func(i int) error {
 		prepared, err := prep.Load(jobs[i].image, config)
 		if err != nil {

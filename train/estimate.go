@@ -10,13 +10,13 @@ import (
 	"ballast/run"
 )
 
-// An Estimate is what a run will cost, before any image is read.
+// An Estimate is what a run will cost, told without preparing the images.
 type Estimate struct {
 	Parameters int64         `json:"parameters"`
 	Steps      int           `json:"steps_per_epoch"`
 	StepFLOPs  float64       `json:"flops_per_step"` // nominal: forward, backward data and backward weights
-	Bytes      int64         `json:"bytes"`          // peak memory of networks, activations and prepared images
-	Step       time.Duration `json:"step_ns"`        // one training step, measured here on random numbers
+	Bytes      int64         `json:"bytes"`          // memory of the program with network, activations and prepared images
+	Step       time.Duration `json:"step_ns"`        // one training step, measured here on a made-up image
 	Total      time.Duration `json:"total_ns"`       // all epochs with their views, without reading the images
 }
 
@@ -53,8 +53,8 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 // program is the memory of ballast itself, about what a minimal run takes.
 const program = 16 << 20
 
-// bytes is the memory of a run once its images are read. Reading takes less,
-// unless single files are larger than everything else.
+// bytes is the memory of a run once its images are read. Reading takes more only
+// where single files are very large.
 func (t *trainer) bytes() int64 {
 	batch := t.largestBatch()
 	image := int64(len(t.images.Train.Samples[0].Image.Data))

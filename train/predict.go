@@ -53,7 +53,7 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		pool.Close()
 		return nil, fmt.Errorf("load the %s weights of %s: %w", weights, dir, err)
 	}
-	return &Predictor{Classes: r.Header.Classes, Config: plan.prepConfig(), net: network, pool: pool}, nil
+	return &Predictor{Classes: r.Header.Classes, Config: plan.PrepConfig(), net: network, pool: pool}, nil
 }
 
 func readWeights(path string) ([]net.Tensor, error) {

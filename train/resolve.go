@@ -39,7 +39,7 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	if err := p.Validate(); err != nil {
 		return p, err
 	}
-	if err := p.prepConfig().Check(); err != nil {
+	if err := p.PrepConfig().Check(); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrPlan, err)
 	}
 	return p, p.netConfig(len(c.Classes)).Check()
@@ -131,8 +131,8 @@ func chooseBatch(dims, images int) int {
 	return max(2, min(batch, images/4))
 }
 
-// prepConfig is the preprocessing of a resolved plan.
-func (p *Plan) prepConfig() prep.Config {
+// PrepConfig is the preprocessing of a resolved plan.
+func (p *Plan) PrepConfig() prep.Config {
 	config := prep.Config{
 		Dims: len(p.Prep.Grid), Crop: p.Prep.Crop, Margin: p.Prep.Margin, Normalise: p.Prep.Normalise,
 		Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1},
@@ -142,12 +142,9 @@ func (p *Plan) prepConfig() prep.Config {
 	return config
 }
 
-// PrepConfig is the preprocessing of a resolved plan.
-func (p *Plan) PrepConfig() prep.Config { return p.prepConfig() }
-
 // netConfig is the network of a resolved plan.
 func (p *Plan) netConfig(classes int) net.Config {
-	config := p.prepConfig()
+	config := p.PrepConfig()
 	return net.Config{
 		Name: p.Net.Name, Dims: config.Dims, Channels: 1, Size: config.Grid, Classes: classes,
 		Width: p.Net.Width, Norm: p.Net.Norm, Momentum: p.Net.Momentum, Dropout: p.Net.Dropout,
