@@ -54,7 +54,7 @@ func write(ctx context.Context, dir string, c Config, subjects int, done func(k 
 	}
 	temporary, err := os.MkdirTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot write into %s: %w", filepath.Dir(dir), withoutPath(err))
 	}
 	defer os.RemoveAll(temporary)
 	// The cohort is a folder within the private temporary one, so that it gets the
@@ -79,6 +79,16 @@ func write(ctx context.Context, dir string, c Config, subjects int, done func(k 
 	return os.Rename(folder, target)
 }
 
+// withoutPath returns what went wrong without the path, which is a temporary one
+// or said already.
+func withoutPath(err error) error {
+	var ofFile *fs.PathError
+	if errors.As(err, &ofFile) {
+		return ofFile.Err
+	}
+	return err
+}
+
 // vacant returns the absolute path of a folder that does not exist or is empty,
 // with links followed.
 func vacant(dir string) (string, error) {
@@ -91,10 +101,12 @@ func vacant(dir string) (string, error) {
 	}
 	switch entries, err := os.ReadDir(target); {
 	case errors.Is(err, fs.ErrNotExist):
-		_, err := os.Stat(filepath.Dir(target))
-		return target, err
+		if _, err := os.Stat(filepath.Dir(target)); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("the folder %s does not exist; make it first: %w", filepath.Dir(dir), fs.ErrNotExist)
+		}
+		return target, nil
 	case err != nil:
-		return "", err
+		return "", withoutPath(err)
 	case len(entries) > 0:
 		return "", fmt.Errorf("%w: it holds %s; choose a new one", ErrNotEmpty, entries[0].Name())
 	}

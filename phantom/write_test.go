@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -171,6 +172,9 @@ func TestWriteRefusals(t *testing.T) {
 		err := Write(c.ctx, c.dir, c.config, c.subjects, nil)
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+		if c.name == "no parent" && !strings.Contains(fmt.Sprint(err), "none does not exist; make it first") {
+			t.Errorf("%s: %v does not say what to do", c.name, err)
 		}
 		if after := list(t, parent); !slices.Equal(before, after) {
 			t.Errorf("%s: the disk holds %v, before %v", c.name, after, before)
