@@ -18,6 +18,7 @@ import (
 	"ballast/cohort"
 	"ballast/phantom"
 	"ballast/run"
+	"ballast/train"
 )
 
 // ballast runs the program and returns its exit code and output.
@@ -367,6 +368,19 @@ func TestCheckFolder(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("the check left %v, %v", entries, err)
+	}
+}
+
+func TestLeastMemory(t *testing.T) {
+	plan := train.DefaultPlan()
+	plan.Prep.Grid, plan.Batch, plan.Net.Width = []int{10, 20, 30}, 8, 16
+	if got, want := leastMemory(plan, 100), 4.0*10*20*30*(100+8*16); got != want {
+		t.Errorf("%g bytes, want %g", got, want)
+	}
+	for available, refused := range map[float64]bool{0: false, 1e6: true, 1e9: false} {
+		if err := checkMemory(plan, 100, available); (err != nil) != refused || err != nil && !errors.Is(err, train.ErrPlan) {
+			t.Errorf("with %g bytes: %v", available, err)
+		}
 	}
 }
 

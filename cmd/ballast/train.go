@@ -193,6 +193,10 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	j.plan, err = train.Resolve(ctx, j.plan, c, split, j.workers(), func() {
 		bar.to(float64(measured.Add(1)) / float64(total))
 	})
+	if err == nil {
+		images := countImages(c, split.Train) + countImages(c, split.Validation) + countImages(c, split.Test)
+		err = checkMemory(j.plan, images, physicalMemory())
+	}
 	return c, split, err
 }
 
