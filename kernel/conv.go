@@ -77,6 +77,7 @@ func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
 		group, rest := task%groups, task/groups
 		d, rest := rest%out.D, rest/out.D
 		block, n := rest%out.Blocks(), rest/out.Blocks()
+		source := rowSource{index: c.In.rowIndex()}
 		for h := group * rowsPerTask; h < min(out.H, (group+1)*rowsPerTask); h++ {
 			row := y[out.Row(n, block, d, h):][:out.W*Lanes]
 			if bias == nil {
@@ -86,15 +87,21 @@ func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
 					copy(row[w*Lanes:][:Lanes], bias[block*Lanes:])
 				}
 			}
-			c.forwardRow(x, weight, row, n, block, d, h)
+			c.forwardRow(&source, x, weight, row, n, block, d, h)
 		}
 	})
 }
 
+// A rowSource is what the rows of a task share: where the rows of the operand
+// lie, and the list that gathers them.
+type rowSource struct {
+	index rowIndex
+	list  tapList
+}
+
 // forwardRow adds all products to one row of the output.
-func (c *Conv) forwardRow(x, weight, row []float32, n, block, d, h int) {
-	var list tapList
-	in, index := &c.In, c.In.rowIndex()
+func (c *Conv) forwardRow(source *rowSource, x, weight, row []float32, n, block, d, h int) {
+	in, index, list := &c.In, &source.index, &source.list
 	depth := c.Kernel[2] * in.Lanes
 	left := c.Kernel[2] / 2 * in.Lanes
 	weights := c.weightRow(block, 0, 0, 0)
@@ -138,11 +145,12 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 		group, rest := task%groups, task/groups
 		d, rest := rest%layout.D, rest/layout.D
 		block, n := rest%layout.Blocks(), rest/layout.Blocks()
+		source := rowSource{index: c.Out.rowIndex()}
 		for h := group * rowsPerTask; h < min(layout.H, (group+1)*rowsPerTask); h++ {
 			row := dx[layout.Row(n, block, d, h):][:layout.W*Lanes]
 			clear(row)
 			for phase := range min(c.Stride[2], layout.W) {
-				c.backwardDataRow(dy, row, n, block, d, h, phase)
+				c.backwardDataRow(&source, dy, row, n, block, d, h, phase)
 			}
 		}
 	})
@@ -150,9 +158,8 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 
 // backwardDataRow adds all products to the voxels phase, phase+stride, ... of
 // one row: those that see the same kernel columns.
-func (c *Conv) backwardDataRow(dy, row []float32, n, block, d, h, phase int) {
-	var list tapList
-	out, index, stride := &c.Out, c.Out.rowIndex(), c.Stride[2]
+func (c *Conv) backwardDataRow(from *rowSource, dy, row []float32, n, block, d, h, phase int) {
+	out, index, list, stride := &c.Out, &from.index, &from.list, c.Stride[2]
 	voxels := (c.In.W - phase + stride - 1) / stride
 	run := func(list []tap, columns int) {
 		accumulateRow(row[phase*Lanes:], dy, c.transposed, list, voxels, stride*Lanes, Lanes, columns*Lanes)
