@@ -128,6 +128,30 @@ func (t *table) findSubject(asked string) (string, error) {
 	return "", fmt.Errorf("%w (one patient per image: --subject with the path column)", t.missing("subject", subjectNames))
 }
 
+// coarserSubject returns the column named like one of patients that puts several
+// subjects of the chosen column together into the fewest groups; empty when there
+// is none.
+func (t *table) coarserSubject(chosen string) (column string, groups int) {
+	groups = t.distinct(chosen)
+	for _, candidate := range t.candidates(subjectNames)[0] {
+		if n := t.distinct(candidate); n > 1 && n < groups && t.within(chosen, candidate) {
+			column, groups = candidate, n
+		}
+	}
+	return column, groups
+}
+
+// distinct counts the values of a column.
+func (t *table) distinct(column string) int {
+	values := map[string]bool{}
+	for row := range t.rows {
+		if value := t.value(row, column); value != "" {
+			values[value] = true
+		}
+	}
+	return len(values)
+}
+
 // within tells whether each value of the fine column goes with one value of
 // the coarse one.
 func (t *table) within(fine, coarse string) bool {

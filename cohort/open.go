@@ -134,6 +134,10 @@ func (c *Cohort) chooseColumns(t *table, o Options) (err error) {
 	if c.Columns.Subject, err = t.findSubject(o.Subject); err != nil {
 		return err
 	}
+	if coarser, groups := t.coarserSubject(c.Columns.Subject); coarser != "" {
+		c.Notes = append(c.Notes, fmt.Sprintf("column %s names %d subjects, but column %s groups them into %d; if those are the patients, images of one patient now straddle training and validation: --subject %s",
+			c.Columns.Subject, t.distinct(c.Columns.Subject), coarser, groups, coarser))
+	}
 	if c.Columns.Set, err = t.findSet(o.Set); err != nil {
 		return err
 	}

@@ -222,13 +222,19 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 	}
 }
 
-func TestOpenNotesLikelyTypingErrors(t *testing.T) {
-	cohort, err := Open(study(t, withImages("t.csv", "pid,file,label\nP1,a.nii,0\np1,b.nii,1\n", "ab")), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(cohort.Notes) != 1 || !strings.Contains(cohort.Notes[0], `"P1" and "p1" count as two patients`) {
-		t.Errorf("notes %q", cohort.Notes)
+func TestOpenNotes(t *testing.T) {
+	for _, c := range []struct{ text, subject, says string }{
+		{"pid,file,label\nP1,a.nii,0\np1,b.nii,1\n", "", `"P1" and "p1" count as two patients`},
+		{"slice,patient,file,label\n1,p,a.nii,0\n2,p,b.nii,0\n3,q,c.nii,1\n", "slice", "column slice names 3 subjects, but column patient groups them into 2"},
+		{"slice,patient,file,label\n1,p,a.nii,0\n2,p,b.nii,0\n3,q,c.nii,1\n", "", ""},
+	} {
+		cohort, err := Open(study(t, withImages("t.csv", c.text, "abc")), Options{Subject: c.subject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if notes := strings.Join(cohort.Notes, "; "); !strings.Contains(notes, c.says) || (notes == "") != (c.says == "") {
+			t.Errorf("notes %q, want %q", notes, c.says)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func orient(v *cohort.Volume, dims int) (axes [3]axis, err error) {
 	for n, voxel := range [3]int{thin, second, first} {
 		// In 2D the screen shows W and H running to the left, to posterior or down.
 		if mm := v.Spacing[voxel]; !(mm >= 1e-3 && mm <= 1e3) {
-			return axes, fmt.Errorf("voxels of %g mm are no MRI: correct the spacing or its unit in the header", mm)
+			return axes, fmt.Errorf("voxels of %.3g mm are no MRI: correct the spacing or its unit in the header", mm)
 		}
 		backwards := reversed[voxel] != (dims == 2 && n > 0)
 		axes[n] = axis{voxel, backwards, v.Shape[voxel], strides[voxel], v.Spacing[voxel]}
