@@ -101,6 +101,9 @@ func vacant(dir string) (string, error) {
 	}
 	switch entries, err := os.ReadDir(target); {
 	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(target); err == nil {
+			return "", fmt.Errorf("%w: it is a link to nothing", fs.ErrExist)
+		}
 		if _, err := os.Stat(filepath.Dir(target)); errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("the folder %s does not exist; make it first: %w", filepath.Dir(dir), fs.ErrNotExist)
 		}

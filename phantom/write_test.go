@@ -151,6 +151,11 @@ func TestWriteRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Where links cannot be made, the file stands in for one.
+	dead := filepath.Join(parent, "dead")
+	if err := os.Symlink("nowhere", dead); err != nil {
+		dead = file
+	}
 	before := list(t, parent)
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -163,6 +168,7 @@ func TestWriteRefusals(t *testing.T) {
 		want     error
 	}{
 		{"a folder with a file", context.Background(), full, small(), 4, ErrNotEmpty},
+		{"a link to nothing", context.Background(), dead, small(), 4, nil},
 		{"a file", context.Background(), file, small(), 4, nil},
 		{"no parent", context.Background(), filepath.Join(parent, "none", "cohort"), small(), 4, fs.ErrNotExist},
 		{"no subjects", context.Background(), filepath.Join(parent, "new"), small(), 0, ErrConfig},

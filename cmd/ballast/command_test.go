@@ -174,6 +174,9 @@ func TestVersionAndHelp(t *testing.T) {
 	if text := mustBallast(t, "version"); !strings.Contains(text, version) {
 		t.Errorf("version prints %q", text)
 	}
+	if text := mustBallast(t, "--version"); text != "ballast "+version+"\n" {
+		t.Errorf("--version prints %q", text)
+	}
 	root := newRoot(io.Discard, io.Discard)
 	for _, c := range root.Commands() {
 		if c.Name() != "help" && c.Example == "" {
@@ -357,7 +360,10 @@ func TestCheckFolder(t *testing.T) {
 	if err := os.Mkdir(closed, 0o555); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"full": "it holds file", "full/file": "not a directory", "full/file/new": "not a directory", "new": "", "new/deep/er": "", "closed/new": "cannot write into"} {
+	if err := os.Symlink("nowhere", filepath.Join(dir, "dead")); err != nil {
+		t.Skip("links cannot be made here: ", err)
+	}
+	for name, want := range map[string]string{"full": "it holds file", "dead": "a link to nothing", "full/file": "not a directory", "full/file/new": "not a directory", "new": "", "new/deep/er": "", "closed/new": "cannot write into"} {
 		if name == "closed/new" && os.Geteuid() == 0 {
 			continue // nothing is closed to root
 		}
@@ -366,7 +372,7 @@ func TestCheckFolder(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
 		t.Errorf("the check left %v, %v", entries, err)
 	}
 }

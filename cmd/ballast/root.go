@@ -61,6 +61,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Long: "ballast trains a small convolutional network on an MRI cohort, measures where the\n" +
 			"fluctuation of its validation curve comes from, and says what makes it stop.",
 		Example:       "  ballast demo\n  ballast train COHORT\n  ballast diagnose runs/COHORT-1 --html report.html",
+		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(c *cobra.Command, args []string) error {
@@ -87,6 +88,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %s; %s --help lists the flags", errUsage, flagProblem(err), c.CommandPath())
 	})
+	root.SetVersionTemplate("ballast {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(demoCommand(), trainCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), versionCommand())
 	return root

@@ -425,6 +425,9 @@ func checkFolder(dir string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return withoutPath(err)
 	}
+	if _, there := os.Lstat(dir); err != nil && there == nil {
+		return errors.New("it is a link to nothing; choose another folder or remove it")
+	}
 	above := filepath.Clean(dir)
 	for errors.Is(err, os.ErrNotExist) {
 		above = filepath.Dir(above)
