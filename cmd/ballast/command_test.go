@@ -11,7 +11,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,6 +248,7 @@ func TestBadInput(t *testing.T) {
 		{"too many threads", nil, []string{"--threads", "100000"}, exitUsage, "--threads is 100000"},
 		{"not a number", nil, []string{"--epochs", "1e3"}, exitUsage, "it takes a whole number"},
 		{"endless plan file", nil, []string{"--plan", "/dev/zero"}, exitUsage, "read plan"},
+		{"empty plan file", nil, []string{"--plan", os.DevNull}, exitUsage, "it is empty"},
 		{"run below a file", nil, []string{"--out", filepath.Join("command_test.go", "run")}, exitFailed, "not a directory"},
 		{"one mask missing", rewrite("masks/sub-0003_mask.nii.gz", "n/a"), []string{"--set", "prep.crop=mask"}, exitUsage, "1 of 16 images have no mask"},
 		{"network too deep for the grid", nil, []string{"--net", "cnn6", "--set", "prep.grid=[16,16,16]"}, exitUsage, "cnn6"},
@@ -298,6 +301,31 @@ func TestBadCommandLines(t *testing.T) {
 	}
 }
 
+// Two trainings that start at the same moment get a folder each.
+func TestFreeFolderIsTakenOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	plan := train.DefaultPlan()
+	plan.Prep = train.Prep{Crop: "none", Grid: []int{4, 4}, Spacing: []float64{1, 1}, Normalise: "none"}
+	images := &train.Images{Classes: []string{"a", "b"}}
+	var folders [4]string
+	var failures [4]error
+	var starts sync.WaitGroup
+	for n := range folders {
+		starts.Go(func() {
+			job := trainJob{cohort: "study", plan: plan}
+			var writer *run.Writer
+			if writer, folders[n], failures[n] = job.create(images); failures[n] == nil {
+				failures[n] = writer.Close()
+			}
+		})
+	}
+	starts.Wait()
+	slices.Sort(folders[:])
+	if err := errors.Join(failures[:]...); err != nil || len(slices.Compact(folders[:])) != 4 {
+		t.Errorf("folders %v, %v", folders, err)
+	}
+}
+
 func TestInterruptBeforeTrainingLeavesNothing(t *testing.T) {
 	dir := writePhantom(t, 16)
 	out := filepath.Join(t.TempDir(), "run")
@@ -319,7 +347,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 // A report named like a pipe or a device goes into it; as root, a rename would
 // put a file in the place of /dev/null.
-func TestReportKeepsDevices(t *testing.T) {
+func TestReportKeepsOtherFiles(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -334,6 +362,17 @@ func TestReportKeepsDevices(t *testing.T) {
 	}
 	if text, err := io.ReadAll(read); err != nil || string(text) != "page" {
 		t.Errorf("the pipe got %q, %v", text, err)
+	}
+	dir := t.TempDir()
+	for name, there := range map[string]string{"new": "", "old": "<!DOCTYPE html>\n<p>report", "empty": "", "epochs.jsonl": "{}"} {
+		path := filepath.Join(dir, name)
+		if name != "new" {
+			writeFile(t, path, []byte(there))
+		}
+		err := writePage(path, []byte("<!doctype html>"))
+		if replaced := string(readFile(t, path)) != there; replaced != (err == nil) || replaced == (name == "epochs.jsonl") {
+			t.Errorf("%s: replaced %v, %v", name, replaced, err)
+		}
 	}
 	if err := writePage(t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "it is a folder") {
 		t.Errorf("a folder as page: %v", err)

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +80,8 @@ func writePage(path string, page []byte) error {
 		return errors.New("it is a folder; name a file in it")
 	} else if err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(path, page, 0o644)
+	} else if err == nil && !isPage(path) {
+		return errors.New("a file that is no HTML page is there; choose another name or remove it")
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".report-*")
 	if err != nil {
@@ -97,6 +101,19 @@ func writePage(path string, page []byte) error {
 		_ = os.Remove(file.Name())
 	}
 	return err
+}
+
+// isPage tells whether a file is an HTML page or empty: an old report may be
+// replaced, a record or a table may not.
+func isPage(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	start := make([]byte, len("<!doctype html"))
+	n, err := io.ReadFull(file, start)
+	return n == 0 && err == io.EOF || strings.EqualFold(string(start[:n]), "<!doctype html")
 }
 
 // withoutPath returns what went wrong without the operation and the name of the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -130,6 +131,9 @@ func readPlan(name string) (train.Plan, error) {
 	text, err := io.ReadAll(io.LimitReader(file, maxPlan+1))
 	if err != nil {
 		return train.Plan{}, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 { // as after --plan plan.yaml --dry-run > plan.yaml
+		return train.Plan{}, errors.New("it is empty")
 	}
 	if len(text) > maxPlan {
 		return train.Plan{}, fmt.Errorf("more than %d bytes are no plan", maxPlan)
@@ -272,11 +276,7 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := j.out
-	if dir == "" {
-		dir = freeName(filepath.Join("runs", cohortName(j.cohort)))
-	}
-	writer, err := run.Create(dir, train.Header(j.plan, images, "ballast "+version), j.plan.YAML())
+	writer, dir, err := j.create(images)
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +293,18 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	}
 	result.report, result.why = diagnosis.Diagnose(result.run)
 	return result, trained
+}
+
+// create starts the run in the chosen folder, else in the first free one, also
+// when another program takes that at the same moment.
+func (j *trainJob) create(images *train.Images) (writer *run.Writer, dir string, err error) {
+	for {
+		dir = cmp.Or(j.out, freeName(filepath.Join("runs", cohortName(j.cohort))))
+		writer, err = run.Create(dir, train.Header(j.plan, images, "ballast "+version), j.plan.YAML())
+		if j.out != "" || !errors.Is(err, run.ErrExists) {
+			return writer, dir, err
+		}
+	}
 }
 
 func (j *trainJob) load(ctx context.Context, c *cohort.Cohort, split cohort.Split) (*train.Images, error) {
