@@ -20,14 +20,16 @@ import (
 //   - a folder with participants.tsv, else with one .tsv or .csv table;
 //   - a folder with one subfolder of images per class, or with train, validation
 //     and test folders of such subfolders. The subject is then the "sub-XX" in a
-//     file's name, else the name without its ending.
+//     file's name, else the name without its ending. Files called masks by their
+//     names (case-7_mask.png, sub-01_seg.nii) are left out and noted.
 //
 // Columns are found by name, whatever their case: the image by path, image_path,
 // image, file, filename, scan, t1, ...; the class by label, else outcome, class,
 // target, diagnosis, response, pcr; the subject by participant_id, subject_id,
 // subject, patient_id, patient, pid, subject_group, patient_group, of several
 // the coarsest; the mask by mask_path, mask, segmentation, ...; the set by split,
-// set, partition, subset, fold if all its values are words for sets; the site by
+// set, partition, subset, fold if all its values are words for sets (an error if
+// only some are, and train is one of them); the site by
 // site, centre, scanner, hospital, institution if it has at most 20 values and
 // one for every five subjects (a site of the body often has more). When the name
 // of a needed column is missing or ambiguous, the error lists the columns and
@@ -37,7 +39,7 @@ import (
 // A label or path n/a, NA, NaN or empty is missing: the row is left out and
 // Cohort.Excluded says so. Classes are sorted, by value if all are numbers.
 //
-// Errors wrap ErrTable, ErrColumn, ErrMissingFiles, ErrDuplicateImage,
+// Errors wrap ErrNoCohort, ErrTable, ErrColumn, ErrMissingFiles, ErrDuplicateImage,
 // ErrLabelConflict, ErrSubjectInTwoSets, ErrContinuousLabel or ErrOneClass.
 func Open(path string, o Options) (*Cohort, error) {
 	info, err := os.Stat(path)
