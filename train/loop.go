@@ -232,10 +232,9 @@ func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct in
 }
 
 // average moves the averaged weights towards the present ones. An epoch leaves
-// Views.Decay of the old average in place, but step t never more than t/(t+9) of
-// it (as TensorFlow's ExponentialMovingAverage with num_updates): a young run's
-// average covers about the last tenth of its steps, and the initial weights are
-// forgotten.
+// Views.Decay of the old average in place, but step t never more than (t-1)/t of
+// it: a young run's average is the plain mean over its steps, and the initial
+// weights are not in it.
 func (t *trainer) average() {
 	steps := float64(len(parts(len(t.images.Train.Samples), t.plan.Batch)))
 	decay := 0.0
@@ -243,7 +242,7 @@ func (t *trainer) average() {
 		decay = stat.Exp(stat.Log(t.plan.Views.Decay) / steps)
 	}
 	taken := float64(t.step)
-	keep := min(decay, taken/(taken+9))
+	keep := min(decay, (taken-1)/taken)
 	move := float32(1 - keep)
 	now, mean := t.net.Params(), t.averaged.Params()
 	t.chunks.each(t.pool, func(i, from, to int) {

@@ -103,7 +103,7 @@ func (v Validation) clean() bool { return !v.Augment && !v.Dropout && v.Fraction
 type Views struct {
 	Every  int     `yaml:"every" doc:"epochs between full sets of views; 0: only the logged view"`
 	Images int     `yaml:"images" doc:"at most so many training images to recompute batch-norm statistics"`
-	Decay  float64 `yaml:"decay" doc:"largest part of the averaged weights that an epoch leaves in place; after t steps a step leaves at most t/(t+9)"`
+	Decay  float64 `yaml:"decay" doc:"part of the averaged weights that an epoch leaves in place; over the first steps the average is their plain mean"`
 }
 
 // DefaultPlan returns the plan that `ballast train COHORT` starts from.

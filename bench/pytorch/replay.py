@@ -110,7 +110,7 @@ class Replay:
 
     def average(self, steps_per_epoch):
         """An epoch leaves `decay` of the average in place, less at the start."""
-        keep = min(self.plan["Views"]["Decay"] ** (1 / steps_per_epoch), self.steps / (self.steps + 9))
+        keep = min(self.plan["Views"]["Decay"] ** (1 / steps_per_epoch), (self.steps - 1) / self.steps)
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.net.parameters()):
                 mean.mul_(keep).add_(now, alpha=1 - keep)
