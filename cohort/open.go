@@ -27,14 +27,14 @@ import (
 // image, file, filename, scan, t1, ...; the class by label, else outcome, class,
 // target, diagnosis, response, pcr; the subject by participant_id, subject_id,
 // subject, patient_id, patient, pid, subject_group, patient_group, of several
-// the coarsest; the mask by mask_path, mask, segmentation, ...; the set by split,
-// set, partition, subset, fold if all its values are words for sets (an error if
-// only some are, and train is one of them); the site by
-// site, centre, scanner, hospital, institution if it has at most 20 values and
-// one for every five subjects (a site of the body often has more). When the name
-// of a needed column is missing or ambiguous, the error lists the columns and
-// the flag to name it by. Paths are relative to the table's folder; a BIDS
-// participants.tsv without them means sub-XX/**/anat/*_T1w.nii(.gz).
+// the coarsest; the mask by mask_path, mask, segmentation, ...; the site by site,
+// centre, scanner, hospital, institution if it has at most 20 values and one for
+// every five subjects (a site of the body often has more); the set by split, set,
+// partition, subset, fold if all its values are words for sets. A column that
+// holds train, validation or test, and a word that is none of them, is refused.
+// When the name of a needed column is missing or ambiguous, the error lists the
+// columns and the flag to name it by. Paths are relative to the table's folder; a
+// BIDS participants.tsv without them means sub-XX/**/anat/*_T1w.nii(.gz).
 //
 // A label or path n/a, NA, NaN or empty is missing: the row is left out and
 // Cohort.Excluded says so. Classes are sorted, by value if all are numbers.
@@ -358,7 +358,7 @@ func (c *Cohort) checkFiles(rows []row) error {
 		}
 		path := realPath(c.resolve(r.path))
 		if r.mask != "" && realPath(c.resolve(r.mask)) == path {
-			return fmt.Errorf("%w: %s is given as image and as its mask%s", ErrDuplicateImage, r.path, at(r))
+			return fmt.Errorf("%w: %s is given as image and as its mask%s", ErrTable, r.path, at(r))
 		}
 		if other, ok := first[path]; ok {
 			if other.subject == r.subject {

@@ -164,7 +164,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a fold as set", table("pid,file,label,fold\na,a.nii,0,1\n", "a"), Options{Set: "fold"}, ErrTable, `column fold has "1", which is none of`},
 		{"a misspelt set", table("pid,file,label,set\na,a.nii,0,train\nb,b.nii,1,trian\nc,c.nii,1,val\n", "abc"), Options{}, ErrTable, `line 3: column set has "trian"`},
 		{"two columns but for capitals", table("pid,file,label,Label\na,a.nii,0,1\n", "a"), Options{}, ErrColumn, `"label" and "Label", which differ in spelling only`},
-		{"the image as its mask", table("pid,file,label,mask\na,a.nii,0,./a.nii\n", "a"), Options{}, ErrDuplicateImage, "a.nii is given as image and as its mask (line 2)"},
+		{"the image as its mask", table("pid,file,label,mask\na,a.nii,0,./a.nii\n", "a"), Options{}, ErrTable, "a.nii is given as image and as its mask (line 2)"},
 		{"a folder as image", map[string]string{"t.csv": "pid,file,label\na,series,0\n", "series/1.dcm": ""}, Options{}, ErrMissingFiles, "series (a folder"},
 		{"backslashes", table("pid,file,label\na,x\\a.nii,0\n", ""), Options{}, ErrMissingFiles, "write paths with / instead of"},
 		{"a control character", table("pid,file,label\na,a.nii,\x1b[31m0\n", "a"), Options{}, ErrTable, `line 2 has a control character in "\x1b[31m0"`},
