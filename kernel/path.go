@@ -38,8 +38,8 @@ func choosePath(wanted string) (string, error) {
 			return wanted, nil
 		}
 	}
-	return best, fmt.Errorf("%s=%s: not available on this CPU; use one of %s (using %s)",
-		pathVariable, wanted, strings.Join(known, ", "), best)
+	return best, fmt.Errorf("%s=%s: not available on this CPU; use one of %s",
+		pathVariable, wanted, strings.Join(known, ", "))
 }
 
 // accumulateRow adds the products of all taps to a row of voxels; see

@@ -142,7 +142,7 @@ func (p *Plan) Validate() error {
 	}
 	require(p.Format == PlanFormat, "format is %d; this program reads format %d", p.Format, PlanFormat)
 	require(p.Epochs >= 1 && p.Epochs <= 100_000, "epochs is %d; it must lie between 1 and 100000", p.Epochs)
-	require(p.Batch >= 0, "batch is %d; it must be at least 1, or 0 for a chosen one", p.Batch)
+	require(p.Batch >= 0 && p.Batch <= 100_000, "batch is %d; it must lie between 1 and 100000, or be 0 for a chosen one", p.Batch)
 	share("split.validation", p.Split.Validation, 0.01, 0.9)
 	share("split.test", p.Split.Test, 0, 0.9)
 	require(p.Split.Validation+p.Split.Test < 0.95, "split.validation and split.test leave nothing to train on")
@@ -153,28 +153,30 @@ func (p *Plan) Validate() error {
 	share("net.momentum", p.Net.Momentum, 1e-6, 1)
 	require(p.Net.Dropout >= 0 && p.Net.Dropout < 1, "net.dropout is %g; it must be at least 0 and below 1", p.Net.Dropout)
 	oneOf("optimizer.name", p.Optimizer.Name, "adam", "sgd")
-	require(p.Optimizer.LR > 0 && p.Optimizer.LR <= 1000, "optimizer.lr is %g; it must be above 0", p.Optimizer.LR)
+	require(p.Optimizer.LR > 0 && p.Optimizer.LR <= 1000, "optimizer.lr is %g; it must be above 0 and at most 1000", p.Optimizer.LR)
 	require(p.Optimizer.Momentum >= 0 && p.Optimizer.Momentum < 1, "optimizer.momentum is %g; it must be at least 0 and below 1", p.Optimizer.Momentum)
 	share("optimizer.weight_decay", p.Optimizer.WeightDecay, 0, 1)
 	require(p.Validation.Fraction > 0 && p.Validation.Fraction <= 1, "validation.fraction is %g; it must be above 0 and at most 1", p.Validation.Fraction)
 	require(p.Views.Every >= 0, "views.every is %d; it must be at least 0", p.Views.Every)
 	require(p.Views.Images >= 2, "views.images is %d; it must be at least 2", p.Views.Images)
 	require(p.Views.Decay >= 0 && p.Views.Decay < 1, "views.decay is %g; it must be at least 0 and below 1", p.Views.Decay)
-	if len(problems) > 0 {
+	if problems = slices.Compact(problems); len(problems) > 0 {
 		return fmt.Errorf("%w: %s", ErrPlan, strings.Join(problems, "; "))
 	}
 	return nil
 }
 
 func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(string, string, ...string)) {
-	oneOf("prep.crop", p.Prep.Crop, "", "mask", "foreground", "none")
+	if p.Prep.Crop != "" {
+		oneOf("prep.crop", p.Prep.Crop, "mask", "foreground", "none")
+	}
 	oneOf("prep.normalise", p.Prep.Normalise, "zscore", "none")
 	require(p.Prep.Margin >= 0 && p.Prep.Margin <= 1000, "prep.margin is %g; it must lie between 0 and 1000", p.Prep.Margin)
 	for _, size := range p.Prep.Grid {
 		require(size >= 1 && size <= 1024, "prep.grid has %d; sizes lie between 1 and 1024", size)
 	}
 	for _, mm := range p.Prep.Spacing {
-		require(mm > 0 && mm <= 1000, "prep.spacing has %g; spacings are above 0 mm", mm)
+		require(mm > 0 && mm <= 1000, "prep.spacing has %g; spacings are above 0 and at most 1000 mm", mm)
 	}
 	grid, spacing := len(p.Prep.Grid), len(p.Prep.Spacing)
 	require(grid == 0 || grid == 2 || grid == 3, "prep.grid has %d numbers; it needs 3 (D, H, W), or 2 (H, W) for 2D images", grid)

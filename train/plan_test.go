@@ -32,8 +32,13 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"misspelt key", "optimizer:\n  lrr: 1\n", `line 2: unknown key "optimizer.lrr"; did you mean "optimizer.lr"?`},
 		{"key of another section", "lr: 0.1\n", `line 1: unknown key "lr"; did you mean "optimizer.lr"?`},
 		{"misspelt section", "optimiser:\n  lr: 1\n", `unknown key "optimiser"; did you mean`},
-		{"text for a number", "epochs: many\n", "line 1: cannot unmarshal"},
+		{"text for a number", "epochs: many\n", `line 1: epochs is "many"; it must be a whole number`},
 		{"value for a section", "net: cnn4\n", "line 1: net needs keys beneath it"},
+		{"fraction for a whole number", "net:\n  width: 3.5\n", `line 2: net.width is "3.5"; it must be a whole number`},
+		{"fraction in a list", "prep: {grid: [16, 16, 16.5]}\n", "prep.grid is [16, 16, 16.5]; it must be a list, each of it a whole number"},
+		{"negative seed", "seed: -1\n", "seed is"},
+		{"word for a switch", "validation: {dropout: maybe}\n", "it must be true or false"},
+		{"two documents", "seed: 1\n---\nseed: 2\n", "more than one document"},
 		{"list", "- 1\n", "the file needs keys beneath it"},
 		{"not YAML", "a: [\n", "line"},
 	} {
@@ -71,7 +76,7 @@ func TestSet(t *testing.T) {
 	for _, c := range []struct{ key, value, want string }{
 		{"optimizer.l", "1", `unknown key "optimizer.l"; did you mean "optimizer.lr"?`},
 		{"optimizer", "1", "unknown key"},
-		{"epochs", "ten", "cannot unmarshal"},
+		{"epochs", "ten", `plan: epochs is "ten"; it must be a whole number`},
 		{"epochs", "[", "is not a value"},
 	} {
 		if err := plan.Set(c.key, c.value); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), c.want) {

@@ -19,7 +19,7 @@ import (
 // key is refused, with its line and the nearest known key.
 func ReadPlan(data []byte) (Plan, error) {
 	plan := DefaultPlan()
-	if err := plan.apply(data); err != nil {
+	if err := plan.apply(data, true); err != nil {
 		return Plan{}, err
 	}
 	return plan, nil
@@ -49,7 +49,7 @@ func (p *Plan) Set(key, value string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrPlan, key, err)
 	}
-	return p.apply(text)
+	return p.apply(text, false)
 }
 
 // YAML returns the plan as a YAML text with every value stated.
@@ -71,53 +71,122 @@ func Keys() []string {
 }
 
 // apply reads a YAML text into the plan and leaves unnamed values as they are.
-func (p *Plan) apply(data []byte) error {
+// Complaints name the line where the text is a file's.
+func (p *Plan) apply(data []byte, lines bool) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("%w: %s", ErrPlan, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if len(document.Content) == 0 {
-		return nil
+	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the text holds more than one document; a plan is one", ErrPlan)
 	}
-	if err := checkKeys(document.Content[0], reflect.TypeFor[Plan](), ""); err != nil {
+	if err := (checker{lines}).section(document.Content[0], reflect.TypeFor[Plan](), ""); err != nil {
 		return err
 	}
 	changed := *p
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&changed); err != nil && !errors.Is(err, io.EOF) {
-		var mismatch *yaml.TypeError
-		if errors.As(err, &mismatch) {
-			return fmt.Errorf("%w: %s", ErrPlan, strings.Join(mismatch.Errors, "; "))
-		}
+	if err := document.Decode(&changed); err != nil {
 		return fmt.Errorf("%w: %s", ErrPlan, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	*p = changed
 	return nil
 }
 
-func checkKeys(node *yaml.Node, kind reflect.Type, prefix string) error {
-	if node.Kind != yaml.MappingNode || kind.Kind() != reflect.Struct {
-		if kind.Kind() == reflect.Struct && node.Tag != "!!null" {
-			return fmt.Errorf("%w: line %d: %s needs keys beneath it", ErrPlan, node.Line, cmp.Or(strings.TrimSuffix(prefix, "."), "the file"))
-		}
+// A checker holds a YAML text against the keys and kinds of a plan.
+type checker struct{ lines bool }
+
+// where is the line of a node, for the beginning of a complaint.
+func (c checker) where(node *yaml.Node) string {
+	if !c.lines {
+		return ""
+	}
+	return fmt.Sprintf("line %d: ", node.Line)
+}
+
+func (c checker) section(node *yaml.Node, kind reflect.Type, prefix string) error {
+	if node.Tag == "!!null" {
 		return nil
+	}
+	if node.Kind != yaml.MappingNode {
+		return fmt.Errorf("%w: %s%s needs keys beneath it", ErrPlan, c.where(node), cmp.Or(strings.TrimSuffix(prefix, "."), "the file"))
 	}
 	fields := map[string]reflect.Type{}
 	for i := range kind.NumField() {
 		fields[yamlName(kind.Field(i))] = kind.Field(i).Type
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		key := node.Content[i]
+		key, value := node.Content[i], node.Content[i+1]
 		field, ok := fields[key.Value]
 		if !ok {
-			return unknownKey(prefix+key.Value, fmt.Sprintf("line %d: ", key.Line))
+			return unknownKey(prefix+key.Value, c.where(key))
 		}
-		if err := checkKeys(node.Content[i+1], field, prefix+key.Value+"."); err != nil {
-			return err
+		if field.Kind() == reflect.Struct {
+			if err := c.section(value, field, prefix+key.Value+"."); err != nil {
+				return err
+			}
+		} else if !fits(value, field) {
+			return fmt.Errorf("%w: %s%s is %s; it must be %s", ErrPlan, c.where(value), prefix+key.Value, described(value), kindName(field))
 		}
 	}
 	return nil
+}
+
+// fits reports whether a value is of the kind, without loss: 3.5 is no whole
+// number. Nothing at all leaves the default.
+func fits(node *yaml.Node, kind reflect.Type) bool {
+	if node.Kind == yaml.AliasNode {
+		return fits(node.Alias, kind)
+	}
+	if node.Tag == "!!null" {
+		return true
+	}
+	if kind.Kind() == reflect.Slice {
+		return node.Kind == yaml.SequenceNode &&
+			!slices.ContainsFunc(node.Content, func(element *yaml.Node) bool { return element.Tag == "!!null" || !fits(element, kind.Elem()) })
+	}
+	if node.Kind != yaml.ScalarNode || node.Decode(reflect.New(kind).Interface()) != nil {
+		return false
+	}
+	switch kind.Kind() {
+	case reflect.Int, reflect.Uint64:
+		return node.Tag == "!!int"
+	case reflect.Float64:
+		return node.Tag == "!!int" || node.Tag == "!!float"
+	}
+	return true
+}
+
+func kindName(kind reflect.Type) string {
+	switch kind.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number of at least 0 and below 2^64"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list, each of it " + kindName(kind.Elem())
+	}
+	return "text"
+}
+
+func described(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.SequenceNode:
+		var elements []string
+		for _, element := range node.Content {
+			elements = append(elements, element.Value)
+		}
+		return "[" + strings.Join(elements, ", ") + "]"
+	case yaml.MappingNode:
+		return "a section"
+	}
+	return fmt.Sprintf("%q", node.Value)
 }
 
 func unknownKey(key, where string) error {

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"ballast/cohort"
 	"ballast/net"
@@ -38,6 +39,9 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	}
 	if err := p.Validate(); err != nil {
 		return p, err
+	}
+	if smallest := slices.Min(p.Prep.Grid); p.Augment.Shift > smallest/2 {
+		return p, fmt.Errorf("%w: augment.shift is %d, more than half of the grid's %d voxels: it would move images out of view", ErrPlan, p.Augment.Shift, smallest)
 	}
 	if err := p.PrepConfig().Check(); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrPlan, err)
@@ -103,6 +107,14 @@ func chooseGrid(ctx context.Context, p *Plan, images []cohort.Image, threads int
 	dims, most := 3, maxVoxels3D
 	if flat[0] {
 		dims, most = 2, maxVoxels2D
+	}
+	for _, given := range []struct {
+		key    string
+		length int
+	}{{"prep.grid", len(p.Prep.Grid)}, {"prep.spacing", len(p.Prep.Spacing)}} {
+		if given.length != 0 && given.length != dims {
+			return fmt.Errorf("%w: %s has %d numbers, but the images are %dD", ErrPlan, given.key, given.length, dims)
+		}
 	}
 	grid, spacing := prep.Choose(extents, dims, most)
 	if len(p.Prep.Grid) == 0 {

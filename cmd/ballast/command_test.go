@@ -242,6 +242,8 @@ func TestBadInput(t *testing.T) {
 		{"bad value", nil, []string{"--epochs", "0"}, exitUsage, "epochs"},
 		{"bad assignment", nil, []string{"--set", "optimizer.lr"}, exitUsage, "KEY=VALUE"},
 		{"missing plan file", nil, []string{"--plan", "absent.yaml"}, exitUsage, "absent.yaml"},
+		{"shift out of view", nil, []string{"--set", "augment.shift=20"}, exitUsage, "augment.shift is 20"},
+		{"2D grid for volumes", nil, []string{"--set", "prep.grid=[16,16]"}, exitUsage, "the images are 3D"},
 		{"unknown flag", nil, []string{"--frobnicate"}, exitUsage, "--help"},
 		{"unknown network", nil, []string{"--net", "vgg99"}, exitUsage, "cnn4"},
 		{"empty name of the run", nil, []string{"--out", ""}, exitUsage, "--out is empty"},
