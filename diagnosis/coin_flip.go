@@ -21,6 +21,8 @@ const (
 	weakAUROC        = 0.70
 	undetectedAUROC  = 0.85 // validation sets that could miss this cannot tell
 	coinPermutations = 1999
+
+	leastEpochsToJudge = 5 // before that a network may simply not have begun to learn
 )
 
 // judgeCoinFlip looks once, at a summary fixed beforehand: the AUROC of each
@@ -34,11 +36,17 @@ func judgeCoinFlip(e *evidence) judgement {
 	}
 	rows, classes := e.lateRows(p)
 	values := aurocValues(rows, classes)
+	if analysed := finiteCount(e.accuracy); analysed < leastEpochsToJudge {
+		return cannotTell(analysed, "%.0f epochs are too few to judge what the network can learn", analysed)
+	}
 	if values == nil || len(rows) < 4 {
 		return cannotTell(float64(len(rows)), "%d validation subjects with late predictions do not hold two classes to tell apart", len(rows))
 	}
 	area := mean(values)
 	low, high := logitInterval(values)
+	if low == high {
+		return cannotTell(area, "the late predictions are the same for all %d subjects", len(rows))
+	}
 	chance := permutedP(rows, classes, area)
 	detectable := detectableAUROC(classes, len(e.run.Header.Classes))
 	j := judgement{verdict: CannotTell, severity: 100 * (1 - commonest(classes))}

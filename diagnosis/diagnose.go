@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"ballast/run"
@@ -18,8 +19,14 @@ var ErrTooShort = errors.New("nothing to diagnose")
 // alone. The error wraps ErrTooShort when no epoch has a finite validation
 // accuracy.
 func Diagnose(r *run.Run) (*Report, error) {
+	if len(r.Epochs) == 0 {
+		return nil, fmt.Errorf("%w: no epoch is recorded", ErrTooShort)
+	}
 	e := newEvidence(r)
 	analysed := int(finiteCount(e.accuracy))
+	if epoch := e.divergence(); epoch > 0 && analysed == 0 {
+		return nil, fmt.Errorf("%w: training diverged in epoch %d: the network's outputs are not numbers; lower optimizer.lr", ErrTooShort, epoch)
+	}
 	if analysed == 0 {
 		return nil, fmt.Errorf("%w: none of %d epochs has a finite accuracy of the view %q on the set %q", ErrTooShort, len(r.Epochs), run.Logged, run.Validation)
 	}
@@ -37,6 +44,9 @@ func Diagnose(r *run.Run) (*Report, error) {
 	}
 	e.describeRecord(analysed)
 	report.Summary = report.summarise()
+	if epoch := e.divergence(); epoch > 0 {
+		report.Summary = slices.Insert(report.Summary, 0, fmt.Sprintf("Training diverged: from epoch %d on the network's outputs are not numbers. Lower the learning rate. What follows is about the epochs before.", epoch))
+	}
 	report.Notes = append([]string{}, e.notes...)
 	return report, nil
 }
@@ -126,6 +136,9 @@ func (e *evidence) describeRecord(analysed int) {
 		e.note("no per-subject probabilities of the validation set are recorded, so nothing has an interval and the jitter cannot be divided; record them for every epoch")
 		return
 	}
+	if n := e.contradictions(); n > 0 {
+		e.note("in %d epochs the recorded accuracy is not that of the recorded probabilities; levels are taken from the first, the jitter from the second", n)
+	}
 	if e.logged != nil && len(e.logged.total.strata) == 1 {
 		e.note("a class has fewer than %d validation subjects, so the numbers of each class are taken as left to chance", leastStratum)
 	}
@@ -144,4 +157,17 @@ func (e *evidence) describeRecord(analysed int) {
 	if e.stride > 1 {
 		e.note("the budget compares evaluations %d epochs apart, as the views were recorded", e.stride)
 	}
+}
+
+// contradictions counts the epochs whose logged accuracy differs from that of
+// the recorded probabilities by more than rounding: by half a subject.
+func (e *evidence) contradictions() int {
+	computed := e.validation[run.Logged].panel(accuracyValues).curve()
+	count := 0
+	for t, recorded := range e.accuracy {
+		if math.Abs(recorded-computed[t])*float64(e.subjects()) > 0.5 {
+			count++
+		}
+	}
+	return count
 }

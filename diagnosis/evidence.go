@@ -90,6 +90,9 @@ func (e *evidence) curve(view, set string, f measure, recorded func(*run.Evaluat
 	}
 	for t := range curve {
 		curve[t] = math.NaN()
+		if diverged(e.run.Epochs[t].Evaluation(view, set)) {
+			continue
+		}
 		if evaluation := e.run.Epochs[t].Evaluation(view, set); evaluation != nil {
 			curve[t] = float64(recorded(evaluation))
 		}
@@ -103,6 +106,25 @@ func (e *evidence) curve(view, set string, f measure, recorded func(*run.Evaluat
 	return curve
 }
 
+// diverged reports whether an evaluation holds probabilities that are no
+// numbers: what it says of right and wrong then means nothing.
+func diverged(evaluation *run.Evaluation) bool {
+	return evaluation != nil && slices.ContainsFunc(evaluation.Probabilities, func(row run.Row) bool {
+		return slices.ContainsFunc(row, func(p float32) bool { return p != p })
+	})
+}
+
+// divergence is the first epoch after which the network gave no numbers, 0 when
+// there is none.
+func (e *evidence) divergence() int {
+	for t := range e.run.Epochs {
+		if diverged(e.run.Epochs[t].Evaluation(run.Logged, run.Validation)) {
+			return e.epochs[t]
+		}
+	}
+	return 0
+}
+
 func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // measureJitter returns the variance of a measure of the logged view over all
@@ -112,7 +134,7 @@ func (e *evidence) measureJitter(f measure, recorded []float64) (*variance, floa
 	if p := e.validation[run.Logged]; p != nil {
 		values := p.panel(f)
 		steps, _ := e.stepsOf(func(t int) bool { return values.values[t] != nil })
-		if v := jitterVariance(values, steps); v != nil {
+		if v := jitterVariance(values, steps); v != nil && len(steps) >= leastSteps {
 			return v, 100 * math.Sqrt(math.Max(0, v.total.value))
 		}
 	}

@@ -35,6 +35,9 @@ func (r *Report) summariseJitter() string {
 		return sentence + ", which is too little to need an explanation."
 	}
 	f := r.Finite
+	if !f.Points.Known() && r.Epochs.Analysed <= leastSteps {
+		return sentence + "; so few epochs do not say why."
+	}
 	if !f.Points.Known() {
 		return sentence + "; without each patient's predictions it cannot be said why."
 	}

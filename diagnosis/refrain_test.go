@@ -1,0 +1,97 @@
+package diagnosis
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"ballast/run"
+)
+
+// What a record cannot carry must not be said.
+
+func TestDivergedEpochsAreLeftOut(t *testing.T) {
+	r := newCourse(typical(), 21).run(30, 0)
+	whole := mustDiagnose(t, r)
+	for i := 10; i < len(r.Epochs); i++ {
+		for k := range r.Epochs[i].Evaluations {
+			for _, row := range r.Epochs[i].Evaluations[k].Probabilities {
+				for c := range row {
+					row[c] = float32(math.NaN())
+				}
+			}
+		}
+	}
+	report := mustDiagnose(t, r)
+	if !strings.Contains(report.Summary[0], "from epoch 11 on") {
+		t.Errorf("the summary does not tell of the divergence: %q", report.Summary)
+	}
+	if report.Epochs.Analysed != 10 || whole.Epochs.Analysed != len(r.Epochs) {
+		t.Errorf("%d epochs analysed, %d before", report.Epochs.Analysed, whole.Epochs.Analysed)
+	}
+	r.Epochs = r.Epochs[10:]
+	if _, err := Diagnose(r); !errors.Is(err, ErrTooShort) || !strings.Contains(err.Error(), "diverged in epoch 11") {
+		t.Errorf("a run of diverged epochs only: %v", err)
+	}
+}
+
+func TestFewEpochsProveNoGuessing(t *testing.T) {
+	s := typical()
+	s.signal, s.memory = 0, 0
+	r := newCourse(s, 22).run(400, 0)
+	r.Epochs = r.Epochs[:1]
+	if f := mustDiagnose(t, r).finding("coin-flip"); f.Verdict != CannotTell {
+		t.Errorf("after one epoch: %s", f.Verdict)
+	}
+}
+
+func TestConstantPredictionsProveNoGuessing(t *testing.T) {
+	r := newCourse(typical(), 23).run(40, 0)
+	for i := range r.Epochs {
+		for _, e := range r.Epochs[i].Evaluations {
+			for k := range e.Probabilities {
+				e.Probabilities[k] = run.Row{1, 0}
+			}
+		}
+	}
+	if f := mustDiagnose(t, r).finding("coin-flip"); f.Verdict != CannotTell {
+		t.Errorf("constant predictions: %s", f.Verdict)
+	}
+}
+
+func TestTwoEpochsDoNotSayWhy(t *testing.T) {
+	r := newCourse(typical(), 24).run(20, 0)
+	r.Epochs = r.Epochs[8:10]
+	report := mustDiagnose(t, r)
+	if report.Finite.Points.Known() || report.Jitter["accuracy"].High.Known() {
+		t.Errorf("two epochs give %+v, %+v", report.Finite, report.Jitter["accuracy"])
+	}
+	if strings.Contains(strings.Join(report.Summary, " "), "variance") {
+		t.Errorf("two epochs are explained: %q", report.Summary)
+	}
+}
+
+func TestNoEpochs(t *testing.T) {
+	r := newCourse(typical(), 25).run(20, 0)
+	r.Epochs = nil
+	if _, err := Diagnose(r); !errors.Is(err, ErrTooShort) || !strings.Contains(err.Error(), "no epoch is recorded") {
+		t.Errorf("no epochs: %v", err)
+	}
+}
+
+func TestContradictionsAreNoted(t *testing.T) {
+	r := newCourse(typical(), 26).run(20, 0)
+	noted := func() bool {
+		return strings.Contains(strings.Join(mustDiagnose(t, r).Notes, "\n"), "in 2 epochs the recorded accuracy")
+	}
+	if noted() {
+		t.Error("a sound record is said to contradict itself")
+	}
+	for _, i := range []int{3, 7} {
+		r.Epochs[i].Evaluation(run.Logged, run.Validation).Accuracy -= 0.1
+	}
+	if !noted() {
+		t.Error("two contradictions are not noted")
+	}
+}
