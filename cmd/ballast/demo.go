@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -17,10 +19,7 @@ import (
 const demoSubjects = 80
 
 func demoCommand() *cobra.Command {
-	var out string
-	var seed uint64
-	var epochs, threads int
-	var quiet bool
+	var d demo
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "See the whole story on a synthetic cohort: train, fluctuate, explain",
@@ -30,50 +29,70 @@ func demoCommand() *cobra.Command {
 		Example: "  ballast demo\n  ballast demo --seed 2 --out demo-2",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			plan := demoPlan(seed, epochs)
-			if err := plan.Validate(); err != nil {
-				return err
-			}
-			if out == "" {
-				out = freeName("ballast-demo")
-			}
-			if err := checkFolder(out); err != nil {
-				return fmt.Errorf("make the demo's folder %s: %w", out, err)
-			}
-			if err := os.MkdirAll(out, 0o755); err != nil {
-				return fmt.Errorf("make the demo's folder %s: %w", out, withoutPath(err))
-			}
-			defer os.Remove(out) // fails unless nothing was written
-			stderr := c.ErrOrStderr()
-			cohortDir := filepath.Join(out, "cohort")
-			bar := newTracker(stderr, "writing the cohort", quiet)
-			var written atomic.Int64
-			err := phantom.Write(c.Context(), cohortDir, demoCohort(seed), demoSubjects, func(int) {
-				bar.to(float64(written.Add(1)) / demoSubjects)
-			})
-			bar.done()
-			if err != nil {
-				return err
-			}
-			job := trainJob{cohort: cohortDir, plan: plan, out: filepath.Join(out, "run"), threads: threads, quiet: quiet, stderr: stderr}
-			result, err := job.run(c.Context())
-			if result == nil || result.report == nil {
-				return errors.Join(err, c.Context().Err())
-			}
-			page := filepath.Join(out, "report.html")
-			if err := errors.Join(err, writeReport(page, result.run, result.report), result.report.Text(c.OutOrStdout(), textWidth(c.OutOrStdout()), colourful(c.OutOrStdout()))); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "\nCohort: %s\nRun:    %s\nReport: %s\n", cohortDir, result.dir, page)
-			return err
+			return d.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "folder to write into (default ballast-demo-1, -2, ...)")
-	c.Flags().Uint64Var(&seed, "seed", 1, "seed of the cohort and of the training")
-	c.Flags().IntVar(&epochs, "epochs", 40, "passes over the training images")
-	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
-	c.Flags().BoolVar(&quiet, "quiet", false, "show no progress")
+	c.Flags().StringVar(&d.out, "out", "", "folder to write into (default ballast-demo-1, -2, ...)")
+	c.Flags().Uint64Var(&d.seed, "seed", 1, "seed of the cohort and of the training")
+	c.Flags().IntVar(&d.epochs, "epochs", 40, "passes over the training images")
+	c.Flags().IntVar(&d.threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
+	c.Flags().BoolVar(&d.quiet, "quiet", false, "show no progress")
 	return c
+}
+
+// A demo is a synthetic cohort, a run on it and its report, in one folder.
+type demo struct {
+	out             string
+	seed            uint64
+	epochs, threads int
+	quiet           bool
+}
+
+func (d *demo) run(ctx context.Context, stdout, stderr io.Writer) error {
+	plan := demoPlan(d.seed, d.epochs)
+	if err := plan.Validate(); err != nil {
+		return err
+	}
+	if err := d.makeFolder(); err != nil {
+		return fmt.Errorf("make the demo's folder %s: %w", d.out, withoutPath(err))
+	}
+	defer os.Remove(d.out) // fails unless nothing was written
+	cohortDir := filepath.Join(d.out, "cohort")
+	if err := d.writeCohort(ctx, cohortDir, stderr); err != nil {
+		return err
+	}
+	job := trainJob{cohort: cohortDir, plan: plan, out: filepath.Join(d.out, "run"), threads: d.threads, quiet: d.quiet, stderr: stderr}
+	result, err := job.run(ctx)
+	if result == nil || result.report == nil {
+		return errors.Join(err, ctx.Err())
+	}
+	page := filepath.Join(d.out, "report.html")
+	err = errors.Join(err, writeReport(page, result.run, result.report), result.report.Text(stdout, textWidth(stdout), colourful(stdout)))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "\nCohort: %s\nRun:    %s\nReport: %s\n", cohortDir, result.dir, page)
+	return err
+}
+
+// makeFolder makes the demo's folder, which must be new or empty.
+func (d *demo) makeFolder() error {
+	if d.out == "" {
+		d.out = freeName("ballast-demo")
+	}
+	if err := checkFolder(d.out); err != nil {
+		return err
+	}
+	return os.MkdirAll(d.out, 0o755)
+}
+
+func (d *demo) writeCohort(ctx context.Context, dir string, stderr io.Writer) error {
+	bar := newTracker(stderr, "writing the cohort", d.quiet)
+	defer bar.done()
+	var written atomic.Int64
+	return phantom.Write(ctx, dir, demoCohort(d.seed), demoSubjects, func(int) {
+		bar.to(float64(written.Add(1)) / demoSubjects)
+	})
 }
 
 // demoCohort has a signal that is there to learn but hard to find with few
