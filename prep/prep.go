@@ -73,12 +73,17 @@ func (c Config) Check() error {
 	return nil
 }
 
-// Load reads an image, and its mask when the crop needs it, and prepares it.
-func Load(image cohort.Image, c Config) (*Image, error) {
-	if c.Crop != "mask" {
+// Read reads an image, and its mask when the crop needs it; else the mask is nil.
+func Read(image cohort.Image, crop string) (v, mask *cohort.Volume, err error) {
+	if crop != "mask" {
 		image.Mask = ""
 	}
-	v, mask, err := image.Load()
+	return image.Load()
+}
+
+// Load reads an image as Read does and prepares it.
+func Load(image cohort.Image, c Config) (*Image, error) {
+	v, mask, err := Read(image, c.Crop)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"ballast/kernel"
 	"ballast/net"
 	"ballast/prep"
 	"ballast/run"
@@ -101,6 +100,3 @@ func placeholders(p Plan, classes, train, validation, test int) *Images {
 		Train:   set(run.Train, train), Validation: set(run.Validation, validation), Test: set(run.Test, test),
 	}
 }
-
-// Path names the kernels in use, for instance "avx2".
-func Path() string { return kernel.Path() }

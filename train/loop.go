@@ -96,7 +96,11 @@ type trainer struct {
 	step      int          // optimiser steps taken
 	done      float64      // work done, in images passed forward once
 	total     float64
-	progress  func(Progress)
+	keep      float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
+	// calibration is the training images from which batch-norm statistics are
+	// recomputed, in an order that mixes the subjects: the same all through a run.
+	calibration []int
+	progress    func(Progress)
 }
 
 func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
@@ -122,6 +126,11 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
 		progress:  o.Progress,
 	}
+	samples := len(images.Train.Samples)
+	if p.Views.Decay > 0 {
+		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(len(parts(samples, p.Batch))))
+	}
+	t.calibration = stat.NewStream(p.Seed, "recalibration").Perm(samples)[:min(samples, p.Views.Images)]
 	largest := t.largestBatch()
 	t.net.Reserve(largest)
 	t.batch.Data = make([]float32, largest*config.Channels*config.Size[0]*config.Size[1]*config.Size[2])
@@ -236,14 +245,8 @@ func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct in
 // it: a young run's average is the plain mean over its steps, and the initial
 // weights are not in it.
 func (t *trainer) average() {
-	steps := float64(len(parts(len(t.images.Train.Samples), t.plan.Batch)))
-	decay := 0.0
-	if t.plan.Views.Decay > 0 {
-		decay = stat.Exp(stat.Log(t.plan.Views.Decay) / steps)
-	}
 	taken := float64(t.step)
-	keep := min(decay, (taken-1)/taken)
-	move := float32(1 - keep)
+	move := float32(1 - min(t.keep, (taken-1)/taken))
 	now, mean := t.net.Params(), t.averaged.Params()
 	t.chunks.each(t.pool, func(i, from, to int) {
 		target := now[i].Value[from:to]

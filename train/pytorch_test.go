@@ -137,7 +137,7 @@ func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 	for epoch := 1; epoch <= p.Epochs; epoch++ {
 		add(fmt.Sprint("order.", epoch), tr.order(epoch))
 	}
-	add("calibration", tr.calibrationSamples())
+	add("calibration", tr.calibration)
 	return tensors
 }
 

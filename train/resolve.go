@@ -81,10 +81,7 @@ func chooseGrid(ctx context.Context, p *Plan, images []cohort.Image, threads int
 	flat := make([]bool, n)
 	err := inParallel(ctx, n, threads, func(i int) error {
 		image := images[i*len(images)/n]
-		if p.Prep.Crop != "mask" {
-			image.Mask = ""
-		}
-		volume, mask, err := image.Load()
+		volume, mask, err := prep.Read(image, p.Prep.Crop)
 		if err != nil {
 			return err
 		}
@@ -98,11 +95,12 @@ func chooseGrid(ctx context.Context, p *Plan, images []cohort.Image, threads int
 	if err != nil {
 		return err
 	}
-	for i := range flat {
-		if flat[i] != flat[0] {
-			return fmt.Errorf("the cohort mixes 2D images (%s) and 3D volumes (%s); give each its own table",
-				pick(flat[i], images[i*len(images)/n].Path, images[0].Path), pick(flat[i], images[0].Path, images[i*len(images)/n].Path))
+	if odd := slices.Index(flat, !flat[0]); odd >= 0 {
+		picture, volume := images[odd*len(images)/n].Path, images[0].Path
+		if flat[0] {
+			picture, volume = volume, picture
 		}
+		return fmt.Errorf("the cohort mixes 2D images (%s) and 3D volumes (%s); give each its own table", picture, volume)
 	}
 	dims, most := 3, maxVoxels3D
 	if flat[0] {
@@ -124,13 +122,6 @@ func chooseGrid(ctx context.Context, p *Plan, images []cohort.Image, threads int
 		p.Prep.Spacing = append([]float64(nil), spacing[3-dims:]...)
 	}
 	return nil
-}
-
-func pick(condition bool, yes, no string) string {
-	if condition {
-		return yes
-	}
-	return no
 }
 
 // chooseBatch is 8 volumes or 32 slices, less where that would leave fewer

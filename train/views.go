@@ -18,7 +18,7 @@ func (t *trainer) work() float64 {
 	for _, set := range t.watched() {
 		watched += len(set.Samples)
 	}
-	calibration := min(training, p.Views.Images)
+	calibration := len(t.calibration)
 	epoch, all := 3*training+watched, training+calibration+watched // the latter for deterministic and averaged
 	if !p.Validation.clean() {
 		epoch += int(p.Validation.Fraction * float64(watched))
@@ -177,7 +177,7 @@ func (t *trainer) recalibrated(ctx context.Context, calibration run.Evaluation, 
 // normalised by its own statistics, also gives the predictions on training
 // subjects.
 func (t *trainer) freshStatistics(ctx context.Context, view string) (run.Evaluation, error) {
-	p := pass{set: &t.images.Train, samples: t.calibrationSamples(), mode: net.Inference}
+	p := pass{set: &t.images.Train, samples: t.calibration, mode: net.Inference}
 	if !t.net.HasBatchNorm() {
 		return t.run(ctx, view, p)
 	}
@@ -195,13 +195,6 @@ func (t *trainer) withFreshStatistics(ctx context.Context, view string) ([]run.E
 	}
 	watched, err := t.watch(ctx, view)
 	return slices.Concat([]run.Evaluation{training}, watched), err
-}
-
-// calibrationSamples draws, once for the whole run, the training images from
-// which statistics are recomputed, in an order that mixes the subjects.
-func (t *trainer) calibrationSamples() []int {
-	n := len(t.images.Train.Samples)
-	return stat.NewStream(t.plan.Seed, "recalibration").Perm(n)[:min(n, t.plan.Views.Images)]
 }
 
 func (t *trainer) evaluate(ctx context.Context, view string, set *Set) (run.Evaluation, error) {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -242,6 +244,21 @@ func TestBadInput(t *testing.T) {
 		{"bad value", nil, []string{"--epochs", "0"}, exitUsage, "epochs"},
 		{"bad assignment", nil, []string{"--set", "optimizer.lr"}, exitUsage, "KEY=VALUE"},
 		{"missing plan file", nil, []string{"--plan", "absent.yaml"}, exitUsage, "absent.yaml"},
+		{"slices among volumes", func(t *testing.T, dir string) {
+			picture := image.NewGray(image.Rect(0, 0, 16, 16))
+			for i := range picture.Pix {
+				picture.Pix[i] = byte(i)
+			}
+			var file bytes.Buffer
+			if err := png.Encode(&file, picture); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"sub-0002", "sub-0003", "sub-0004", "sub-0005"} {
+				file.WriteString(id) // no two subjects may share an image
+				writeFile(t, filepath.Join(dir, "images", id+".png"), file.Bytes())
+				rewrite(id+"_T1w.nii.gz", id+".png")(t, dir)
+			}
+		}, []string{"--set", "prep.crop=none"}, exitFailed, ".png) and 3D volumes ("},
 		{"shift out of view", nil, []string{"--set", "augment.shift=20"}, exitUsage, "augment.shift is 20"},
 		{"2D grid for volumes", nil, []string{"--set", "prep.grid=[16,16]"}, exitUsage, "the images are 3D"},
 		{"unknown flag", nil, []string{"--frobnicate"}, exitUsage, "--help"},

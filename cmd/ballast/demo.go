@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -89,10 +88,8 @@ func (d *demo) makeFolder() error {
 func (d *demo) writeCohort(ctx context.Context, dir string, stderr io.Writer) error {
 	bar := newTracker(stderr, "writing the cohort", d.quiet)
 	defer bar.done()
-	var written atomic.Int64
-	return phantom.Write(ctx, dir, demoCohort(d.seed), demoSubjects, func(int) {
-		bar.to(float64(written.Add(1)) / demoSubjects)
-	})
+	written := bar.counter(demoSubjects)
+	return phantom.Write(ctx, dir, demoCohort(d.seed), demoSubjects, func(int) { written() })
 }
 
 // demoCohort has a signal that is there to learn but hard to find with few

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,9 +47,7 @@ func diagnoseCommand() *cobra.Command {
 				fmt.Fprintln(c.ErrOrStderr(), "wrote "+html)
 			}
 			if asJSON {
-				encoder := json.NewEncoder(c.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(report)
+				return printJSON(c.OutOrStdout(), report)
 			}
 			return report.Text(c.OutOrStdout(), textWidth(c.OutOrStdout()), colourful(c.OutOrStdout()))
 		},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -33,10 +32,8 @@ func phantomCommand() *cobra.Command {
 				return err
 			}
 			bar := newTracker(c.ErrOrStderr(), "writing subjects", quiet)
-			var written atomic.Int64
-			err := phantom.Write(c.Context(), args[0], config, subjects, func(int) {
-				bar.to(float64(written.Add(1)) / float64(subjects))
-			})
+			written := bar.counter(subjects)
+			err := phantom.Write(c.Context(), args[0], config, subjects, func(int) { written() })
 			bar.done()
 			if err != nil {
 				return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -132,9 +131,7 @@ func predictSubjects(predictor *train.Predictor, images []cohort.Image, pool boo
 // printPredictions writes a table with a column per class, or JSON.
 func printPredictions(w io.Writer, classes []string, predictions []prediction, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(struct {
+		return printJSON(w, struct {
 			Classes  []string     `json:"classes"`
 			Subjects []prediction `json:"subjects"`
 		}{classes, predictions})

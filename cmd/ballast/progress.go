@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -42,6 +43,13 @@ func (t *tracker) to(share float64) {
 	if t.bar != nil {
 		_ = t.bar.Set(int(share * barSteps)) // drawing fails only when the terminal is gone
 	}
+}
+
+// counter returns what is to be called, from any goroutine, after each of n
+// pieces of work.
+func (t *tracker) counter(n int) func() {
+	var done atomic.Int64
+	return func() { t.to(float64(done.Add(1)) / float64(n)) }
 }
 
 // say shows news: a few words beside the bar on a terminal, a line in a pipe.

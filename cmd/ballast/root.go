@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +93,13 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(demoCommand(), trainCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), versionCommand())
 	return root
+}
+
+// printJSON writes a value for people and programs alike, indented.
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 func suggestion(c *cobra.Command, word string) string {

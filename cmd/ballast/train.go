@@ -4,19 +4,19 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ballast/cohort"
 	"ballast/diagnosis"
+	"ballast/kernel"
 	"ballast/run"
 	"ballast/train"
 )
@@ -146,10 +146,8 @@ func readPlan(name string) (train.Plan, error) {
 }
 
 func setKey(plan *train.Plan, assignment string) error {
-	for i := range len(assignment) {
-		if assignment[i] == '=' {
-			return plan.Set(assignment[:i], assignment[i+1:])
-		}
+	if key, value, found := strings.Cut(assignment, "="); found {
+		return plan.Set(key, value)
 	}
 	return fmt.Errorf("%w: --set %s: write it as KEY=VALUE, as in optimizer.lr=3e-4", errUsage, assignment)
 }
@@ -192,14 +190,10 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	}
 	bar := newTracker(j.stderr, "measuring images", j.quiet)
 	defer bar.done()
-	var measured atomic.Int64
-	total := min(countImages(c, split.Train), train.MeasuredImages)
-	j.plan, err = train.Resolve(ctx, j.plan, c, split, j.workers(), func() {
-		bar.to(float64(measured.Add(1)) / float64(total))
-	})
+	measured := bar.counter(min(countImages(c, split.Train), train.MeasuredImages))
+	j.plan, err = train.Resolve(ctx, j.plan, c, split, j.workers(), measured)
 	if err == nil {
-		images := countImages(c, split.Train) + countImages(c, split.Validation) + countImages(c, split.Test)
-		err = checkMemory(j.plan, images, physicalMemory())
+		err = checkMemory(j.plan, countAll(c, split), physicalMemory())
 	}
 	return c, split, err
 }
@@ -262,6 +256,11 @@ func countImages(c *cohort.Cohort, subjects []int) int {
 	return n
 }
 
+// countAll is the number of images of all sets of a split.
+func countAll(c *cohort.Cohort, split cohort.Split) int {
+	return countImages(c, split.Train) + countImages(c, split.Validation) + countImages(c, split.Test)
+}
+
 // run trains and diagnoses. The result is nil when nothing was recorded.
 func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	// run.Create refuses such a folder too, but only after all images are read.
@@ -310,11 +309,7 @@ func (j *trainJob) create(images *train.Images) (writer *run.Writer, dir string,
 func (j *trainJob) load(ctx context.Context, c *cohort.Cohort, split cohort.Split) (*train.Images, error) {
 	bar := newTracker(j.stderr, "reading images", j.quiet)
 	defer bar.done()
-	var loaded atomic.Int64
-	total := countImages(c, split.Train) + countImages(c, split.Validation) + countImages(c, split.Test)
-	return train.Load(ctx, c, split, j.plan, j.workers(), func() {
-		bar.to(float64(loaded.Add(1)) / float64(total))
-	})
+	return train.Load(ctx, c, split, j.plan, j.workers(), bar.counter(countAll(c, split)))
 }
 
 func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.Writer) error {
@@ -345,9 +340,7 @@ func epochNews(e *run.Epoch, epochs int) (words, line string) {
 // print shows the diagnosis and where the run is.
 func (r *trainResult) print(w io.Writer, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(struct {
+		return printJSON(w, struct {
 			Run       string            `json:"run"`
 			Status    string            `json:"status"`
 			Epochs    int               `json:"epochs"`
@@ -378,9 +371,7 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 		return err
 	}
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(struct {
+		return printJSON(w, struct {
 			Plan       string         `json:"plan"`
 			Classes    []string       `json:"classes"`
 			Train      int            `json:"train_subjects"`
@@ -391,7 +382,7 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 	}
 	fmt.Fprintf(w, "# %d classes; subjects: %d training, %d validation, %d test\n", len(c.Classes), len(split.Train), len(split.Validation), len(split.Test))
 	fmt.Fprintf(w, "# %d parameters, %d steps per epoch of %s (%.1f GFLOP, %s kernels)\n",
-		estimate.Parameters, estimate.Steps, brief(estimate.Step), estimate.StepFLOPs/1e9, train.Path())
+		estimate.Parameters, estimate.Steps, brief(estimate.Step), estimate.StepFLOPs/1e9, kernel.Path())
 	fmt.Fprintf(w, "# about %s of memory and %s for %d epochs\n", bytesText(estimate.Bytes), brief(estimate.Total), job.plan.Epochs)
 	_, err = w.Write(job.plan.YAML())
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ballast/kernel"
 	"ballast/run"
 	"ballast/train"
 )
@@ -28,7 +29,7 @@ func versionCommand() *cobra.Command {
 				Kernels    string `json:"kernels"`
 				Go         string `json:"go"`
 				Platform   string `json:"platform"`
-			}{version, run.Format, train.PlanFormat, train.Path(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			}{version, run.Format, train.PlanFormat, kernel.Path(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(facts)
 			}
