@@ -64,14 +64,14 @@ func (e *evidence) describeEpochs(analysed int) Epochs {
 func (e *evidence) jitters() map[string]Interval {
 	result := map[string]Interval{}
 	for _, m := range measures {
-		var recorded []float64
+		v, j := e.logged, e.jitter // of the accuracy, already measured
 		switch m.id {
 		case "accuracy":
-			recorded = e.accuracy
 		case "loss":
-			recorded = e.loss
+			v, j = e.measureJitter(m.of, e.loss)
+		default:
+			v, j = e.measureJitter(m.of, nil)
 		}
-		v, j := e.measureJitter(m.of, recorded)
 		if m.unit == Nats {
 			j /= 100
 		}
