@@ -15,7 +15,10 @@ type BatchNorm struct {
 	Shape          Shape
 	Mean, Variance []float64 // of the last Measure or Use; the variance divides by n
 
-	partial      []float64 // per sample and block: 16 sums, 16 sums of products
+	chunks       chunks
+	partial      []float64 // per chunk: 16 sums, 16 sums of products
+	x            []float32 // while Measure runs
+	measureTask  func(task int)
 	scale, shift []float32
 	gradient     NormGradient
 }
@@ -31,6 +34,11 @@ type NormGradient struct{ factor, centre, offset, by []float32 }
 // normLanes are the 16 channels of a block of a NormGradient.
 type normLanes struct{ factor, centre, offset, by [Lanes]float32 }
 
+// backward returns the gradient of x, whose normalised value has the gradient dy.
+func (g *normLanes) backward(lane int, x, dy float32) float32 {
+	return g.factor[lane] * ((dy - g.offset[lane]) - float32((x-g.centre[lane])*g.by[lane]))
+}
+
 func (g *NormGradient) lanes(block int) normLanes {
 	at := block * Lanes
 	return normLanes{[Lanes]float32(g.factor[at:]), [Lanes]float32(g.centre[at:]), [Lanes]float32(g.offset[at:]), [Lanes]float32(g.by[at:])}
@@ -40,10 +48,12 @@ func (g *NormGradient) lanes(block int) normLanes {
 func NewBatchNorm(s Shape) *BatchNorm {
 	padded := s.Padded()
 	vector := func() []float32 { return make([]float32, padded) }
-	return &BatchNorm{
+	b := &BatchNorm{
 		Shape: s, Mean: make([]float64, padded), Variance: make([]float64, padded),
 		scale: vector(), shift: vector(), gradient: NormGradient{vector(), vector(), vector(), vector()},
 	}
+	b.measureTask = b.measureChunk
+	return b
 }
 
 // SetBatch changes the number of samples.
@@ -53,15 +63,72 @@ func (b *BatchNorm) SetBatch(n int) { b.Shape.N = n }
 func (b *BatchNorm) Count() int { return b.Shape.N * b.Shape.Voxels() }
 
 // Measure sets Mean and Variance to those of x (N, C, D, H, W). Both come from
-// the float64 sums of x and x².
+// the float64 sums of x and x² over chunks of rows (see divide), in order, to
+// which the chunks' sums are added up in order.
 func (b *BatchNorm) Measure(pool *Pool, x []float32) {
 	b.Shape.check("normalisation input", x)
+	b.x = x
+	b.begin(divide(b.Shape, 0, 1))
+	pool.Run(b.chunks.number, b.measureTask)
+	b.end()
+	b.x = nil
+}
+
+func (b *BatchNorm) measureChunk(task int) {
+	part, s, row := b.chunks.at(task), &b.Shape, b.Shape.RowLen()
+	rows := chunkRows{b.x[s.Row(part.n, part.block, part.d, part.h):], s.D * s.H * row, s.H * row, row}
+	b.measure(rows, part, 0, part.n*s.Blocks()+part.block, b.chunks.ordinal(part))
+}
+
+// begin prepares for the sums of the chunks, whose blocks are counted singly.
+func (b *BatchNorm) begin(c chunks) {
+	b.chunks = c
+	if need := c.number * 2 * Lanes; len(b.partial) < need {
+		b.partial = make([]float64, need)
+	}
+}
+
+// measure sums the rows of block k of a chunk; plane is n*blocks + the block.
+func (b *BatchNorm) measure(rows chunkRows, part chunk, k, plane, ordinal int) {
+	sums := (*[2 * Lanes]float64)(b.partial[(plane*b.chunks.planeGroups*b.chunks.rowGroups+ordinal)*2*Lanes:])
+	clear(sums[:])
+	for d := range part.dEnd - part.d {
+		for h := range part.hEnd - part.h {
+			addSquaresFast(sums, rows.data[k*rows.block+d*rows.plane+h*rows.row:][:b.Shape.W*Lanes])
+		}
+	}
+}
+
+// end sets Mean and Variance from the sums of the chunks.
+func (b *BatchNorm) end() {
 	count := float64(b.Count())
-	b.sums(pool, b.Shape, x, b.Shape, x, func(channel int, sum, products float64) {
-		mean := sum / count
-		b.Mean[channel] = mean
-		b.Variance[channel] = math.Max(0, products/count-float64(mean*mean))
-	})
+	blocks, ordinals := b.Shape.Blocks(), b.chunks.planeGroups*b.chunks.rowGroups
+	for block := range blocks {
+		var total [2 * Lanes]float64
+		for n := range b.Shape.N {
+			for ordinal := range ordinals {
+				for i, v := range b.partial[((n*blocks+block)*ordinals+ordinal)*2*Lanes:][:2*Lanes] {
+					total[i] += v
+				}
+			}
+		}
+		for lane := range Lanes {
+			mean := total[lane] / count
+			b.Mean[block*Lanes+lane] = mean
+			b.Variance[block*Lanes+lane] = math.Max(0, total[Lanes+lane]/count-float64(mean*mean))
+		}
+	}
+}
+
+// addSquaresGo adds a row of x to the first 16 sums and x*x to the last 16. A
+// product of two float32 is exact in float64.
+func addSquaresGo(sums *[2 * Lanes]float64, x []float32) {
+	for ; len(x) >= Lanes; x = x[Lanes:] {
+		for lane, v := range (*[Lanes]float32)(x) {
+			sums[lane] += float64(v)
+			sums[Lanes+lane] += float64(float64(v) * float64(v))
+		}
+	}
 }
 
 // sums gives, for each channel, the sum of y and the sum of x*y, in float64:
@@ -153,15 +220,4 @@ func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient 
 		}
 	})
 	return g
-}
-
-// normBackwardRow does a row of dx in place of dy.
-func normBackwardRow(x []float32, g *normLanes, dy []float32) {
-	for len(dy) >= Lanes && len(x) >= Lanes {
-		from, to := (*[Lanes]float32)(x), (*[Lanes]float32)(dy)
-		for lane, v := range from {
-			to[lane] = g.factor[lane] * ((to[lane] - g.offset[lane]) - float32((v-g.centre[lane])*g.by[lane]))
-		}
-		x, dy = x[Lanes:], dy[Lanes:]
-	}
 }

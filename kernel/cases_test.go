@@ -40,7 +40,7 @@ var benchmarkCases = []layerCase{
 	{op: "conv", n: 4, c: 32, size: [3]int{16, 16, 16}, channels: 64, kernel: [3]int{3, 3, 3}, stride: [3]int{1, 1, 1}},
 	{op: "conv", n: 4, c: 64, size: [3]int{8, 8, 8}, channels: 128, kernel: [3]int{3, 3, 3}, stride: [3]int{1, 1, 1}},
 	{op: "conv", n: 16, c: 16, size: [3]int{1, 64, 64}, channels: 32, kernel: [3]int{1, 3, 3}, stride: [3]int{1, 1, 1}},
-	{op: "norm, pool, relu", n: 4, c: 16, size: [3]int{64, 64, 64}},
+	{op: "norm, pool, relu", n: 4, c: 16, size: [3]int{64, 64, 64}, kernel: [3]int{3, 3, 3}},
 }
 
 type layerCase struct {
@@ -360,27 +360,34 @@ func (c layerCase) poolLayer(x []float32) *layer {
 	}
 }
 
+// normPoolLayer runs the tail with a convolution that copies its input.
 func (c layerCase) normPoolLayer(x []float32) *layer {
-	m := NewMaxPool(c.shape(1), 1)
-	b := NewBatchNorm(m.In)
-	y, best := make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len())
+	conv := NewConv(c.shape(0), c.c, [3]int{1, 1, 1}, [3]int{1, 1, 1}, 1)
+	identity := make([]float32, conv.WeightLen())
+	for channel := range c.c {
+		identity[conv.WeightIndex(channel, channel, 0, 0, 0)] = 1
+	}
+	b := NewBatchNorm(conv.Out)
+	tail := NewPoolTail(conv, b, 1)
+	m := tail.Pool
+	y, out, best := make([]float32, conv.Out.Len()), make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len())
 	choice := make([]byte, m.ChoiceLen())
 	return &layer{
 		names: []string{"x", "gamma", "beta"}, inputs: [][]float32{x, numbers(c.c, 2), numbers(c.c, 3)},
 		forward: func(pool *Pool, inputs [][]float32) []float32 {
-			blocked := pack(pool, m.In, inputs[0])
-			b.Measure(pool, blocked)
-			scale, shift := b.Affine(inputs[1], inputs[2])
-			m.ForwardNorm(pool, blocked, scale, shift, y, best, choice)
-			return unpack(pool, m.Out, y)
+			gamma := padded(conv.Out, inputs[1])
+			tail.Forward(pool, pack(pool, conv.In, inputs[0]), identity, nil, gamma, y, best, choice, true)
+			scale, shift := b.Affine(gamma, inputs[2])
+			tail.Normalise(pool, best, scale, shift, out)
+			return unpack(pool, m.Out, out)
 		},
 		backward: func(pool *Pool, inputs [][]float32, dy []float32) [][]float32 {
 			s, target := m.BestShape(), c.shape(1)
 			gradient, dx := pack(pool, s, dy), make([]float32, target.Len())
 			dgamma, dbeta := make([]float32, c.c), make([]float32, c.c)
-			ReLUBackward(pool, m.Out, y, s, gradient)
+			ReLUBackward(pool, m.Out, out, s, gradient)
 			g := b.Gradients(pool, s, best, inputs[1], s, gradient, true, dgamma, dbeta)
-			m.BackwardNorm(pool, s, gradient, choice, pack(pool, m.In, inputs[0]), g, target, dx)
+			m.BackwardNorm(pool, s, gradient, choice, y, g, target, dx)
 			return [][]float32{unpack(pool, target, dx), dgamma, dbeta}
 		},
 		naive: func(inputs [][]float64) []float64 {

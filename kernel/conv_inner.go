@@ -1,150 +1,120 @@
 package kernel
 
-// The inner loops of convolution in Go. They state what every faster
+// The inner loops of convolution. Their Go form states what every faster
 // implementation must compute, bit for bit.
 
 // A tap is a pair of offsets into the two operands of an inner loop.
 type tap struct{ a, b int }
 
-// A tapList gathers taps on the stack. Its length bounds the time of one call
-// of an inner loop, during which the garbage collector cannot stop the thread.
+// A tapList gathers taps on the stack.
 type tapList struct {
-	taps  [64]tap
-	count int
+	taps         [256]tap
+	count        int
+	mostA, mostB int
 }
 
-func (l *tapList) full() bool { return l.count == len(l.taps) }
+func (l *tapList) reset() { l.count, l.mostA, l.mostB = 0, 0, 0 }
 
 func (l *tapList) add(a, b int) {
 	l.taps[l.count] = tap{a, b}
 	l.count++
+	l.mostA, l.mostB = max(l.mostA, a), max(l.mostB, b)
 }
 
-// take returns the taps gathered so far and empties the list.
-func (l *tapList) take() []tap {
-	taps := l.taps[:l.count]
-	l.count = 0
-	return taps
-}
-
-// accumulateRowGo adds to each of the voxels t and lanes o
+// A rowSum adds products to one row of voxels of some channel blocks:
 //
-//	dst[t*dstStride + o] += sum over taps, j < depth of x[a + t*xStride + j] * weight[b + j*16 + o]
+//	dst[k][t][o] = from[k][t][o] + sum over taps, j < depth of x[a + t*xStride + j] * weight[b + k*weightBlock + j*16 + o]
 //
-// in the order of taps, then j. Two voxels by four lanes are summed at a time
-// in registers.
-func accumulateRowGo(dst, x, weight []float32, taps []tap, voxels, dstStride, xStride, depth int) {
-	t := 0
-	for ; t+1 < voxels; t += 2 {
-		for o := 0; o < Lanes; o += 4 {
-			twoVoxels(dst[t*dstStride+o:], dst[(t+1)*dstStride+o:], x[t*xStride:], weight[o:], taps, xStride, depth)
-		}
+// for block k, voxel t and lane o, in the order of taps, then j, each product
+// fused with its addition. Element (k, t, o) of dst is dst[k*dstBlock +
+// t*dstStride + o], and likewise of from, which may be dst itself or, with
+// stride 0, a bias.
+type rowSum struct {
+	dst, from, x, weight             []float32
+	blocks, voxels, depth            int
+	dstBlock, fromBlock, weightBlock int
+	dstStride, fromStride, xStride   int
+	list                             *tapList
+}
+
+// run panics when an operand is too short.
+func (r *rowSum) run() {
+	last, lastBlock := r.voxels-1, r.blocks-1
+	_ = r.dst[lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
+	_ = r.from[lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
+	if r.list.count == 0 {
+		rowSumGo(r)
+		return
 	}
-	if t < voxels {
-		for o := 0; o < Lanes; o += 4 {
-			oneVoxel(dst[t*dstStride+o:], x[t*xStride:], weight[o:], taps, depth)
+	_ = r.x[r.list.mostA+last*r.xStride+r.depth-1]
+	_ = r.weight[r.list.mostB+lastBlock*r.weightBlock+r.depth*Lanes-1]
+	rowSumFast(r)
+}
+
+func rowSumGo(r *rowSum) {
+	for k := range r.blocks {
+		for t := range r.voxels {
+			sum := *(*[Lanes]float32)(r.from[k*r.fromBlock+t*r.fromStride:])
+			for _, tap := range r.list.taps[:r.list.count] {
+				weight := r.weight[tap.b+k*r.weightBlock:]
+				for j, u := range r.x[tap.a+t*r.xStride:][:r.depth] {
+					addProduct(&sum, (*[Lanes]float32)(weight[j*Lanes:]), u)
+				}
+			}
+			*(*[Lanes]float32)(r.dst[k*r.dstBlock+t*r.dstStride:]) = sum
 		}
 	}
 }
 
-func twoVoxels(dst0, dst1, x, weight []float32, taps []tap, xStride, depth int) {
-	sum0, sum1 := (*[4]float32)(dst0), (*[4]float32)(dst1)
-	a0, a1, a2, a3 := sum0[0], sum0[1], sum0[2], sum0[3]
-	b0, b1, b2, b3 := sum1[0], sum1[1], sum1[2], sum1[3]
-	for _, tap := range taps {
-		x0 := x[tap.a:][:depth]
-		x1 := x[tap.a+xStride:][:depth]
-		w := weight[tap.b:]
-		for j, u := range x0 {
-			v := x1[j]
-			k := (*[4]float32)(w[j*Lanes:])
-			a0 += float32(u * k[0])
-			b0 += float32(v * k[0])
-			a1 += float32(u * k[1])
-			b1 += float32(v * k[1])
-			a2 += float32(u * k[2])
-			b2 += float32(v * k[2])
-			a3 += float32(u * k[3])
-			b3 += float32(v * k[3])
-		}
-	}
-	*sum0 = [4]float32{a0, a1, a2, a3}
-	*sum1 = [4]float32{b0, b1, b2, b3}
-}
-
-func oneVoxel(dst, x, weight []float32, taps []tap, depth int) {
-	sum := (*[4]float32)(dst)
-	a0, a1, a2, a3 := sum[0], sum[1], sum[2], sum[3]
-	for _, tap := range taps {
-		w := weight[tap.b:]
-		for j, u := range x[tap.a:][:depth] {
-			k := (*[4]float32)(w[j*Lanes:])
-			a0 += float32(u * k[0])
-			a1 += float32(u * k[1])
-			a2 += float32(u * k[2])
-			a3 += float32(u * k[3])
-		}
-	}
-	*sum = [4]float32{a0, a1, a2, a3}
-}
-
-// accumulateOuterGo adds to each element j < depth and lane o
+// An outerSum adds products to the gradient of the weights of some kernel rows,
+// which may lie in several planes, for some channel blocks:
 //
-//	dst[j*16 + o] += sum over taps, t < voxels of x[a + t*xStride + j] * y[b + t*16 + o]
+//	dst[k][p][r][j][o] += sum over taps, t < voxels of x[a + p*xPlane + r*xRow + t*xStride + j] * y[b + k*yBlock + t*16 + o]
 //
-// in the order of taps, then t. Two elements by four lanes are summed at a
-// time in registers.
-func accumulateOuterGo(dst, x, y []float32, taps []tap, voxels, xStride, depth int) {
-	j := 0
-	for ; j+1 < depth; j += 2 {
-		for o := 0; o < Lanes; o += 4 {
-			twoElements(dst[j*Lanes+o:], x[j:], y[o:], taps, voxels, xStride)
-		}
+// for block k, plane p, row r, element j < depth and lane o, in the order of
+// taps, then t, each product fused with its addition. Element (k, p, r, j, o)
+// of dst is dst[k*dstBlock + p*dstPlane + r*dstRow + j*16 + o].
+type outerSum struct {
+	dst, x, y                     []float32
+	blocks, planes, rows, depth   int
+	voxels                        int
+	dstBlock, dstPlane, dstRow    int
+	yBlock, xPlane, xRow, xStride int
+	list                          *tapList
+}
+
+// run panics when an operand is too short.
+func (s *outerSum) run() {
+	if s.list.count == 0 || s.voxels == 0 {
+		return
 	}
-	if j < depth {
-		for o := 0; o < Lanes; o += 4 {
-			oneElement(dst[j*Lanes+o:], x[j:], y[o:], taps, voxels, xStride)
+	_ = s.dst[(s.blocks-1)*s.dstBlock+(s.planes-1)*s.dstPlane+(s.rows-1)*s.dstRow+s.depth*Lanes-1]
+	_ = s.x[s.list.mostA+(s.planes-1)*s.xPlane+(s.rows-1)*s.xRow+(s.voxels-1)*s.xStride+s.depth-1]
+	_ = s.y[s.list.mostB+(s.blocks-1)*s.yBlock+s.voxels*Lanes-1]
+	outerSumFast(s)
+}
+
+func outerSumGo(s *outerSum) {
+	for k := range s.blocks {
+		for p := range s.planes {
+			for r := range s.rows {
+				for j := range s.depth {
+					s.element(k, p, r, j)
+				}
+			}
 		}
 	}
 }
 
-func twoElements(dst, x, y []float32, taps []tap, voxels, xStride int) {
-	sum0, sum1 := (*[4]float32)(dst), (*[4]float32)(dst[Lanes:])
-	a0, a1, a2, a3 := sum0[0], sum0[1], sum0[2], sum0[3]
-	b0, b1, b2, b3 := sum1[0], sum1[1], sum1[2], sum1[3]
-	for _, tap := range taps {
-		xs, ys := x[tap.a:], y[tap.b:]
-		for t := range voxels {
-			pair := (*[2]float32)(xs[t*xStride:])
-			k := (*[4]float32)(ys[t*Lanes:])
-			u, v := pair[0], pair[1]
-			a0 += float32(u * k[0])
-			b0 += float32(v * k[0])
-			a1 += float32(u * k[1])
-			b1 += float32(v * k[1])
-			a2 += float32(u * k[2])
-			b2 += float32(v * k[2])
-			a3 += float32(u * k[3])
-			b3 += float32(v * k[3])
+// element does the 16 lanes of one element.
+func (s *outerSum) element(k, p, r, j int) {
+	dst := (*[Lanes]float32)(s.dst[k*s.dstBlock+p*s.dstPlane+r*s.dstRow+j*Lanes:])
+	sum := *dst
+	for _, tap := range s.list.taps[:s.list.count] {
+		x, y := s.x[tap.a+p*s.xPlane+r*s.xRow+j:], s.y[tap.b+k*s.yBlock:]
+		for t := range s.voxels {
+			addProduct(&sum, (*[Lanes]float32)(y[t*Lanes:]), x[t*s.xStride])
 		}
 	}
-	*sum0 = [4]float32{a0, a1, a2, a3}
-	*sum1 = [4]float32{b0, b1, b2, b3}
-}
-
-func oneElement(dst, x, y []float32, taps []tap, voxels, xStride int) {
-	sum := (*[4]float32)(dst)
-	a0, a1, a2, a3 := sum[0], sum[1], sum[2], sum[3]
-	for _, tap := range taps {
-		xs, ys := x[tap.a:], y[tap.b:]
-		for t := range voxels {
-			u := xs[t*xStride]
-			k := (*[4]float32)(ys[t*Lanes:])
-			a0 += float32(u * k[0])
-			a1 += float32(u * k[1])
-			a2 += float32(u * k[2])
-			a3 += float32(u * k[3])
-		}
-	}
-	*sum = [4]float32{a0, a1, a2, a3}
+	*dst = sum
 }

@@ -52,9 +52,9 @@ func (c innerCase) compare(t *testing.T) {
 	chosen := path
 	defer func() { path = chosen }()
 	loops := map[string]func(c innerCase, t *testing.T) []float32{
-		"accumulateRow": innerCase.accumulateRow, "accumulateOuter": innerCase.accumulateOuter,
-		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "normPoolRow 2": innerCase.normPoolRow2,
-		"normPoolRow 4": innerCase.normPoolRow4, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
+		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
+		"unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
 		path = generic
@@ -92,38 +92,61 @@ func (c innerCase) target(t *testing.T, count int, seed uint32) (whole, middle [
 	return whole, whole[c.shift+margin:][:count]
 }
 
-func (c innerCase) tapsOf(a, b int) []tap {
-	taps := make([]tap, c.taps)
-	for i := range taps {
-		taps[i] = tap{i * 3 % (a + 1), (c.taps - 1 - i) * 5 % (b + 1)}
+func (c innerCase) tapsOf(a, b int) *tapList {
+	var list tapList
+	for i := range c.taps {
+		list.add(i*3%(a+1), (c.taps-1-i)*5%(b+1))
 	}
-	return taps
+	return &list
 }
 
-func (c innerCase) accumulateRow(t *testing.T) []float32 {
+// blocks is 1 to 5.
+func (c innerCase) blocks() int { return 1 + (c.voxels+c.depth)%5 }
+
+func (c innerCase) rowSum(t *testing.T) []float32 {
 	const spareX, spareWeight = 200, 300
-	dstStride, xStride := Lanes+c.dstStride, c.xStride
-	whole, dst := c.target(t, (c.voxels-1)*dstStride+Lanes, 1)
-	x := c.operand(t, spareX+(c.voxels-1)*xStride+c.depth, 2)
-	weight := c.operand(t, spareWeight+c.depth*Lanes, 3)
-	accumulateRow(dst, x, weight, c.tapsOf(spareX, spareWeight), c.voxels, dstStride, xStride, c.depth)
+	r := rowSum{voxels: c.voxels, depth: c.depth, blocks: c.blocks(), dstStride: Lanes + c.dstStride, xStride: c.xStride, list: c.tapsOf(spareX, spareWeight)}
+	r.dstBlock = (r.voxels-1)*r.dstStride + Lanes + c.shift
+	r.weightBlock = r.depth*Lanes + c.shift
+	whole, dst := c.target(t, r.blocks*r.dstBlock, 1)
+	r.dst, r.from, r.fromBlock, r.fromStride = dst, dst, r.dstBlock, r.dstStride
+	if c.taps%2 == 1 {
+		r.from, r.fromBlock, r.fromStride = c.operand(t, r.blocks*Lanes, 4), Lanes, 0
+	}
+	r.x = c.operand(t, spareX+(r.voxels-1)*r.xStride+r.depth, 2)
+	r.weight = c.operand(t, spareWeight+r.blocks*r.weightBlock, 3)
+	r.run()
 	return whole
 }
 
-func (c innerCase) accumulateOuter(t *testing.T) []float32 {
+func (c innerCase) outerSum(t *testing.T) []float32 {
 	const spareX, spareY = 200, 300
-	whole, dst := c.target(t, c.depth*Lanes, 1)
-	x := c.operand(t, spareX+(c.voxels-1)*c.xStride+c.depth, 2)
-	y := c.operand(t, spareY+c.voxels*Lanes, 3)
-	accumulateOuter(dst, x, y, c.tapsOf(spareX, spareY), c.voxels, c.xStride, c.depth)
+	s := outerSum{voxels: c.voxels, depth: c.depth, blocks: c.blocks(), planes: 1 + c.taps%3, rows: 1 + c.seed2()%5, xStride: c.xStride, list: c.tapsOf(spareX, spareY)}
+	s.xRow, s.xPlane = c.depth+c.shift, 5*(c.depth+c.shift)
+	s.dstRow = s.depth * Lanes
+	s.dstPlane = s.rows*s.dstRow + c.shift
+	s.dstBlock = s.planes*s.dstPlane + c.shift
+	s.yBlock = c.voxels*Lanes + c.shift
+	whole, dst := c.target(t, s.blocks*s.dstBlock, 1)
+	s.dst = dst
+	s.x = c.operand(t, spareX+(s.voxels-1)*s.xStride+(s.planes-1)*s.xPlane+(s.rows-1)*s.xRow+s.depth, 2)
+	s.y = c.operand(t, spareY+s.blocks*s.yBlock, 3)
+	s.run()
 	return whole
 }
+
+func (c innerCase) seed2() int { return int(c.seed % 1000) }
 
 func (c innerCase) addProducts(t *testing.T) []float32 {
 	var sums [2 * Lanes]float64
 	sums[3], sums[20] = 0.1, -7
 	addProductsFast(&sums, c.operand(t, c.voxels*Lanes, 1), c.operand(t, c.voxels*Lanes, 2))
-	var halves []float32 // both halves of every sum
+	return halvesOf(sums)
+}
+
+// halvesOf returns both halves of every sum.
+func halvesOf(sums [2 * Lanes]float64) []float32 {
+	var halves []float32
 	for _, v := range sums {
 		if math.IsNaN(v) {
 			v = math.NaN()
@@ -140,18 +163,28 @@ func (c innerCase) maskRow(t *testing.T) []float32 {
 	return whole
 }
 
-func (c innerCase) normPoolRow2(t *testing.T) []float32 { return c.normPoolRow(t, 2) }
-func (c innerCase) normPoolRow4(t *testing.T) []float32 { return c.normPoolRow(t, 4) }
+func (c innerCase) addSquares(t *testing.T) []float32 {
+	var sums [2 * Lanes]float64
+	sums[3], sums[20] = 0.1, -7
+	addSquaresFast(&sums, c.operand(t, c.voxels*Lanes, 1))
+	return halvesOf(sums)
+}
 
-func (c innerCase) normPoolRow(t *testing.T, count int) []float32 {
+func (c innerCase) poolRow1(t *testing.T) []float32 { return c.poolRow(t, 1) }
+func (c innerCase) poolRow2(t *testing.T) []float32 { return c.poolRow(t, 2) }
+
+func (c innerCase) poolRow(t *testing.T, depth int) []float32 {
 	row := 2*c.voxels*Lanes + c.xStride
-	x := c.operand(t, (count-1)*row+2*c.voxels*Lanes, 1)
-	wholeY, y := c.target(t, c.voxels*Lanes, 2)
+	plane := 2*row + c.shift
+	x := c.operand(t, (depth-1)*plane+row+2*c.voxels*Lanes, 1)
 	wholeBest, best := c.target(t, c.voxels*Lanes, 3)
 	wholeChoice := make([]byte, c.shift+2*margin+c.voxels*Lanes)
-	rows := []int{0, row, 2 * row, 3 * row}[:count]
-	normPoolRow(x, rows, c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), y, best, wholeChoice[c.shift+margin:][:c.voxels*Lanes])
-	all := slices.Concat(wholeY, wholeBest)
+	signs := make([]float32, Lanes)
+	for lane := range signs {
+		signs[lane] = float32((lane+c.depth)%3 - 1)
+	}
+	poolRow(x, [2]int{row, plane}, depth, signs, best, wholeChoice[c.shift+margin:][:c.voxels*Lanes])
+	all := slices.Clone(wholeBest)
 	for _, v := range wholeChoice {
 		all = append(all, float32(v))
 	}

@@ -4,40 +4,45 @@
 
 package kernel
 
-// accumulateTileAVX512 adds to each voxel t < voxels and lane o the sum over taps, j < depth of x[a + t*xStride + j] * weight[b + j*16 + o]; 1 <= voxels <= 16.
+// tileAVX512 computes blocks x voxels sums; see tileGo. blocks x voxels may be 1 x 1..28, 2 x 1..12, 4 x 1..6.
 //
 //go:noescape
-func accumulateTileAVX512(dst *float32, x *float32, weight *float32, taps *int, count int, voxels int, dstStride int, xStride int, depth int)
+func tileAVX512(a *int, blocks int, voxels int)
 
-// accumulateTileAVX2 adds to each voxel t < voxels and lane o the sum over taps, j < depth of x[a + t*xStride + j] * weight[b + j*16 + o]; 1 <= voxels <= 6.
+// tileAVX2 computes blocks x voxels sums; see tileGo. blocks x voxels may be 1 x 1..6.
 //
 //go:noescape
-func accumulateTileAVX2(dst *float32, x *float32, weight *float32, taps *int, count int, voxels int, dstStride int, xStride int, depth int)
+func tileAVX2(a *int, blocks int, voxels int)
 
-// accumulateOuterAVX512 adds to each element j < depth and lane o the sum over taps, t < voxels of x[a + t*xStride + j] * y[b + t*16 + o]; 1 <= depth <= 16.
+// outerAVX512 computes one patch of a weight gradient; see outerGo and patchKey.
 //
 //go:noescape
-func accumulateOuterAVX512(dst *float32, x *float32, y *float32, taps *int, count int, voxels int, xStride int, depth int)
+func outerAVX512(a *int, patch int)
 
-// accumulateOuterAVX2 adds to each element j < depth and lane o the sum over taps, t < voxels of x[a + t*xStride + j] * y[b + t*16 + o]; 1 <= depth <= 6.
+// outerAVX2 computes one patch of a weight gradient; see outerGo and patchKey.
 //
 //go:noescape
-func accumulateOuterAVX2(dst *float32, x *float32, y *float32, taps *int, count int, voxels int, xStride int, depth int)
+func outerAVX2(a *int, patch int)
 
 // addProductsAVX2 adds the voxels of y to the first 16 sums and those of x*y to the last 16; voxels >= 1.
 //
 //go:noescape
 func addProductsAVX2(sums *float64, x *float32, y *float32, voxels int)
 
+// addSquaresAVX2 is addSquaresGo; voxels >= 1.
+//
+//go:noescape
+func addSquaresAVX2(sums *float64, x *float32, voxels int)
+
 // maskRowAVX2 sets dy to zero where y <= 0; voxels >= 1.
 //
 //go:noescape
 func maskRowAVX2(y *float32, dy *float32, voxels int)
 
-// normPoolRowAVX2 is normPoolRowGo for windows of count rows, 2 or 4; voxels >= 1.
+// poolRowAVX2 is poolRowGo; strides in bytes, voxels >= 1.
 //
 //go:noescape
-func normPoolRowAVX2(x *float32, rows *int, count int, scale *float32, shift *float32, y *float32, best *float32, choice *byte, voxels int)
+func poolRowAVX2(x *float32, rowStride int, planeStride int, depth int, signs *float32, best *float32, choice *byte, voxels int)
 
 // unpoolRowAVX2 is unpoolRowGo; voxels >= 1.
 //

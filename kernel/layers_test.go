@@ -244,22 +244,25 @@ func (c layerCase) passes(pool *Pool) map[string]func() {
 	return passes
 }
 
+// normPoolPasses are those of a block whose convolution has one input channel.
 func (c layerCase) normPoolPasses(pool *Pool) map[string]func() {
-	m := NewMaxPool(c.shape(1), 1)
-	b := NewBatchNorm(m.In)
-	x, dx := make([]float32, m.In.Len()), make([]float32, m.In.Len())
-	Pack(pool, numbers(c.n*c.c*m.In.Voxels(), 1), m.In, x)
-	y, best, choice := make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len()), make([]byte, m.ChoiceLen())
-	gamma, dgamma, dbeta := numbers(c.c, 2), make([]float32, c.c), make([]float32, c.c)
+	conv := NewConv(Narrow(c.n, 1, c.size[0], c.size[1], c.size[2], 1), c.c, c.kernel, [3]int{1, 1, 1}, 0)
+	b := NewBatchNorm(conv.Out)
+	tail := NewPoolTail(conv, b, 1)
+	m := tail.Pool
+	x, y, dx := make([]float32, conv.In.Len()), make([]float32, conv.Out.Len()), make([]float32, conv.Out.Len())
+	Pack(pool, numbers(c.n*conv.In.Voxels(), 1), conv.In, x)
+	out, best, choice := make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len()), make([]byte, m.ChoiceLen())
+	w, gamma, dgamma, dbeta := numbers(conv.WeightLen(), 3), numbers(c.c, 2), make([]float32, c.c), make([]float32, c.c)
 	return map[string]func(){
 		"forward": func() {
-			b.Measure(pool, x)
+			tail.Forward(pool, x, w, nil, gamma, y, best, choice, true)
 			scale, shift := b.Affine(gamma, gamma)
-			m.ForwardNorm(pool, x, scale, shift, y, best, choice)
+			tail.Normalise(pool, best, scale, shift, out)
 		},
 		"backward": func() {
 			g := b.Gradients(pool, m.BestShape(), best, gamma, m.BestShape(), best, true, dgamma, dbeta)
-			m.BackwardNorm(pool, m.BestShape(), best, choice, x, g, m.In, dx)
+			m.BackwardNorm(pool, m.BestShape(), best, choice, y, g, m.In, dx)
 		},
 	}
 }

@@ -1,31 +1,117 @@
 package kernel
 
-// The tail of a block in one pass: normalisation, max pooling and ReLU. ReLU
-// commutes with the maximum, so it runs on the few pooled voxels. What the pass
-// back needs of the large input is its element under each maximum.
+// The tail of a block: normalisation, ReLU and max pooling. Pooling comes first,
+// while the output of the convolution is in the cache: normalisation is monotone
+// and ReLU commutes with the maximum, so both run on the few pooled voxels. What
+// the pass back needs of the large output is its element under each maximum.
 
-// ForwardNorm: x (N, C, D, H, W), scale (C), shift (C) -> y (N, C, D/2, H/2, W/2)
-// = ReLU(max of x*scale + shift over the window); best and choice (same, without
-// halo) are the element of x that gave the maximum and its index in the window,
-// 4d+2h+w (2h+w where D = 1). Ties go to the first; NaN wins.
-func (m *MaxPool) ForwardNorm(pool *Pool, x, scale, shift, y, best []float32, choice []byte) {
-	m.In.check("pooling input", x)
-	m.Out.check("pooling output", y)
-	out := m.Out
-	pool.Run(out.N*out.Blocks()*out.D, func(task int) {
-		plane, d := task/out.D, task%out.D
-		block := plane % out.Blocks() * Lanes
-		for h := range out.H {
-			var rows [4]int
-			first := m.inputRow(plane, d, h, 0)
-			for window := range 2 * m.depth {
-				rows[window] = m.inputRow(plane, d, h, window) - first
-			}
-			index := task*out.H + h
-			normPoolRow(x[first:], rows[:2*m.depth], scale[block:][:Lanes], shift[block:][:Lanes],
-				y[index*out.RowLen()+out.Halo*Lanes:][:out.W*Lanes], best[index*out.W*Lanes:], choice[index*out.W*Lanes:])
+// A PoolTail is the tail of a block, run with the convolution that it follows.
+type PoolTail struct {
+	Conv *Conv
+	Pool *MaxPool
+	Norm *BatchNorm // nil without batch normalisation
+
+	y, best []float32
+	choice  []byte
+	measure bool
+	signs   []float32 // of gamma (O padded)
+
+	scale, shift, out []float32
+	normTask          func(task int)
+	unpool            unpooling
+}
+
+// NewPoolTail returns the tail of a convolution, with a halo on its output.
+func NewPoolTail(c *Conv, norm *BatchNorm, halo int) *PoolTail {
+	t := &PoolTail{Conv: c, Pool: NewMaxPool(c.Out, halo), Norm: norm, signs: make([]float32, c.Out.Padded())}
+	t.normTask = t.normRows
+	return t
+}
+
+// Forward: x (N, C, D, H, W), weight, bias as in Conv.Forward -> y (N, O, D, H, W)
+// and, of every window, best (N, O, D/2, H/2, W/2), the element of y that will
+// be the largest when it is normalised with gamma (O), and choice (same), its
+// index in the window, 4d+2h+w (2h+w where D = 1). That is the largest element
+// where gamma is positive, the least where it is negative and the first where it
+// is zero; the first of several; NaN wins. Nil gamma means all positive. With
+// measure, the mean and the variance of y are measured for Norm.
+func (t *PoolTail) Forward(pool *Pool, x, weight, bias, gamma, y, best []float32, choice []byte, measure bool) {
+	best, choice = best[:t.Pool.BestShape().Len()], choice[:t.Pool.ChoiceLen()]
+	for i := range t.signs {
+		t.signs[i] = 1
+		if gamma != nil {
+			t.signs[i] = sign(gamma[i])
 		}
-	})
+	}
+	t.y, t.best, t.choice, t.measure = y, best, choice, measure
+	if measure {
+		t.Norm.begin(divide(t.Conv.Out, t.Pool.depth, 1))
+	}
+	t.Conv.run(pool, x, weight, bias, y, t.Pool.depth, t)
+	if measure {
+		t.Norm.end()
+	}
+	t.y, t.best, t.choice = nil, nil, nil
+}
+
+func sign(x float32) float32 {
+	switch {
+	case x < 0:
+		return -1
+	case x > 0:
+		return 1
+	}
+	return 0
+}
+
+// finish measures and pools a chunk of y.
+func (t *PoolTail) finish(c *chunks, part chunk, rows chunkRows) {
+	out, depth := &t.Pool.Out, t.Pool.depth
+	for k := range part.blocks {
+		block := part.block + k
+		plane := part.n*out.Blocks() + block
+		if t.measure {
+			t.Norm.measure(rows, part, k, plane, c.ordinal(part))
+		}
+		for d := part.d / depth; d < min(out.D, part.dEnd/depth); d++ {
+			for h := part.h / 2; h < min(out.H, part.hEnd/2); h++ {
+				x := rows.data[k*rows.block+(d*depth-part.d)*rows.plane+(2*h-part.h)*rows.row:]
+				at := ((plane*out.D+d)*out.H + h) * out.W * Lanes
+				poolRow(x, [2]int{rows.row, rows.plane}, depth, t.signs[block*Lanes:], t.best[at:][:out.W*Lanes], t.choice[at:])
+			}
+		}
+	}
+}
+
+// Normalise: best (N, O, D/2, H/2, W/2), scale, shift (O) -> out (same, with the
+// halo of Pool.Out) = ReLU(best*scale + shift); NaN stays NaN.
+func (t *PoolTail) Normalise(pool *Pool, best, scale, shift, out []float32) {
+	t.Pool.Out.check("pooling output", out)
+	t.best, t.scale, t.shift, t.out = best, scale, shift, out
+	pool.Run(t.Pool.Out.N*t.Pool.Out.Blocks()*t.Pool.Out.D, t.normTask)
+	t.best, t.scale, t.shift, t.out = nil, nil, nil, nil
+}
+
+func (t *PoolTail) normRows(task int) {
+	out := &t.Pool.Out
+	block := task / out.D % out.Blocks() * Lanes
+	for row := task * out.H; row < (task+1)*out.H; row++ {
+		normReLURow(t.best[row*out.W*Lanes:][:out.W*Lanes], t.scale[block:], t.shift[block:], t.out[row*out.RowLen()+out.Halo*Lanes:])
+	}
+}
+
+func normReLURow(x, scale, shift, y []float32) {
+	a, c := (*[Lanes]float32)(scale), (*[Lanes]float32)(shift)
+	for at := 0; at < len(x); at += Lanes {
+		from, to := (*[Lanes]float32)(x[at:]), (*[Lanes]float32)(y[at:])
+		for lane, v := range from {
+			v = float32(v*a[lane]) + c[lane]
+			if v <= 0 {
+				v = 0
+			}
+			to[lane] = v
+		}
+	}
 }
 
 // BestShape returns the shape of best.
@@ -33,6 +119,35 @@ func (m *MaxPool) BestShape() Shape {
 	s := m.Out
 	s.Halo = 0
 	return s
+}
+
+// An unpooling is the pass back through pooling and normalisation.
+type unpooling struct {
+	pool     *MaxPool
+	gradient Shape // of dy
+	dy       []float32
+	choice   []byte
+	norm     *NormGradient // nil without normalisation
+}
+
+// row writes the gradient of row h of a plane (n, block, d) of the pooling's
+// input: through the normalisation, if there is one, of that row of the input.
+func (u *unpooling) row(plane, h int, input, dx []float32) {
+	m, covered := u.pool, 0 // covered: elements of the row that windows cover
+	var lanes normLanes
+	if u.norm != nil {
+		lanes = u.norm.lanes(plane / m.In.D % m.In.Blocks())
+	}
+	if index, first, ok := m.outputRow(plane, h); ok {
+		covered = 2 * m.Out.W * Lanes
+		from := u.dy[index*u.gradient.RowLen()+u.gradient.Halo*Lanes:][:m.Out.W*Lanes]
+		normUnpoolRow(from, u.choice[index*m.Out.W*Lanes:][:len(from)], first, input, u.norm, &lanes, dx)
+	}
+	if u.norm != nil {
+		normZeroRow(input[covered:], &lanes, dx[covered:])
+	} else {
+		clear(dx[covered:])
+	}
 }
 
 // BackwardNorm: dy (N, C, D/2, H/2, W/2) in the given layout, the gradient of
@@ -44,30 +159,37 @@ func (m *MaxPool) BackwardNorm(pool *Pool, gradient Shape, dy []float32, choice 
 	if !sameVolume(gradient, m.Out) || !sameVolume(target, m.In) {
 		panic("kernel: max pooling of gradients of another volume")
 	}
-	pool.Run(target.N*target.Blocks()*target.D, func(task int) {
-		var lanes normLanes
-		if g != nil {
-			lanes = g.lanes(task / target.D % target.Blocks())
-		}
+	u := unpooling{m, gradient, dy, choice, g}
+	pool.Run(target.N*target.Blocks()*target.D, func(plane int) {
 		for h := range target.H {
-			row := dx[(task*target.H+h)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes]
-			var source []float32
+			var input []float32
 			if g != nil {
-				source = x[(task*m.In.H+h)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
+				input = x[(plane*m.In.H+h)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
 			}
-			covered := 0 // elements of the row that windows cover
-			if index, first, ok := m.outputRow(task, h); ok {
-				covered = 2 * m.Out.W * Lanes
-				from := dy[index*gradient.RowLen()+gradient.Halo*Lanes:][:m.Out.W*Lanes]
-				normUnpoolRow(from, choice[index*m.Out.W*Lanes:][:len(from)], first, source, g, &lanes, row)
-			}
-			clear(row[covered:])
-			if g != nil {
-				normBackwardRow(source[covered:], &lanes, row[covered:])
-			}
+			u.row(plane, h, input, dx[(plane*target.H+h)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes])
 		}
 	})
 }
+
+// BackwardWeights: x (N, C, D, H, W), weight, bias as in Forward, dy (N, O, D/2,
+// H/2, W/2) in the given layout, choice -> dw (O, C, kD, kH, kW), overwritten,
+// as Conv.BackwardWeights gives it for the gradient that MaxPool.BackwardNorm
+// gives. The output of the convolution is computed once more where the
+// normalisation needs it, so that neither it nor its gradient is stored.
+func (t *PoolTail) BackwardWeights(pool *Pool, x, weight, bias []float32, gradient Shape, dy []float32, choice []byte, g *NormGradient, dw []float32) {
+	gradient.check("pooling output gradient", dy)
+	t.unpool = unpooling{t.Pool, gradient, dy, choice, g}
+	t.Conv.backwardWeightsThrough(pool, x, weight, bias, t, dw)
+	t.unpool = unpooling{}
+}
+
+// through replaces a row of the convolution's output by its gradient.
+func (t *PoolTail) through(n, block, d, h int, row []float32) {
+	t.unpool.row((n*t.Pool.In.Blocks()+block)*t.Pool.In.D+d, h, row, row)
+}
+
+// needsOutput says whether the gradient of a row depends on the row.
+func (t *PoolTail) needsOutput() bool { return t.unpool.norm != nil }
 
 // outputRow returns which row (n, block, d, h) of the output the windows over an
 // input row give, and the index in the window of the row's first element; ok is
@@ -79,29 +201,29 @@ func (m *MaxPool) outputRow(inputPlane, inputH int) (row, first int, ok bool) {
 	return row, 4*(inputD%m.depth) + 2*(inputH%2), d < m.Out.D && h < m.Out.H
 }
 
-// normPoolRow does a row of y; rows are the offsets of the window's rows in x.
-func normPoolRow(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
-	last := rows[len(rows)-1]
-	_, _, _ = x[last+2*len(y)-1], best[len(y)-1], choice[len(y)-1]
-	normPoolRowFast(x, rows, scale, shift, y, best, choice)
+// poolRow does a row of best and choice. The window's rows lie strides[0]
+// apart, its planes, of which there are depth, strides[1].
+func poolRow(x []float32, strides [2]int, depth int, signs, best []float32, choice []byte) {
+	_, _, _ = x[(depth-1)*strides[1]+strides[0]+2*len(best)-1], signs[Lanes-1], choice[len(best)-1]
+	poolRowFast(x, strides, depth, signs, best, choice)
 }
 
-func normPoolRowGo(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
-	a, c := (*[Lanes]float32)(scale), (*[Lanes]float32)(shift)
-	for at := 0; at < len(y); at += Lanes {
-		most, element := (*[Lanes]float32)(y[at:]), (*[Lanes]float32)(best[at:])
-		index := (*[Lanes]byte)(choice[at:])
-		for k := range 2 * len(rows) {
-			for lane, v := range (*[Lanes]float32)(x[rows[k/2]+2*at+k%2*Lanes:]) {
-				normed := float32(v*a[lane]) + c[lane]
-				if k == 0 || normed > most[lane] || normed != normed {
-					most[lane], element[lane], index[lane] = normed, v, byte(k)
+func poolRowGo(x []float32, strides [2]int, depth int, signs, best []float32, choice []byte) {
+	for at := 0; at < len(best); at += Lanes {
+		element, index := (*[Lanes]float32)(best[at:]), (*[Lanes]byte)(choice[at:])
+		var most [Lanes]float32
+		for k := range 4 * depth {
+			for lane, v := range (*[Lanes]float32)(x[k/4*strides[1]+k/2%2*strides[0]+2*at+k%2*Lanes:]) {
+				signed := v
+				switch sign := signs[lane]; {
+				case sign < 0:
+					signed = -v
+				case sign == 0:
+					signed = 0
 				}
-			}
-		}
-		for lane, v := range most {
-			if v <= 0 {
-				most[lane] = 0
+				if k == 0 || signed > most[lane] || v != v {
+					most[lane], element[lane], index[lane] = signed, v, byte(k)
+				}
 			}
 		}
 	}
@@ -136,7 +258,30 @@ func unpoolRowGo(dy []float32, choice []byte, first int, dx []float32) {
 	}
 }
 
-func normUnpoolRowGo(dy []float32, choice []byte, first int, x []float32, lanes *normLanes, dx []float32) {
-	unpoolRowGo(dy, choice, first, dx)
-	normBackwardRow(x, lanes, dx[:2*len(dy)])
+// normUnpoolRowGo is unpoolRowGo through the normalisation; dx may be x.
+func normUnpoolRowGo(dy []float32, choice []byte, first int, x []float32, g *normLanes, dx []float32) {
+	for len(dy) >= Lanes && len(x) >= 2*Lanes && len(dx) >= 2*Lanes && len(choice) >= Lanes {
+		for side := range 2 {
+			from, to := (*[Lanes]float32)(x[side*Lanes:]), (*[Lanes]float32)(dx[side*Lanes:])
+			for lane, v := range from {
+				gradient := float32(0)
+				if int(choice[lane]) == first+side {
+					gradient = dy[lane]
+				}
+				to[lane] = g.backward(lane, v, gradient)
+			}
+		}
+		x, dx, dy, choice = x[2*Lanes:], dx[2*Lanes:], dy[Lanes:], choice[Lanes:]
+	}
+}
+
+// normZeroRow is the pass back through the normalisation where dy is zero.
+func normZeroRow(x []float32, g *normLanes, dx []float32) {
+	for len(x) >= Lanes && len(dx) >= Lanes {
+		from, to := (*[Lanes]float32)(x), (*[Lanes]float32)(dx)
+		for lane, v := range from {
+			to[lane] = g.backward(lane, v, 0)
+		}
+		x, dx = x[Lanes:], dx[Lanes:]
+	}
 }

@@ -41,31 +41,3 @@ func choosePath(wanted string) (string, error) {
 	return best, fmt.Errorf("%s=%s: not available on this CPU; use one of %s",
 		pathVariable, wanted, strings.Join(known, ", "))
 }
-
-// accumulateRow adds the products of all taps to a row of voxels; see
-// accumulateRowGo. It panics when a tap reaches outside its operand.
-func accumulateRow(dst, x, weight []float32, taps []tap, voxels, dstStride, xStride, depth int) {
-	if len(taps) == 0 {
-		return
-	}
-	_ = dst[(voxels-1)*dstStride+Lanes-1]
-	for _, t := range taps {
-		_ = x[t.a : t.a+(voxels-1)*xStride+depth]
-		_ = weight[t.b : t.b+depth*Lanes]
-	}
-	accumulateRowFast(dst, x, weight, taps, voxels, dstStride, xStride, depth)
-}
-
-// accumulateOuter adds the products of all taps to a gradient; see
-// accumulateOuterGo. It panics when a tap reaches outside its operand.
-func accumulateOuter(dst, x, y []float32, taps []tap, voxels, xStride, depth int) {
-	if len(taps) == 0 {
-		return
-	}
-	_ = dst[depth*Lanes-1]
-	for _, t := range taps {
-		_ = x[t.a : t.a+(voxels-1)*xStride+depth]
-		_ = y[t.b : t.b+voxels*Lanes]
-	}
-	accumulateOuterFast(dst, x, y, taps, voxels, xStride, depth)
-}

@@ -4,21 +4,19 @@ package kernel
 
 func paths() []string { return []string{generic} }
 
-func accumulateRowFast(dst, x, weight []float32, taps []tap, voxels, dstStride, xStride, depth int) {
-	accumulateRowGo(dst, x, weight, taps, voxels, dstStride, xStride, depth)
-}
+func rowSumFast(r *rowSum) { rowSumGo(r) }
 
-func accumulateOuterFast(dst, x, y []float32, taps []tap, voxels, xStride, depth int) {
-	accumulateOuterGo(dst, x, y, taps, voxels, xStride, depth)
-}
+func outerSumFast(s *outerSum) { outerSumGo(s) }
 
 func addProductsFast(sums *[2 * Lanes]float64, x, y []float32) { addProductsGo(sums, x, y) }
 
 func maskRowFast(y, dy []float32) { maskRowGo(y, dy) }
 
-func normPoolRowFast(x []float32, rows []int, scale, shift, y, best []float32, choice []byte) {
-	normPoolRowGo(x, rows, scale, shift, y, best, choice)
+func poolRowFast(x []float32, strides [2]int, depth int, signs, best []float32, choice []byte) {
+	poolRowGo(x, strides, depth, signs, best, choice)
 }
+
+func addSquaresFast(sums *[2 * Lanes]float64, x []float32) { addSquaresGo(sums, x) }
 
 func unpoolRowFast(dy []float32, choice []byte, first int, dx []float32) {
 	unpoolRowGo(dy, choice, first, dx)

@@ -37,7 +37,9 @@ func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy 
 	g := b.Gradients(pool, b.Shape, x, gamma, gradient, dy, own, dgamma, dbeta)
 	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
 		lanes := g.lanes(b.block(row))
-		normBackwardRow(x[row:], &lanes, dy[gradientRow:][:b.Shape.W*Lanes])
+		for i, v := range x[row:][:b.Shape.W*Lanes] {
+			dy[gradientRow+i] = lanes.backward(i%Lanes, v, dy[gradientRow+i])
+		}
 	})
 }
 
@@ -69,15 +71,15 @@ func (m *MaxPool) Forward(pool *Pool, x, y []float32, choice []byte) {
 			chosen := choice[((plane*out.D+d)*out.H+h)*out.W*Lanes:][:out.W*Lanes]
 			for window := range 2 * m.depth {
 				row := m.inputRow(plane, d, h, window)
-				poolRow(x[row:][:2*out.W*Lanes], target, chosen, byte(2*window))
+				maximumRow(x[row:][:2*out.W*Lanes], target, chosen, byte(2*window))
 			}
 		}
 	})
 }
 
-// poolRow takes the elements of an input row into the running maximum. The
+// maximumRow takes the elements of an input row into the running maximum. The
 // first row of the window starts it.
-func poolRow(x, y []float32, choice []byte, first byte) {
+func maximumRow(x, y []float32, choice []byte, first byte) {
 	for len(y) >= Lanes && len(x) >= 2*Lanes && len(choice) >= Lanes {
 		left, right := (*[Lanes]float32)(x), (*[Lanes]float32)(x[Lanes:])
 		best, chosen := (*[Lanes]float32)(y), (*[Lanes]byte)(choice)
@@ -166,5 +168,41 @@ func (c layerCase) oneByOne(pool *Pool, inputs [][]float32) (y []float32, backwa
 		ReLUBackward(pool, m.In, normed, m.In, dx)
 		b.Backward(pool, x, inputs[1], m.In, dx, true, dgamma, dbeta)
 		return [][]float32{unpack(pool, m.In, dx), dgamma, dbeta}
+	}
+}
+
+// TestFusedWeightGradientIsTheStoredOne compares the gradient of the weights that
+// is made without storing the gradient of the output.
+func TestFusedWeightGradientIsTheStoredOne(t *testing.T) {
+	pool := NewPool(2)
+	defer pool.Close()
+	for _, c := range layerCases {
+		if c.op != "conv" || c.stride != [3]int{1, 1, 1} || c.size[1] < 2 || c.size[2] < 2 {
+			continue
+		}
+		conv := c.conv()
+		x, weight := pack(pool, conv.In, numbers(c.n*c.c*conv.In.Voxels(), 1)), numbers(conv.WeightLen(), 2)
+		gamma, bias := numbers(conv.Out.Padded(), 3), numbers(conv.Out.Padded(), 4)
+		norm := NewBatchNorm(conv.Out)
+		tail := NewPoolTail(conv, norm, 0)
+		y, best, choice := make([]float32, conv.Out.Len()), make([]float32, tail.Pool.BestShape().Len()), make([]byte, tail.Pool.ChoiceLen())
+		tail.Forward(pool, x, weight, bias, gamma, y, best, choice, true)
+		passing := make([]float32, len(best))
+		tail.Forward(pool, x, weight, bias, gamma, nil, passing, choice, true)
+		if at := differentBits(passing, best); at >= 0 {
+			t.Errorf("%s: element %d of the maxima is %g when the output is not stored, else %g", c, at, passing[at], best[at])
+		}
+		pooled, dgamma := tail.Pool.BestShape(), make([]float32, conv.Out.Padded())
+		dy, db := numbers(pooled.Len(), 5), make([]float32, conv.Out.Padded())
+		for _, g := range []*NormGradient{nil, norm.Gradients(pool, pooled, best, gamma, pooled, dy, true, dgamma, db)} {
+			gradient := make([]float32, conv.Out.Len())
+			tail.Pool.BackwardNorm(pool, pooled, dy, choice, y, g, conv.Out, gradient)
+			want, got := make([]float32, conv.WeightLen()), make([]float32, conv.WeightLen())
+			conv.BackwardWeights(pool, x, gradient, want)
+			tail.BackwardWeights(pool, x, weight, bias, pooled, dy, choice, g, got)
+			if at := differentBits(got, want); at >= 0 {
+				t.Errorf("%s: gradient of weight %d is %g, stored %g", c, at, got[at], want[at])
+			}
+		}
 	}
 }

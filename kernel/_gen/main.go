@@ -20,6 +20,7 @@ func main() {
 	outerAVX512()
 	outerAVX2()
 	addProducts()
+	addSquares()
 	maskRow()
 	poolRow(indices())
 	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)

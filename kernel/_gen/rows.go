@@ -11,6 +11,7 @@ const (
 	lessOrEqual = 0x12 // ordered, quiet
 	greater     = 0x1e // ordered, quiet
 	unordered   = 0x03
+	notEqual    = 0x04 // or unordered
 )
 
 // addProducts adds rows of voxels to float64 sums.
@@ -37,6 +38,35 @@ func addProducts() {
 	}
 	ADDQ(imm(64), x)
 	ADDQ(imm(64), y)
+	DECQ(voxels)
+	JNZ(LabelRef("voxel"))
+	for i, sum := range total {
+		VMOVUPD(sum, Mem{Base: sums, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// addSquares adds rows of voxels and their squares to float64 sums.
+func addSquares() {
+	TEXT("addSquaresAVX2", 0, "func(sums *float64, x *float32, voxels int)")
+	Doc("addSquaresAVX2 is addSquaresGo; voxels >= 1.")
+	Pragma("noescape")
+	sums, x, voxels := reg.RAX, reg.RBX, reg.RDX
+	Load(Param("sums"), sums)
+	Load(Param("x"), x)
+	Load(Param("voxels"), voxels)
+	total := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7}
+	for i, sum := range total {
+		VMOVUPD(Mem{Base: sums, Disp: 32 * i}, sum)
+	}
+	Label("voxel")
+	for i, wide := range []reg.VecPhysical{reg.Y8, reg.Y9, reg.Y10, reg.Y11} {
+		VCVTPS2PD(Mem{Base: x, Disp: 16 * i}, wide)
+		VADDPD(wide, total[i], total[i])
+		VFMADD231PD(wide, wide, total[4+i]) // the square is exact, so fused or not is the same
+	}
+	ADDQ(imm(64), x)
 	DECQ(voxels)
 	JNZ(LabelRef("voxel"))
 	for i, sum := range total {
@@ -80,44 +110,40 @@ func indices() Mem {
 	return table
 }
 
-// poolRow normalises, pools and rectifies.
+// poolRow takes the window's element that will be the largest.
 func poolRow(table Mem) {
-	TEXT("normPoolRowAVX2", 0, "func(x *float32, rows *int, count int, scale, shift, y, best *float32, choice *byte, voxels int)")
-	Doc("normPoolRowAVX2 is normPoolRowGo for windows of count rows, 2 or 4; voxels >= 1.")
+	TEXT("poolRowAVX2", 0, "func(x *float32, rowStride, planeStride, depth int, signs, best *float32, choice *byte, voxels int)")
+	Doc("poolRowAVX2 is poolRowGo; strides in bytes, voxels >= 1.")
 	Pragma("noescape")
 	row := []reg.GPPhysical{reg.RAX, reg.RBX, reg.RCX, reg.RDX}
-	y, best, choice, voxels := reg.RSI, reg.RDI, reg.R8, reg.R9
-	Load(Param("y"), y)
+	best, choice, voxels, signs := reg.RDI, reg.R8, reg.R9, reg.R10
 	Load(Param("best"), best)
 	Load(Param("choice"), choice)
 	Load(Param("voxels"), voxels)
-	Load(Param("scale"), reg.R10)
-	Load(Param("shift"), reg.R11)
-	scale, shift := []reg.VecPhysical{reg.Y0, reg.Y1}, []reg.VecPhysical{reg.Y2, reg.Y3}
-	for half := range 2 {
-		VMOVUPS(Mem{Base: reg.R10, Disp: 32 * half}, scale[half])
-		VMOVUPS(Mem{Base: reg.R11, Disp: 32 * half}, shift[half])
-	}
+	Load(Param("signs"), signs)
+	Load(Param("x"), row[0])
+	Load(Param("rowStride"), reg.R11)
+	LEAQ(Mem{Base: row[0], Index: reg.R11, Scale: 1}, row[1])
+	Load(Param("planeStride"), reg.R12)
+	LEAQ(Mem{Base: row[0], Index: reg.R12, Scale: 1}, row[2])
+	LEAQ(Mem{Base: row[1], Index: reg.R12, Scale: 1}, row[3])
+	keep, flip := []reg.VecPhysical{reg.Y0, reg.Y1}, []reg.VecPhysical{reg.Y2, reg.Y3}
 	VXORPS(reg.Y15, reg.Y15, reg.Y15)
-	Load(Param("x"), reg.R10)
-	Load(Param("rows"), reg.R11)
-	for i := range 2 {
-		MOVQ(Mem{Base: reg.R11, Disp: 8 * i}, row[i])
-		LEAQ(Mem{Base: reg.R10, Index: row[i], Scale: 4}, row[i])
+	VPCMPEQD(reg.Y14, reg.Y14, reg.Y14)
+	VPSLLD(imm(31), reg.Y14, reg.Y14)
+	for half := range 2 {
+		VMOVUPS(Mem{Base: signs, Disp: 32 * half}, reg.Y13)
+		VCMPPS(imm(notEqual), reg.Y15, reg.Y13, keep[half])
+		VANDPS(reg.Y14, reg.Y13, flip[half])
 	}
-	Load(Param("count"), reg.R12)
-	CMPQ(reg.R12, imm(2))
+	Load(Param("depth"), reg.R12)
+	CMPQ(reg.R12, imm(1))
 	JEQ(LabelRef("two"))
-	for i := 2; i < 4; i++ {
-		MOVQ(Mem{Base: reg.R11, Disp: 8 * i}, row[i])
-		LEAQ(Mem{Base: reg.R10, Index: row[i], Scale: 4}, row[i])
-	}
 	body := func(label string, row []reg.GPPhysical) {
 		Label(label)
 		index := []reg.VecPhysical{reg.Y4, reg.Y5}
 		for half := range 2 {
-			poolHalf(table, row, half, scale[half], shift[half], index[half])
-			VMOVUPS(reg.Y6, Mem{Base: y, Disp: 32 * half})
+			poolHalf(table, row, half, keep[half], flip[half], index[half])
 			VMOVUPS(reg.Y7, Mem{Base: best, Disp: 32 * half})
 		}
 		// 2 x 8 indices of 32 bits to 16 bytes in order.
@@ -129,7 +155,6 @@ func poolRow(table Mem) {
 		for _, r := range row {
 			SUBQ(I8(-128), r)
 		}
-		ADDQ(imm(64), y)
 		ADDQ(imm(64), best)
 		ADDQ(imm(16), choice)
 		DECQ(voxels)
@@ -141,32 +166,30 @@ func poolRow(table Mem) {
 	body("two", row[:2])
 }
 
-// poolHalf leaves the rectified maximum of 8 lanes in Y6, the element of x that
-// gave it in Y7 and its index in the window in index.
-func poolHalf(table Mem, row []reg.GPPhysical, half int, scale, shift, index reg.VecPhysical) {
+// poolHalf leaves the chosen element of x of 8 lanes in Y7 and its index in the
+// window in index.
+func poolHalf(table Mem, row []reg.GPPhysical, half int, keep, flip, index reg.VecPhysical) {
 	most, best, element, value, newer, nan := reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11
 	for k := range 2 * len(row) {
 		from := Mem{Base: row[k/2], Disp: 64*(k%2) + 32*half}
 		if k == 0 {
 			VMOVUPS(from, best)
-			VMULPS(best, scale, most)
-			VADDPS(shift, most, most)
+			VANDPS(best, keep, most)
+			VXORPS(most, flip, most)
 			VXORPS(index, index, index)
 			continue
 		}
 		VMOVUPS(from, element)
-		VMULPS(element, scale, value)
-		VADDPS(shift, value, value)
+		VANDPS(element, keep, value)
+		VXORPS(value, flip, value)
 		VCMPPS(imm(greater), most, value, newer)
-		VCMPPS(imm(unordered), value, value, nan)
+		VCMPPS(imm(unordered), element, element, nan)
 		VORPS(nan, newer, newer)
 		VBLENDVPS(newer, value, most, most)
 		VBLENDVPS(newer, element, best, best)
 		VBROADCASTSS(table.Offset(4*k), nan)
 		VBLENDVPS(newer, nan, index, index)
 	}
-	VCMPPS(imm(lessOrEqual), reg.Y15, most, newer)
-	VANDNPS(most, newer, most)
 }
 
 // unpoolRow is the backward pass of pooling, and of normalisation with it.

@@ -1,0 +1,154 @@
+package kernel
+
+// dataPass is the state of one call of BackwardData.
+type dataPass struct {
+	conv           *Conv
+	dy, weight, dx []float32
+	layout         Shape
+	chunks         chunks
+	task           func(task int)
+	transposeTask  func(task int)
+}
+
+func (p *dataPass) init(c *Conv) {
+	p.conv = c
+	p.task = p.do
+	p.transposeTask = p.transpose
+}
+
+// BackwardData: dy (N, O, D', H', W'), weight (O, C, kD, kH, kW) -> dx (N, C, D, H, W), layout dx Shape.
+// Each element adds its products to zero in the order output block, kd, kh, kw
+// from last to first, output lane, each fused with its addition. The halo of dy,
+// at least kW/2 wide, must be zero. The input must have 16 lanes.
+func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx []float32) {
+	if c.In.Lanes != Lanes || c.Out.Halo < c.Kernel[2]/2 || !sameVolume(layout, c.In) {
+		panic("kernel: backward data needs 16 input lanes, a halo of half the kernel on the output and the input's shape")
+	}
+	c.Out.check("output gradient", dy)
+	layout.check("input gradient", dx)
+	if len(c.transposed) < c.WeightLen() {
+		c.transposed = make([]float32, c.WeightLen())
+	}
+	p := &c.data
+	p.dy, p.weight, p.dx, p.layout = dy, weight, dx, layout
+	pool.Run(c.blockPairs(), p.transposeTask)
+	p.chunks = divide(layout, 0, blockGroup(layout))
+	pool.Run(p.chunks.number, p.task)
+	p.dy, p.weight, p.dx = nil, nil, nil
+}
+
+// do computes one chunk of the input's gradient. Voxels that lie a stride apart
+// see the same kernel columns, so they make one sum.
+func (p *dataPass) do(task int) {
+	c, part := p.conv, p.chunks.at(task)
+	out, stride := &c.Out, c.Stride[2]
+	w := c.workspaces.take()
+	list := &w.list
+	source := gradientRows{output: out.rowIndex(), n: part.n, list: list}
+	columns := 1 // kernel columns of a tap: all of them lie side by side at stride 1
+	if stride == 1 {
+		columns = c.Kernel[2]
+	}
+	pairBlock := c.taps() * Lanes * Lanes
+	r := rowSum{
+		weight: c.transposed[part.block*out.Blocks()*pairBlock:], weightBlock: out.Blocks() * pairBlock,
+		blocks: part.blocks, depth: columns * Lanes, xStride: Lanes,
+		dstBlock: p.layout.D * p.layout.H * p.layout.RowLen(), dstStride: stride * Lanes, list: list,
+	}
+	group := max(1, len(list.taps)/c.taps()) // output blocks whose taps the list holds
+	for d := part.d; d < part.dEnd; d++ {
+		for h := part.h; h < part.hEnd; h++ {
+			row := p.dx[p.layout.Row(part.n, part.block, d, h):]
+			for phase := range min(stride, p.layout.W) {
+				r.dst = row[phase*Lanes:]
+				r.voxels = (p.layout.W - phase + stride - 1) / stride
+				r.from, r.fromBlock, r.fromStride = zeroLanes, 0, 0
+				for first := 0; first < source.output.blocks; first += group {
+					start := source.gather(c, d, h, phase, columns, first, min(first+group, source.output.blocks))
+					r.x = p.dy[start:]
+					r.run()
+					r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
+				}
+			}
+		}
+	}
+	c.workspaces.give(w)
+}
+
+// gradientRows lists the rows of the output's gradient, and the weights, that
+// make a row of the input's gradient.
+type gradientRows struct {
+	output rowIndex
+	n      int
+	list   *tapList
+	key    [6]int // what the list was made for, at stride 1
+	made   bool
+}
+
+// gather fills the list with the rows of the blocks [first, end) that input row
+// (d, h) took part in, at the voxels that voxel phase took part in, as offsets
+// from a start that it returns. The row that the kernel's last plane and row
+// gave comes first in memory, so all offsets count from there.
+func (s *gradientRows) gather(c *Conv, d, h, phase, columns, first, end int) (start int) {
+	firstD := max(0, d-c.Kernel[0]/2) / c.Stride[0]
+	firstH := max(0, h-c.Kernel[1]/2) / c.Stride[1]
+	start = s.output.row(s.n, first, firstD, firstH) - c.Kernel[2]/2*Lanes
+	kd, kdEnd := covered(d-c.Kernel[0]/2, c.Kernel[0], c.Out.D)
+	kh, khEnd := covered(h-c.Kernel[1]/2, c.Kernel[1], c.Out.H)
+	key := [6]int{first, end, kd, kdEnd, kh, khEnd}
+	if s.made && c.Stride == [3]int{1, 1, 1} && key == s.key {
+		return start
+	}
+	s.key, s.made = key, true
+	s.list.reset()
+	for block := first; block < end; block++ {
+		for z := range c.Kernel[0] {
+			sourceD, ok := source(d+c.Kernel[0]/2-z, c.Stride[0], c.Out.D)
+			if !ok {
+				continue
+			}
+			for y := range c.Kernel[1] {
+				if sourceH, ok := source(h+c.Kernel[1]/2-y, c.Stride[1], c.Out.H); ok {
+					weight := ((block*c.Kernel[0]+z)*c.Kernel[1] + y) * c.Kernel[2] * Lanes * Lanes
+					s.columns(c, s.output.row(s.n, block, sourceD, sourceH)-start, weight, phase, columns)
+				}
+			}
+		}
+	}
+	return start
+}
+
+// columns lists the kernel columns of one row at offset base.
+func (s *gradientRows) columns(c *Conv, base, weight, phase, columns int) {
+	for column := 0; column < c.Kernel[2]; column += columns {
+		position := phase - c.Kernel[2]/2 + column // w + p - kw with kw = k-1-column
+		if position%c.Stride[2] == 0 {
+			s.list.add(base+position/c.Stride[2]*Lanes, weight+column*Lanes*Lanes)
+		}
+	}
+}
+
+// source returns position/stride where that is a whole number within size.
+func source(position, stride, size int) (int, bool) {
+	return position / stride, position >= 0 && position%stride == 0 && position/stride < size
+}
+
+// transpose fills one pair of blocks of c.transposed: [in block][out block][kd][kh][kw reversed][out lane][in lane].
+func (p *dataPass) transpose(task int) {
+	const tile = Lanes * Lanes
+	c := p.conv
+	columns, rows := c.Kernel[2], c.Kernel[0]*c.Kernel[1]
+	ins, outs := c.In.Blocks(), c.Out.Blocks()
+	inBlock, outBlock := task/outs, task%outs
+	for row := range rows {
+		for kw := range columns {
+			from := (*[tile]float32)(p.weight[(((outBlock*ins+inBlock)*rows+row)*columns+kw)*tile:])
+			to := (*[tile]float32)(c.transposed[(((inBlock*outs+outBlock)*rows+row)*columns+columns-1-kw)*tile:])
+			for i := range Lanes {
+				for o := range Lanes {
+					to[o*Lanes+i] = from[i*Lanes+o]
+				}
+			}
+		}
+	}
+}

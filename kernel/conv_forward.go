@@ -1,0 +1,217 @@
+package kernel
+
+import "sync"
+
+// An epilogue does what follows a convolution on a chunk of its output while
+// the chunk is in the cache.
+type epilogue interface {
+	finish(c *chunks, part chunk, rows chunkRows)
+}
+
+// chunkRows says where the rows of a chunk are: row (block, d, h), each counted
+// from the first of the chunk, at data[block*block + d*plane + h*row].
+type chunkRows struct {
+	data              []float32
+	block, plane, row int
+}
+
+// forwardPass is the state of one call of Forward.
+type forwardPass struct {
+	conv               *Conv
+	x, weight, bias, y []float32
+	chunks             chunks
+	after              epilogue
+	task               func(task int)
+}
+
+func (p *forwardPass) init(c *Conv) {
+	p.conv = c
+	p.task = p.do
+}
+
+// Forward: x (N, C, D, H, W), weight (O, C, kD, kH, kW), bias (O) or nil -> y (N, O, D', H', W').
+// Each output starts with the bias and adds the products in the order input
+// block, kd, kh, kw, input lane, each fused with its addition. The halo of x
+// must be zero, that of y is not written. bias has Out.Padded() elements.
+func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
+	c.Out.check("convolution output", y)
+	c.run(pool, x, weight, bias, y, 0, nil)
+}
+
+// run is Forward with an epilogue, on chunks that keep pooling windows of that
+// depth whole. With nil y the output is kept no longer than the epilogue needs it.
+func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after epilogue) {
+	c.In.check("convolution input", x)
+	p := &c.forward
+	p.x, p.weight, p.bias, p.y, p.after = x, weight, bias, y, after
+	p.chunks = divide(c.Out, pooled, blockGroup(c.Out))
+	pool.Run(p.chunks.number, p.task)
+	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
+}
+
+// blockGroup returns how many output blocks one task does: as many as one tile.
+func blockGroup(s Shape) int {
+	if s.W <= 6 {
+		return min(4, s.Blocks())
+	}
+	return min(2, s.Blocks())
+}
+
+// do computes one chunk.
+func (p *forwardPass) do(task int) {
+	c, part := p.conv, p.chunks.at(task)
+	w := c.workspaces.take()
+	rows := c.storedRows(p.y, part)
+	if p.y == nil {
+		rows = c.passingRows(w, part)
+	}
+	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part.n, part.block, part.blocks, rows.block)
+	for d := part.d; d < part.dEnd; d++ {
+		for h := part.h; h < part.hEnd; h++ {
+			w.rowMaker.row(d, h, rows.data[(d-part.d)*rows.plane+(h-part.h)*rows.row:])
+		}
+	}
+	if p.after != nil {
+		p.after.finish(&p.chunks, part, rows)
+	}
+	c.workspaces.give(w)
+}
+
+// storedRows returns the rows of a chunk of y.
+func (c *Conv) storedRows(y []float32, part chunk) chunkRows {
+	if y == nil {
+		return chunkRows{}
+	}
+	s := &c.Out
+	row := s.RowLen()
+	return chunkRows{y[s.Row(part.n, part.block, part.d, part.h):], s.D * s.H * row, s.H * row, row}
+}
+
+// passingRows returns memory for the rows of a chunk.
+func (c *Conv) passingRows(w *workspace, part chunk) chunkRows {
+	row := c.Out.W * Lanes
+	plane := (part.hEnd - part.h) * row
+	block := (part.dEnd - part.d) * plane
+	return chunkRows{w.floats(part.blocks * block), block, plane, row}
+}
+
+// A workspace is what a task of a convolution needs beside its operands.
+type workspace struct {
+	list     tapList
+	rowMaker rowMaker
+	part     gradientPart
+	rows     []float32
+}
+
+// floats returns that many elements with any content.
+func (w *workspace) floats(count int) []float32 {
+	if len(w.rows) < count {
+		w.rows = make([]float32, count)
+	}
+	return w.rows[:count]
+}
+
+// workspaces lends workspaces to tasks: never more than tasks run at once.
+type workspaces struct {
+	lock   sync.Mutex
+	unused []*workspace
+}
+
+func (s *workspaces) take() *workspace {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if len(s.unused) == 0 {
+		return new(workspace)
+	}
+	w := s.unused[len(s.unused)-1]
+	s.unused = s.unused[:len(s.unused)-1]
+	return w
+}
+
+func (s *workspaces) give(w *workspace) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.unused = append(s.unused, w)
+}
+
+// A rowMaker computes rows of the output of a convolution.
+type rowMaker struct {
+	conv      *Conv
+	x, bias   []float32
+	biasBlock int
+	source    sourceRows
+	sum       rowSum
+	left      int // elements from voxel 0 of a row to the first that the kernel covers
+	group     int // input blocks whose taps the list holds
+}
+
+// begin prepares for rows of some blocks of sample n, whose blocks lie dstBlock
+// elements apart.
+func (m *rowMaker) begin(c *Conv, w *workspace, x, weight, bias []float32, n, block, blocks, dstBlock int) {
+	in := &c.In
+	m.conv, m.x, m.left = c, x, c.Kernel[2]/2*in.Lanes
+	m.group = max(1, len(w.list.taps)/(c.Kernel[0]*c.Kernel[1]))
+	m.source = sourceRows{input: in.rowIndex(), n: n, list: &w.list}
+	m.bias, m.biasBlock = zeroLanes, 0
+	if bias != nil {
+		m.bias, m.biasBlock = bias[block*Lanes:], Lanes
+	}
+	m.sum = rowSum{
+		weight: weight[c.weightRow(block, 0, 0, 0):], weightBlock: c.weightRow(1, 0, 0, 0),
+		blocks: blocks, voxels: c.Out.W, depth: c.Kernel[2] * in.Lanes,
+		dstBlock: dstBlock, dstStride: Lanes, xStride: c.Stride[2] * in.Lanes, list: &w.list,
+	}
+}
+
+// zeroLanes is the bias of a convolution without one.
+var zeroLanes = make([]float32, Lanes)
+
+// row computes output row (d, h) of all blocks.
+func (m *rowMaker) row(d, h int, dst []float32) {
+	r, blocks := &m.sum, m.source.input.blocks
+	r.dst = dst
+	r.from, r.fromBlock, r.fromStride = m.bias, m.biasBlock, 0
+	for first := 0; first < blocks; first += m.group {
+		start := m.source.gather(m.conv, d, h, first, min(first+m.group, blocks))
+		r.x = m.x[start-m.left:]
+		r.run()
+		r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
+	}
+}
+
+// sourceRows lists the input rows, and the weights, that make an output row.
+type sourceRows struct {
+	input rowIndex
+	n     int
+	list  *tapList
+	key   [6]int // what the list was made for
+	made  bool
+}
+
+// gather fills the list with the input rows of the blocks [first, end) that the
+// kernel covers at output row (d, h), as offsets from the first of these rows,
+// which it returns. Rows outside the volume are left out.
+func (s *sourceRows) gather(c *Conv, d, h, first, end int) (start int) {
+	sourceD, sourceH := d*c.Stride[0]-c.Kernel[0]/2, h*c.Stride[1]-c.Kernel[1]/2
+	kd, kdEnd := covered(sourceD, c.Kernel[0], c.In.D)
+	kh, khEnd := covered(sourceH, c.Kernel[1], c.In.H)
+	start = s.input.row(s.n, first, sourceD+kd, sourceH+kh)
+	if key := [6]int{first, end, kd, kdEnd, kh, khEnd}; !s.made || key != s.key {
+		s.key, s.made = key, true
+		s.list.reset()
+		for block := first; block < end; block++ {
+			for z := kd; z < kdEnd; z++ {
+				for y := kh; y < khEnd; y++ {
+					s.list.add(s.input.row(s.n, block, sourceD+z, sourceH+y)-start, c.weightRow(0, block, z, y))
+				}
+			}
+		}
+	}
+	return start
+}
+
+// covered returns which of the positions start, start+1, ... of a kernel of that
+// size lie within the volume.
+func covered(start, kernel, size int) (first, end int) {
+	return max(0, -start), min(kernel, size-start)
+}
