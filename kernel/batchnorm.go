@@ -31,6 +31,10 @@ type BatchNorm struct {
 // in float32 and in this order.
 type NormGradient struct{ factor, centre, offset, by []float32 }
 
+// Factor returns what the gradient of each channel is multiplied by: all that a
+// normalisation by constants does.
+func (g *NormGradient) Factor() []float32 { return g.factor }
+
 // normLanes are the 16 channels of a block of a NormGradient.
 type normLanes struct{ factor, centre, offset, by [Lanes]float32 }
 

@@ -20,7 +20,7 @@ type Conv struct {
 	forward    forwardPass
 	data       dataPass
 	weights    weightsPass
-	workspaces workspaces
+	workspaces *workspaces
 }
 
 // NewConv returns the convolution of in to that many channels. The kernel's
@@ -37,7 +37,8 @@ func NewConv(in Shape, channels int, kernel, stride [3]int, halo int) *Conv {
 	if in.Halo < kernel[2]/2 {
 		panic(fmt.Sprintf("kernel: convolution of width %d needs a halo of %d, input has %d", kernel[2], kernel[2]/2, in.Halo))
 	}
-	c := &Conv{In: in, Out: Blocked(in.N, channels, size[0], size[1], size[2], halo), Kernel: kernel, Stride: stride}
+	c := &Conv{In: in, Out: Blocked(in.N, channels, size[0], size[1], size[2], halo), Kernel: kernel, Stride: stride,
+		workspaces: new(workspaces)}
 	c.forward.init(c)
 	c.data.init(c)
 	c.weights.init(c)

@@ -105,7 +105,7 @@ func (p *weightsPass) addRuns(task int) {
 
 // cachedRow is the number of elements of the output's gradient, per block, that
 // should stay in the cache while all kernel rows use them.
-const cachedRow = 8192
+const cachedRow = 4096
 
 // rowsTogether returns how many output rows are summed before the next part of
 // the kernel.

@@ -54,7 +54,7 @@ func (c innerCase) compare(t *testing.T) {
 	loops := map[string]func(c innerCase, t *testing.T) []float32{
 		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
-		"unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"normReLURow": innerCase.normReLURow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
 		path = generic
@@ -189,6 +189,12 @@ func (c innerCase) poolRow(t *testing.T, depth int) []float32 {
 		all = append(all, float32(v))
 	}
 	return all
+}
+
+func (c innerCase) normReLURow(t *testing.T) []float32 {
+	whole, y := c.target(t, c.voxels*Lanes, 1)
+	normReLURow(c.operand(t, c.voxels*Lanes, 2), c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), y)
+	return whole
 }
 
 func (c innerCase) choices() []byte {

@@ -34,6 +34,11 @@ func addProductsAVX2(sums *float64, x *float32, y *float32, voxels int)
 //go:noescape
 func addSquaresAVX2(sums *float64, x *float32, voxels int)
 
+// addSquaresAVX512 is addSquaresGo; voxels >= 1.
+//
+//go:noescape
+func addSquaresAVX512(sums *float64, x *float32, voxels int)
+
 // maskRowAVX2 sets dy to zero where y <= 0; voxels >= 1.
 //
 //go:noescape
@@ -43,6 +48,21 @@ func maskRowAVX2(y *float32, dy *float32, voxels int)
 //
 //go:noescape
 func poolRowAVX2(x *float32, rowStride int, planeStride int, depth int, signs *float32, best *float32, choice *byte, voxels int)
+
+// poolRowAVX512 is poolRowGo; strides in bytes, voxels >= 1.
+//
+//go:noescape
+func poolRowAVX512(x *float32, rowStride int, planeStride int, depth int, signs *float32, best *float32, choice *byte, voxels int)
+
+// normReLURowAVX2 is normReLURowGo; voxels >= 1.
+//
+//go:noescape
+func normReLURowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
+
+// normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.
+//
+//go:noescape
+func normUnpoolRowAVX512(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
 
 // unpoolRowAVX2 is unpoolRowGo; voxels >= 1.
 //

@@ -17888,6 +17888,34 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func addSquaresAVX512(sums *float64, x *float32, voxels int)
+// Requires: AVX, AVX512F
+TEXT ·addSquaresAVX512(SB), $0-24
+	MOVQ    sums+0(FP), AX
+	MOVQ    x+8(FP), BX
+	MOVQ    voxels+16(FP), DX
+	VMOVUPD (AX), Z0
+	VMOVUPD 64(AX), Z1
+	VMOVUPD 128(AX), Z2
+	VMOVUPD 192(AX), Z3
+
+voxel:
+	VCVTPS2PD   (BX), Z4
+	VADDPD      Z4, Z0, Z0
+	VFMADD231PD Z4, Z4, Z2
+	VCVTPS2PD   32(BX), Z5
+	VADDPD      Z5, Z1, Z1
+	VFMADD231PD Z5, Z5, Z3
+	ADDQ        $0x40, BX
+	DECQ        DX
+	JNZ         voxel
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, 64(AX)
+	VMOVUPD     Z2, 128(AX)
+	VMOVUPD     Z3, 192(AX)
+	VZEROUPPER
+	RET
+
 // func maskRowAVX2(y *float32, dy *float32, voxels int)
 // Requires: AVX
 TEXT ·maskRowAVX2(SB), $0-24
@@ -18197,6 +18225,232 @@ two:
 	ADDQ         $0x10, R8
 	DECQ         R9
 	JNZ          two
+	VZEROUPPER
+	RET
+
+// func poolRowAVX512(x *float32, rowStride int, planeStride int, depth int, signs *float32, best *float32, choice *byte, voxels int)
+// Requires: AVX, AVX512F
+TEXT ·poolRowAVX512(SB), $0-64
+	MOVQ         best+40(FP), DI
+	MOVQ         choice+48(FP), R8
+	MOVQ         voxels+56(FP), R9
+	MOVQ         signs+32(FP), R10
+	MOVQ         x+0(FP), AX
+	MOVQ         rowStride+8(FP), R11
+	LEAQ         (AX)(R11*1), BX
+	MOVQ         planeStride+16(FP), R12
+	LEAQ         (AX)(R12*1), CX
+	LEAQ         (BX)(R12*1), DX
+	VMOVUPS      (R10), Z1
+	VPXORD       Z2, Z2, Z2
+	VCMPPS       $0x04, Z2, Z1, K1
+	VPSRLD       $0x1f, Z1, Z0
+	VPSLLD       $0x1f, Z0, Z0
+	VPBROADCASTD windowIndices<>+0(SB), Z8
+	VPBROADCASTD windowIndices<>+4(SB), Z9
+	VPBROADCASTD windowIndices<>+8(SB), Z10
+	VPBROADCASTD windowIndices<>+12(SB), Z11
+	VPBROADCASTD windowIndices<>+16(SB), Z12
+	VPBROADCASTD windowIndices<>+20(SB), Z13
+	VPBROADCASTD windowIndices<>+24(SB), Z14
+	VPBROADCASTD windowIndices<>+28(SB), Z15
+	MOVQ         depth+24(FP), R12
+	CMPQ         R12, $0x01
+	JEQ          two
+
+four:
+	VMOVUPS   (AX), Z6
+	VPXORD.Z  Z6, Z0, K1, Z3
+	VMOVDQA32 Z8, Z5
+	VMOVUPS   64(AX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z9, K2, Z5
+	VMOVUPS   (BX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z10, K2, Z5
+	VMOVUPS   64(BX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z11, K2, Z5
+	VMOVUPS   (CX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z12, K2, Z5
+	VMOVUPS   64(CX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z13, K2, Z5
+	VMOVUPS   (DX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z14, K2, Z5
+	VMOVUPS   64(DX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z15, K2, Z5
+	VMOVUPS   Z6, (DI)
+	VPMOVDB   Z5, (R8)
+	SUBQ      $-128, AX
+	SUBQ      $-128, BX
+	SUBQ      $-128, CX
+	SUBQ      $-128, DX
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, R8
+	DECQ      R9
+	JNZ       four
+	VZEROUPPER
+	RET
+
+two:
+	VMOVUPS   (AX), Z6
+	VPXORD.Z  Z6, Z0, K1, Z3
+	VMOVDQA32 Z8, Z5
+	VMOVUPS   64(AX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z9, K2, Z5
+	VMOVUPS   (BX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z10, K2, Z5
+	VMOVUPS   64(BX), Z7
+	VPXORD.Z  Z7, Z0, K1, Z4
+	VCMPPS    $0x1e, Z3, Z4, K2
+	VCMPPS    $0x03, Z7, Z7, K3
+	KORW      K2, K3, K2
+	VMOVAPS   Z4, K2, Z3
+	VMOVAPS   Z7, K2, Z6
+	VMOVDQA32 Z11, K2, Z5
+	VMOVUPS   Z6, (DI)
+	VPMOVDB   Z5, (R8)
+	SUBQ      $-128, AX
+	SUBQ      $-128, BX
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, R8
+	DECQ      R9
+	JNZ       two
+	VZEROUPPER
+	RET
+
+// func normReLURowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
+// Requires: AVX
+TEXT ·normReLURowAVX2(SB), $0-40
+	MOVQ    x+0(FP), AX
+	MOVQ    y+24(FP), BX
+	MOVQ    voxels+32(FP), CX
+	MOVQ    scale+8(FP), DX
+	MOVQ    shift+16(FP), SI
+	VMOVUPS (DX), Y0
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(SI), Y3
+	VXORPS  Y4, Y4, Y4
+
+voxel:
+	VMULPS  (AX), Y0, Y5
+	VADDPS  Y2, Y5, Y5
+	VCMPPS  $0x12, Y4, Y5, Y7
+	VANDNPS Y5, Y7, Y5
+	VMOVUPS Y5, (BX)
+	VMULPS  32(AX), Y1, Y6
+	VADDPS  Y3, Y6, Y6
+	VCMPPS  $0x12, Y4, Y6, Y8
+	VANDNPS Y6, Y8, Y6
+	VMOVUPS Y6, 32(BX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	DECQ    CX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
+// func normUnpoolRowAVX512(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
+// Requires: AVX, AVX512F
+TEXT ·normUnpoolRowAVX512(SB), $0-80
+	MOVQ         dy+0(FP), AX
+	MOVQ         choice+8(FP), BX
+	MOVQ         x+24(FP), CX
+	MOVQ         dx+64(FP), DX
+	MOVQ         voxels+72(FP), SI
+	MOVQ         first+16(FP), DI
+	VPBROADCASTD DI, Z8
+	INCQ         DI
+	VPBROADCASTD DI, Z9
+	INCQ         DI
+	MOVQ         factor+32(FP), DI
+	VMOVUPS      (DI), Z0
+	MOVQ         centre+40(FP), DI
+	VMOVUPS      (DI), Z1
+	MOVQ         offset+48(FP), DI
+	VMOVUPS      (DI), Z2
+	MOVQ         by+56(FP), DI
+	VMOVUPS      (DI), Z3
+
+voxel:
+	VPMOVZXBD (BX), Z10
+	VMOVUPS   (AX), Z11
+	VPCMPEQD  Z8, Z10, K1
+	VMOVAPS.Z Z11, K1, Z12
+	VMOVUPS   (CX), Z14
+	VSUBPS    Z1, Z14, Z14
+	VMULPS    Z3, Z14, Z14
+	VSUBPS    Z2, Z12, Z12
+	VSUBPS    Z14, Z12, Z12
+	VMULPS    Z0, Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VPCMPEQD  Z9, Z10, K1
+	VMOVAPS.Z Z11, K1, Z13
+	VMOVUPS   64(CX), Z15
+	VSUBPS    Z1, Z15, Z15
+	VMULPS    Z3, Z15, Z15
+	VSUBPS    Z2, Z13, Z13
+	VSUBPS    Z15, Z13, Z13
+	VMULPS    Z0, Z13, Z13
+	VMOVUPS   Z13, 64(DX)
+	SUBQ      $-128, CX
+	SUBQ      $-128, DX
+	ADDQ      $0x40, AX
+	ADDQ      $0x10, BX
+	DECQ      SI
+	JNZ       voxel
 	VZEROUPPER
 	RET
 

@@ -244,25 +244,26 @@ func (c layerCase) passes(pool *Pool) map[string]func() {
 	return passes
 }
 
-// normPoolPasses are those of a block whose convolution has one input channel.
+// normPoolPasses are those of a network's first block, with its convolution.
 func (c layerCase) normPoolPasses(pool *Pool) map[string]func() {
 	conv := NewConv(Narrow(c.n, 1, c.size[0], c.size[1], c.size[2], 1), c.c, c.kernel, [3]int{1, 1, 1}, 0)
 	b := NewBatchNorm(conv.Out)
 	tail := NewPoolTail(conv, b, 1)
 	m := tail.Pool
-	x, y, dx := make([]float32, conv.In.Len()), make([]float32, conv.Out.Len()), make([]float32, conv.Out.Len())
+	x := make([]float32, conv.In.Len())
 	Pack(pool, numbers(c.n*conv.In.Voxels(), 1), conv.In, x)
 	out, best, choice := make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len()), make([]byte, m.ChoiceLen())
 	w, gamma, dgamma, dbeta := numbers(conv.WeightLen(), 3), numbers(c.c, 2), make([]float32, c.c), make([]float32, c.c)
+	dw := make([]float32, len(w))
 	return map[string]func(){
 		"forward": func() {
-			tail.Forward(pool, x, w, nil, gamma, y, best, choice, true)
+			tail.Forward(pool, x, w, nil, gamma, nil, best, choice, true)
 			scale, shift := b.Affine(gamma, gamma)
 			tail.Normalise(pool, best, scale, shift, out)
 		},
 		"backward": func() {
 			g := b.Gradients(pool, m.BestShape(), best, gamma, m.BestShape(), best, true, dgamma, dbeta)
-			m.BackwardNorm(pool, m.BestShape(), best, choice, y, g, m.In, dx)
+			tail.BackwardWeights(pool, x, w, nil, m.BestShape(), best, choice, g, dw)
 		},
 	}
 }

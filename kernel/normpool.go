@@ -100,7 +100,13 @@ func (t *PoolTail) normRows(task int) {
 	}
 }
 
+// normReLURow does a row of out.
 func normReLURow(x, scale, shift, y []float32) {
+	_, _, _ = scale[Lanes-1], shift[Lanes-1], y[len(x)-1]
+	normReLURowFast(x, scale, shift, y)
+}
+
+func normReLURowGo(x, scale, shift, y []float32) {
 	a, c := (*[Lanes]float32)(scale), (*[Lanes]float32)(shift)
 	for at := 0; at < len(x); at += Lanes {
 		from, to := (*[Lanes]float32)(x[at:]), (*[Lanes]float32)(y[at:])

@@ -16,9 +16,6 @@ func paths() []string {
 	return known
 }
 
-// The passes below read and write memory at the speed it has; 256-bit vectors
-// suffice for it.
-
 func addProductsFast(sums *[2 * Lanes]float64, x, y []float32) {
 	if path == generic {
 		addProductsGo(sums, x, y)
@@ -40,12 +37,20 @@ func poolRowFast(x []float32, strides [2]int, depth int, signs, best []float32, 
 		poolRowGo(x, strides, depth, signs, best, choice)
 		return
 	}
+	if path == avx512 {
+		poolRowAVX512(&x[0], strides[0]*bytesPerFloat, strides[1]*bytesPerFloat, depth, &signs[0], &best[0], &choice[0], len(best)/Lanes)
+		return
+	}
 	poolRowAVX2(&x[0], strides[0]*bytesPerFloat, strides[1]*bytesPerFloat, depth, &signs[0], &best[0], &choice[0], len(best)/Lanes)
 }
 
 func addSquaresFast(sums *[2 * Lanes]float64, x []float32) {
 	if path == generic {
 		addSquaresGo(sums, x)
+		return
+	}
+	if path == avx512 {
+		addSquaresAVX512(&sums[0], &x[0], len(x)/Lanes)
 		return
 	}
 	addSquaresAVX2(&sums[0], &x[0], len(x)/Lanes)
@@ -64,6 +69,19 @@ func normUnpoolRowFast(dy []float32, choice []byte, first int, x []float32, lane
 		normUnpoolRowGo(dy, choice, first, x, lanes, dx)
 		return
 	}
+	if path == avx512 {
+		normUnpoolRowAVX512(&dy[0], &choice[0], first, &x[0], &lanes.factor[0], &lanes.centre[0], &lanes.offset[0], &lanes.by[0],
+			&dx[0], len(dy)/Lanes)
+		return
+	}
 	normUnpoolRowAVX2(&dy[0], &choice[0], first, &x[0], &lanes.factor[0], &lanes.centre[0], &lanes.offset[0], &lanes.by[0],
 		&dx[0], len(dy)/Lanes)
+}
+
+func normReLURowFast(x, scale, shift, y []float32) {
+	if path == generic {
+		normReLURowGo(x, scale, shift, y)
+		return
+	}
+	normReLURowAVX2(&x[0], &scale[0], &shift[0], &y[0], len(x)/Lanes)
 }

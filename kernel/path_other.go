@@ -25,3 +25,5 @@ func unpoolRowFast(dy []float32, choice []byte, first int, dx []float32) {
 func normUnpoolRowFast(dy []float32, choice []byte, first int, x []float32, lanes *normLanes, dx []float32) {
 	normUnpoolRowGo(dy, choice, first, x, lanes, dx)
 }
+
+func normReLURowFast(x, scale, shift, y []float32) { normReLURowGo(x, scale, shift, y) }

@@ -10,6 +10,17 @@ func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32
 	})
 }
 
+// ScaleChannels: x (N, C, D, H, W), factor (C padded) -> x*factor, in place.
+func ScaleChannels(pool *Pool, s Shape, factor, x []float32) {
+	s.check("scaled tensor", x)
+	forRows(pool, s, s, func(row, _ int) {
+		block := row / (s.D * s.H * s.RowLen()) % s.Blocks() * Lanes
+		for i := range x[row:][:s.W*Lanes] {
+			x[row+i] *= factor[block+i%Lanes]
+		}
+	})
+}
+
 // maskRowGo sets dy to zero where y <= 0.
 func maskRowGo(y, dy []float32) {
 	dy = dy[:len(y)]

@@ -19,8 +19,9 @@ func BenchmarkStep(b *testing.B) {
 		dims  int
 		batch int
 	}{
-		{"cnn4 3D 32^3 batch 8", [3]int{32, 32, 32}, 3, 8},
-		{"cnn4 2D 128^2 batch 16", [3]int{1, 128, 128}, 2, 16},
+		{"R1 3D 64^3 batch 4", [3]int{64, 64, 64}, 3, 4},
+		{"R2 3D 32^3 batch 16", [3]int{32, 32, 32}, 3, 16},
+		{"R3 2D 128^2 batch 32", [3]int{1, 128, 128}, 2, 32},
 	} {
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/workers=%d", c.name, workers), func(b *testing.B) {

@@ -27,7 +27,7 @@ func (n *Net) Layers() []Layer {
 			add(b.name+".norm", "batch normalisation", out, 2*conv.Out.C, 0)
 		}
 		add(b.name+".relu", "ReLU", out, 0, 0)
-		add(b.name+".pool", "max pooling", n.shape(b.down.Out.C, b.down.Out.D, b.down.Out.H, b.down.Out.W), 0, 0)
+		add(b.name+".pool", "max pooling", n.shape(b.tail.Pool.Out.C, b.tail.Pool.Out.D, b.tail.Pool.Out.H, b.tail.Pool.Out.W), 0, 0)
 	}
 	features := []int{n.head.features}
 	if len(n.blocks) == 0 {
@@ -93,9 +93,13 @@ func (n *Net) Cost(batch int) Cost {
 
 // size returns the number of float32 and of bytes in the buffers of a block.
 func (b *block) size(batch int) (elements, bytes int) {
-	conv, down := *b.conv, *b.down
+	conv, down := *b.conv, *b.tail.Pool
 	conv.SetBatch(batch)
 	down.SetBatch(batch)
 	best := down.BestShape().Len() // of best and of dout
-	return 2*conv.Out.Len() + down.Out.Len() + 2*best + conv.ScratchLen(!b.first), down.ChoiceLen()
+	kept := 2 * conv.Out.Len()     // y and its gradient
+	if b.first {
+		kept = 0
+	}
+	return kept + down.Out.Len() + 2*best + conv.ScratchLen(!b.first), down.ChoiceLen()
 }

@@ -93,7 +93,7 @@ func (n *Net) buildBlocks() {
 		last := i == c.blocks()-1
 		b := newBlock(fmt.Sprintf("block%d", i+1), in, width, c, i == 0, last)
 		n.blocks = append(n.blocks, b)
-		in, width = b.down.Out, 2*width
+		in, width = b.tail.Pool.Out, 2*width
 	}
 	n.head = newHead(in.C, in.Padded(), c)
 }
@@ -124,9 +124,9 @@ func (n *Net) forwardBlocks(images []float32) {
 	kernel.Pack(n.pool, images, n.image, n.packed)
 	in := n.packed
 	for _, b := range n.blocks {
-		in = b.forward(n.pool, in, n.mode)
+		in = b.forward(n.pool, in, n.mode, n.capacity)
 	}
-	kernel.GlobalAverage(n.pool, n.blocks[len(n.blocks)-1].down.Out, in, n.features)
+	kernel.GlobalAverage(n.pool, n.blocks[len(n.blocks)-1].tail.Pool.Out, in, n.features)
 }
 
 // Backward sets all gradients from that of the logits (N, Classes). It follows
@@ -146,12 +146,12 @@ func (n *Net) Backward(dlogits []float32) {
 	n.head.backward(dlogits, n.batch, n.gradient)
 	last := n.blocks[len(n.blocks)-1]
 	last.resizeGradients(n.capacity)
-	kernel.GlobalAverageBackward(n.pool, n.gradient, last.down.BestShape(), last.dout)
+	kernel.GlobalAverageBackward(n.pool, n.gradient, last.tail.Pool.BestShape(), last.dout)
 	for i := len(n.blocks) - 1; i > 0; i-- {
 		below := n.blocks[i-1]
 		below.resizeGradients(n.capacity)
 		n.blocks[i].backward(n.pool, below.out, n.mode)
-		n.blocks[i].conv.BackwardData(n.pool, n.blocks[i].dy, n.blocks[i].weight.Value, below.down.BestShape(), below.dout)
+		n.blocks[i].conv.BackwardData(n.pool, n.blocks[i].dy, n.blocks[i].weight.Value, below.tail.Pool.BestShape(), below.dout)
 	}
 	n.blocks[0].backward(n.pool, n.packed, n.mode)
 }

@@ -27,15 +27,13 @@ func newNorm(name string, s kernel.Shape, momentum float64) *norm {
 	return l
 }
 
-// forward: x (N, C, D, H, W) -> the normalisation by the batch's or the running
-// statistics, as x*scale + shift.
-func (l *norm) forward(pool *kernel.Pool, x []float32, mode Mode) (scale, shift []float32) {
+// forward returns the normalisation by the batch's statistics, which have been
+// measured, or the running ones, as x*scale + shift.
+func (l *norm) forward(mode Mode) (scale, shift []float32) {
 	switch mode {
 	case Training:
-		l.kernel.Measure(pool, x)
 		l.update()
 	case Recalibration:
-		l.kernel.Measure(pool, x)
 		l.gather()
 	default:
 		l.kernel.Use(l.mean, l.variance)
