@@ -73,3 +73,9 @@ func unpoolRowAVX2(dy *float32, choice *byte, first int, dx *float32, voxels int
 //
 //go:noescape
 func normUnpoolRowAVX2(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
+
+// multiplyAddsAVX512 does 12 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
+func multiplyAddsAVX512(rounds int)
+
+// multiplyAddsAVX2 does 12 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
+func multiplyAddsAVX2(rounds int)

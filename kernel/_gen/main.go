@@ -30,6 +30,8 @@ func main() {
 	unpoolRow512()
 	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)
 	unpoolRow("normUnpoolRowAVX2", "normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.", true)
+	peak(avx512)
+	peak(avx2)
 	Generate()
 }
 
