@@ -4,32 +4,40 @@ package kernel
 // over d, h, w in order, divided by D*H*W.
 func GlobalAverage(pool *Pool, s Shape, x, y []float32) {
 	s.check("average input", x)
-	pool.Run(s.N*s.Blocks(), func(task int) {
+	p := newPass(func(p *pass, task int) {
 		var sum [Lanes]float64
-		for row := range s.D * s.H {
-			addRow(&sum, x[(task*s.D*s.H+row)*s.RowLen()+s.Halo*Lanes:][:s.W*Lanes])
+		for d := range p.a.D {
+			for h := range p.a.H {
+				addRow(&sum, p.a.row(p.x, task*p.a.D+d, h))
+			}
 		}
 		for lane, v := range sum {
-			y[task*Lanes+lane] = float32(v / float64(s.Voxels()))
+			p.y[task*Lanes+lane] = float32(v / float64(p.a.Voxels()))
 		}
 	})
+	p.a, p.x, p.y = s, x, y
+	p.run(pool, s.N*s.Blocks())
 }
 
 // GlobalAverageBackward: dy (N, C padded) -> dx (N, C, D, H, W), each dy/(D*H*W).
 func GlobalAverageBackward(pool *Pool, dy []float32, s Shape, dx []float32) {
 	s.check("average gradient", dx)
-	pool.Run(s.N*s.Blocks(), func(task int) {
+	p := newPass(func(p *pass, task int) {
 		var each [Lanes]float32
-		for lane, v := range dy[task*Lanes:][:Lanes] {
-			each[lane] = v / float32(s.Voxels())
+		for lane, v := range p.y[task*Lanes:][:Lanes] {
+			each[lane] = v / float32(p.a.Voxels())
 		}
-		for row := range s.D * s.H {
-			target := dx[(task*s.D*s.H+row)*s.RowLen()+s.Halo*Lanes:][:s.W*Lanes]
-			for w := range s.W {
-				copy(target[w*Lanes:], each[:])
+		for d := range p.a.D {
+			for h := range p.a.H {
+				row := p.a.row(p.x, task*p.a.D+d, h)
+				for w := range p.a.W {
+					copy(row[w*Lanes:], each[:])
+				}
 			}
 		}
 	})
+	p.a, p.x, p.y = s, dx, dy
+	p.run(pool, s.N*s.Blocks())
 }
 
 // AdaptiveAverage: x planar (N, C, D, H, W) -> y planar (N, C, d, h, w), the
@@ -65,21 +73,25 @@ func binEdges(bin, bins, size int) (first, end int) {
 // may leave out voxels where the gradient is zero.
 func BiasGradient(pool *Pool, s Shape, dy, db []float32) {
 	s.check("output gradient", dy)
-	pool.Run(s.Blocks(), func(block int) {
+	p := newPass(func(p *pass, block int) {
 		var total [Lanes]float64
-		for n := range s.N {
+		for n := range p.a.N {
 			var sum [Lanes]float64
-			for row := range s.D * s.H {
-				addRow(&sum, dy[s.Row(n, block, row/s.H, row%s.H):][:s.W*Lanes])
+			for d := range p.a.D {
+				for h := range p.a.H {
+					addRow(&sum, p.a.row(p.x, (n*p.a.Blocks()+block)*p.a.D+d, h))
+				}
 			}
 			for lane, v := range sum {
 				total[lane] += v
 			}
 		}
 		for lane, v := range total {
-			db[block*Lanes+lane] = float32(v)
+			p.y[block*Lanes+lane] = float32(v)
 		}
 	})
+	p.a, p.x, p.y = s, dy, db
+	p.run(pool, s.Blocks())
 }
 
 // addRow adds the voxels of a row to the sums of its lanes.

@@ -17,10 +17,13 @@ type BatchNorm struct {
 
 	chunks       chunks
 	partial      []float64 // per chunk: 16 sums, 16 sums of products
-	x            []float32 // while Measure runs
-	measureTask  func(task int)
 	scale, shift []float32
 	gradient     NormGradient
+
+	left, right              Shape // of x and y
+	x, y                     []float32
+	measureTask, productTask func(task int)
+	sum, products            []float64 // per channel
 }
 
 // A NormGradient holds what the backward pass of a normalisation does to the
@@ -56,7 +59,8 @@ func NewBatchNorm(s Shape) *BatchNorm {
 		Shape: s, Mean: make([]float64, padded), Variance: make([]float64, padded),
 		scale: vector(), shift: vector(), gradient: NormGradient{vector(), vector(), vector(), vector()},
 	}
-	b.measureTask = b.measureChunk
+	b.measureTask, b.productTask = b.measureChunk, b.addPlanes
+	b.sum, b.products = make([]float64, padded), make([]float64, padded)
 	return b
 }
 
@@ -135,32 +139,36 @@ func addSquaresGo(sums *[2 * Lanes]float64, x []float32) {
 	}
 }
 
-// sums gives, for each channel, the sum of y and the sum of x*y, in float64:
+// addUp sets, for each channel, the sum of y and the sum of x*y, in float64:
 // per sample in row order, then over samples in order.
-func (b *BatchNorm) sums(pool *Pool, s Shape, x []float32, other Shape, y []float32, give func(channel int, sum, products float64)) {
+func (b *BatchNorm) addUp(pool *Pool, s Shape, x []float32, other Shape, y []float32) {
 	s.check("normalised tensor", x)
 	other.check("normalised tensor", y)
-	blocks := s.Blocks()
-	if need := s.N * blocks * 2 * Lanes; len(b.partial) < need {
+	if need := s.N * s.Blocks() * 2 * Lanes; len(b.partial) < need {
 		b.partial = make([]float64, need)
 	}
-	rows := s.D * s.H
-	pool.Run(s.N*blocks, func(task int) {
-		sums := (*[2 * Lanes]float64)(b.partial[task*2*Lanes:])
-		clear(sums[:])
-		for row := range rows {
-			addProductsFast(sums, x[(task*rows+row)*s.RowLen()+s.Halo*Lanes:][:s.W*Lanes],
-				y[(task*rows+row)*other.RowLen()+other.Halo*Lanes:][:s.W*Lanes])
+	b.left, b.right, b.x, b.y = s, other, x, y
+	pool.Run(s.N*s.Blocks(), b.productTask)
+	b.x, b.y = nil, nil
+	clear(b.sum)
+	clear(b.products)
+	for n := range s.N {
+		for channel := range s.Padded() {
+			part := b.partial[(n*s.Blocks()+channel/Lanes)*2*Lanes+channel%Lanes:]
+			b.sum[channel] += part[0]
+			b.products[channel] += part[Lanes]
 		}
-	})
-	for channel := range s.Padded() {
-		var sum, products float64
-		for n := range s.N {
-			part := b.partial[(n*blocks+channel/Lanes)*2*Lanes+channel%Lanes:]
-			sum += part[0]
-			products += part[Lanes]
+	}
+}
+
+// addPlanes does one sample and block of addUp.
+func (b *BatchNorm) addPlanes(task int) {
+	sums := (*[2 * Lanes]float64)(b.partial[task*2*Lanes:])
+	clear(sums[:])
+	for d := range b.left.D {
+		for h := range b.left.H {
+			addProductsFast(sums, b.left.row(b.x, task*b.left.D+d, h), b.right.row(b.y, task*b.left.D+d, h))
 		}
-		give(channel, sum, products)
 	}
 }
 
@@ -205,15 +213,13 @@ func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
 //	own:   dx = gamma/σ (dy - mean(dy) - x̂ mean(dy x̂)),  x̂ = (x - Mean)/σ, σ² = Variance + Epsilon
 //	else:  dx = gamma/σ dy
 //
-// The sums are in float64, in the order of Measure.
+// The sums are in float64, per sample in row order, the samples' sums in order.
 func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
 	count, g := float64(b.Count()), &b.gradient
-	b.sums(pool, s, x, gradient, dy, func(channel int, sum, products float64) {
-		if channel >= b.Shape.C {
-			return
-		}
+	b.addUp(pool, s, x, gradient, dy)
+	for channel, sum := range b.sum[:b.Shape.C] {
 		inverse := 1 / math.Sqrt(b.Variance[channel]+Epsilon)
-		centred := products - float64(b.Mean[channel]*sum) // sum of dy*(x - Mean)
+		centred := b.products[channel] - float64(b.Mean[channel]*sum) // sum of dy*(x - Mean)
 		dgamma[channel], dbeta[channel] = float32(centred*inverse), float32(sum)
 		g.factor[channel] = float32(float64(gamma[channel]) * inverse)
 		g.centre[channel] = float32(b.Mean[channel])
@@ -222,6 +228,6 @@ func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient 
 			g.offset[channel] = float32(sum / count)
 			g.by[channel] = float32(float64(float64(centred*inverse)*inverse) / count)
 		}
-	})
+	}
 	return g
 }

@@ -54,7 +54,8 @@ func (c innerCase) compare(t *testing.T) {
 	loops := map[string]func(c innerCase, t *testing.T) []float32{
 		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
-		"normReLURow": innerCase.normReLURow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"normReLURow": innerCase.normReLURow, "normRow": innerCase.normRow, "normAddReLURow": innerCase.normAddReLURow,
+		"normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
 		path = generic
@@ -194,6 +195,32 @@ func (c innerCase) poolRow(t *testing.T, depth int) []float32 {
 func (c innerCase) normReLURow(t *testing.T) []float32 {
 	whole, y := c.target(t, c.voxels*Lanes, 1)
 	normReLURow(c.operand(t, c.voxels*Lanes, 2), c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), y)
+	return whole
+}
+
+func (c innerCase) normRow(t *testing.T) []float32 {
+	whole, y := c.target(t, c.voxels*Lanes, 1)
+	normRowFast(c.operand(t, c.voxels*Lanes, 2), c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), y)
+	return whole
+}
+
+func (c innerCase) normAddReLURow(t *testing.T) []float32 {
+	whole, y := c.target(t, c.voxels*Lanes, 1)
+	normAddReLURowFast(c.operand(t, c.voxels*Lanes, 2), c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), c.operand(t, c.voxels*Lanes, 5), y)
+	return whole
+}
+
+func (c innerCase) normBackwardRow(t *testing.T) []float32 {
+	whole, dx := c.target(t, c.voxels*Lanes, 1)
+	g := NormGradient{c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), c.operand(t, Lanes, 6)}
+	lanes := g.lanes(0)
+	normBackwardRowFast(c.operand(t, c.voxels*Lanes, 2), c.operand(t, c.voxels*Lanes, 7), &lanes, dx)
+	return whole
+}
+
+func (c innerCase) addToRow(t *testing.T) []float32 {
+	whole, y := c.target(t, c.voxels*Lanes, 1)
+	addToRowFast(c.operand(t, c.voxels*Lanes, 2), y)
 	return whole
 }
 

@@ -54,10 +54,30 @@ func poolRowAVX2(x *float32, rowStride int, planeStride int, depth int, signs *f
 //go:noescape
 func poolRowAVX512(x *float32, rowStride int, planeStride int, depth int, signs *float32, best *float32, choice *byte, voxels int)
 
+// normRowAVX2 is normRowGo; voxels >= 1.
+//
+//go:noescape
+func normRowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
+
 // normReLURowAVX2 is normReLURowGo; voxels >= 1.
 //
 //go:noescape
 func normReLURowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
+
+// normAddReLURowAVX2 is normAddReLURowGo; voxels >= 1.
+//
+//go:noescape
+func normAddReLURowAVX2(x *float32, scale *float32, shift *float32, other *float32, y *float32, voxels int)
+
+// normBackwardRowAVX2 is normBackwardRowGo; voxels >= 1.
+//
+//go:noescape
+func normBackwardRowAVX2(x *float32, dy *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
+
+// addToRowAVX2 is addToRowGo; voxels >= 1.
+//
+//go:noescape
+func addToRowAVX2(x *float32, y *float32, voxels int)
 
 // normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.
 //

@@ -18370,6 +18370,34 @@ two:
 	VZEROUPPER
 	RET
 
+// func normRowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
+// Requires: AVX
+TEXT ·normRowAVX2(SB), $0-40
+	MOVQ    x+0(FP), AX
+	MOVQ    y+24(FP), BX
+	MOVQ    voxels+32(FP), CX
+	MOVQ    scale+8(FP), DX
+	MOVQ    shift+16(FP), SI
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	VXORPS  Y4, Y4, Y4
+
+voxel:
+	VMULPS  (AX), Y0, Y5
+	VADDPS  Y2, Y5, Y5
+	VMOVUPS Y5, (BX)
+	VMULPS  32(AX), Y1, Y6
+	VADDPS  Y3, Y6, Y6
+	VMOVUPS Y6, 32(BX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	DECQ    CX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
 // func normReLURowAVX2(x *float32, scale *float32, shift *float32, y *float32, voxels int)
 // Requires: AVX
 TEXT ·normReLURowAVX2(SB), $0-40
@@ -18379,8 +18407,8 @@ TEXT ·normReLURowAVX2(SB), $0-40
 	MOVQ    scale+8(FP), DX
 	MOVQ    shift+16(FP), SI
 	VMOVUPS (DX), Y0
-	VMOVUPS (SI), Y2
 	VMOVUPS 32(DX), Y1
+	VMOVUPS (SI), Y2
 	VMOVUPS 32(SI), Y3
 	VXORPS  Y4, Y4, Y4
 
@@ -18395,6 +18423,108 @@ voxel:
 	VCMPPS  $0x12, Y4, Y6, Y8
 	VANDNPS Y6, Y8, Y6
 	VMOVUPS Y6, 32(BX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	DECQ    CX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
+// func normAddReLURowAVX2(x *float32, scale *float32, shift *float32, other *float32, y *float32, voxels int)
+// Requires: AVX
+TEXT ·normAddReLURowAVX2(SB), $0-48
+	MOVQ    x+0(FP), AX
+	MOVQ    y+32(FP), BX
+	MOVQ    voxels+40(FP), CX
+	MOVQ    scale+8(FP), DX
+	MOVQ    shift+16(FP), SI
+	MOVQ    other+24(FP), DI
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	VXORPS  Y4, Y4, Y4
+
+voxel:
+	VMULPS  (AX), Y0, Y5
+	VADDPS  Y2, Y5, Y5
+	VADDPS  (DI), Y5, Y5
+	VCMPPS  $0x12, Y4, Y5, Y7
+	VANDNPS Y5, Y7, Y5
+	VMOVUPS Y5, (BX)
+	VMULPS  32(AX), Y1, Y6
+	VADDPS  Y3, Y6, Y6
+	VADDPS  32(DI), Y6, Y6
+	VCMPPS  $0x12, Y4, Y6, Y8
+	VANDNPS Y6, Y8, Y6
+	VMOVUPS Y6, 32(BX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, DI
+	DECQ    CX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
+// func normBackwardRowAVX2(x *float32, dy *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
+// Requires: AVX
+TEXT ·normBackwardRowAVX2(SB), $0-64
+	MOVQ    x+0(FP), AX
+	MOVQ    dy+8(FP), BX
+	MOVQ    dx+48(FP), CX
+	MOVQ    voxels+56(FP), DX
+	MOVQ    factor+16(FP), DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	MOVQ    centre+24(FP), DI
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	MOVQ    offset+32(FP), DI
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	MOVQ    by+40(FP), DI
+	VMOVUPS (DI), Y6
+	VMOVUPS 32(DI), Y7
+
+voxel:
+	VMOVUPS (AX), Y8
+	VSUBPS  Y2, Y8, Y8
+	VMULPS  Y6, Y8, Y8
+	VMOVUPS (BX), Y10
+	VSUBPS  Y4, Y10, Y10
+	VSUBPS  Y8, Y10, Y10
+	VMULPS  Y0, Y10, Y10
+	VMOVUPS Y10, (CX)
+	VMOVUPS 32(AX), Y9
+	VSUBPS  Y3, Y9, Y9
+	VMULPS  Y7, Y9, Y9
+	VMOVUPS 32(BX), Y11
+	VSUBPS  Y5, Y11, Y11
+	VSUBPS  Y9, Y11, Y11
+	VMULPS  Y1, Y11, Y11
+	VMOVUPS Y11, 32(CX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, CX
+	DECQ    DX
+	JNZ     voxel
+	VZEROUPPER
+	RET
+
+// func addToRowAVX2(x *float32, y *float32, voxels int)
+// Requires: AVX
+TEXT ·addToRowAVX2(SB), $0-24
+	MOVQ x+0(FP), AX
+	MOVQ y+8(FP), BX
+	MOVQ voxels+16(FP), CX
+
+voxel:
+	VMOVUPS (BX), Y0
+	VADDPS  (AX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS 32(BX), Y1
+	VADDPS  32(AX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, BX
 	DECQ    CX

@@ -92,17 +92,24 @@ func sameVolume(a, b Shape) bool {
 // are not written: they must be zero already.
 func Pack(pool *Pool, planar []float32, s Shape, blocked []float32) {
 	s.check("packed tensor", blocked)
-	pool.Run(s.N*s.C, func(task int) {
+	p := newPass(func(p *pass, task int) {
+		s := &p.a
 		n, c := task/s.C, task%s.C
-		source := planar[task*s.Voxels():][:s.Voxels()]
+		source := p.x[task*s.Voxels():][:s.Voxels()]
 		for d := range s.D {
 			for h := range s.H {
-				row := blocked[s.Index(n, c, d, h, 0):]
-				for w, v := range source[:s.W] {
-					row[w*s.Lanes] = v
+				row := p.y[s.Index(n, c, d, h, 0):]
+				if s.Lanes == 1 {
+					copy(row, source[:s.W])
+				} else {
+					for w, v := range source[:s.W] {
+						row[w*s.Lanes] = v
+					}
 				}
 				source = source[s.W:]
 			}
 		}
 	})
+	p.a, p.x, p.y = s, planar, blocked
+	p.run(pool, s.N*s.C)
 }

@@ -7,6 +7,11 @@ import "fmt"
 type MaxPool struct {
 	In, Out Shape
 	depth   int // of the window: 1 or 2
+
+	unpool     unpooling // while BackwardNorm runs
+	target     Shape
+	x, dx      []float32
+	unpoolTask func(plane int)
 }
 
 // NewMaxPool returns the pooling of in, with a halo on the output.
@@ -18,7 +23,9 @@ func NewMaxPool(in Shape, halo int) *MaxPool {
 	if in.Lanes != Lanes || in.D/depth < 1 || in.H < 2 || in.W < 2 {
 		panic(fmt.Sprintf("kernel: max pooling of %+v", in))
 	}
-	return &MaxPool{In: in, Out: Blocked(in.N, in.C, in.D/depth, in.H/2, in.W/2, halo), depth: depth}
+	m := &MaxPool{In: in, Out: Blocked(in.N, in.C, in.D/depth, in.H/2, in.W/2, halo), depth: depth}
+	m.unpoolTask = m.unpoolPlane
+	return m
 }
 
 // SetBatch changes the number of samples of both shapes.

@@ -165,16 +165,20 @@ func (m *MaxPool) BackwardNorm(pool *Pool, gradient Shape, dy []float32, choice 
 	if !sameVolume(gradient, m.Out) || !sameVolume(target, m.In) {
 		panic("kernel: max pooling of gradients of another volume")
 	}
-	u := unpooling{m, gradient, dy, choice, g}
-	pool.Run(target.N*target.Blocks()*target.D, func(plane int) {
-		for h := range target.H {
-			var input []float32
-			if g != nil {
-				input = x[(plane*m.In.H+h)*m.In.RowLen()+m.In.Halo*Lanes:][:target.W*Lanes]
-			}
-			u.row(plane, h, input, dx[(plane*target.H+h)*target.RowLen()+target.Halo*Lanes:][:target.W*Lanes])
+	m.unpool, m.x, m.target, m.dx = unpooling{m, gradient, dy, choice, g}, x, target, dx
+	pool.Run(planes(target), m.unpoolTask)
+	m.unpool, m.x, m.dx = unpooling{}, nil, nil
+}
+
+// unpoolPlane does a plane of BackwardNorm.
+func (m *MaxPool) unpoolPlane(plane int) {
+	for h := range m.target.H {
+		var input []float32
+		if m.unpool.norm != nil {
+			input = m.In.row(m.x, plane, h)
 		}
-	})
+		m.unpool.row(plane, h, input, m.target.row(m.dx, plane, h))
+	}
 }
 
 // BackwardWeights: x (N, C, D, H, W), weight, bias as in Forward, dy (N, O, D/2,

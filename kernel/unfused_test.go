@@ -206,3 +206,16 @@ func TestFusedWeightGradientIsTheStoredOne(t *testing.T) {
 		}
 	}
 }
+
+// forRows calls f with the offsets of every row (n, block, d, h) in two tensors
+// of the same volume, in parallel over (n, block, d).
+func forRows(pool *Pool, a, b Shape, f func(rowA, rowB int)) {
+	pool.Run(planes(a, b), func(task int) {
+		rowA, rowB := task*a.H*a.RowLen()+a.Halo*a.Lanes, task*b.H*b.RowLen()+b.Halo*b.Lanes
+		for range a.H {
+			f(rowA, rowB)
+			rowA += a.RowLen()
+			rowB += b.RowLen()
+		}
+	})
+}

@@ -148,36 +148,3 @@ func unpoolRow512() {
 	VZEROUPPER()
 	RET()
 }
-
-// normReLURow normalises and rectifies.
-func normReLURow() {
-	TEXT("normReLURowAVX2", 0, "func(x, scale, shift, y *float32, voxels int)")
-	Doc("normReLURowAVX2 is normReLURowGo; voxels >= 1.")
-	Pragma("noescape")
-	x, y, voxels := reg.RAX, reg.RBX, reg.RCX
-	Load(Param("x"), x)
-	Load(Param("y"), y)
-	Load(Param("voxels"), voxels)
-	Load(Param("scale"), reg.RDX)
-	Load(Param("shift"), reg.RSI)
-	for half := range 2 {
-		VMOVUPS(Mem{Base: reg.RDX, Disp: 32 * half}, []reg.VecPhysical{reg.Y0, reg.Y1}[half])
-		VMOVUPS(Mem{Base: reg.RSI, Disp: 32 * half}, []reg.VecPhysical{reg.Y2, reg.Y3}[half])
-	}
-	VXORPS(reg.Y4, reg.Y4, reg.Y4)
-	Label("voxel")
-	for half := range 2 {
-		v, zero := []reg.VecPhysical{reg.Y5, reg.Y6}[half], []reg.VecPhysical{reg.Y7, reg.Y8}[half]
-		VMULPS(Mem{Base: x, Disp: 32 * half}, []reg.VecPhysical{reg.Y0, reg.Y1}[half], v)
-		VADDPS([]reg.VecPhysical{reg.Y2, reg.Y3}[half], v, v)
-		VCMPPS(imm(lessOrEqual), reg.Y4, v, zero)
-		VANDNPS(v, zero, v)
-		VMOVUPS(v, Mem{Base: y, Disp: 32 * half})
-	}
-	ADDQ(imm(64), x)
-	ADDQ(imm(64), y)
-	DECQ(voxels)
-	JNZ(LabelRef("voxel"))
-	VZEROUPPER()
-	RET()
-}
