@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"ballast/kernel"
+	"ballast/net"
+)
+
+// tiny is a network that runs in microseconds.
+func tiny(id, norm string) Network {
+	return Network{ID: id, About: "tiny", Batch: 2,
+		Config: net.Config{Name: "cnn4", Dims: 2, Channels: 1, Size: [3]int{1, 16, 16}, Classes: 2, Width: 4, Norm: norm, Momentum: 0.1}}
+}
+
+func TestMeasure(t *testing.T) {
+	applied := tiny("T3", "batch")
+	applied.Inference = true
+	var lines []string
+	last := 0.0
+	report, err := Measure(context.Background(), Options{
+		Networks: []Network{tiny("T1", "batch"), tiny("T2", "none"), applied}, Threads: 2, Time: 2 * time.Second, Layers: true,
+		Progress: func(share float64, line string) {
+			if share < last || share > 1 {
+				t.Errorf("progress from %g to %g", last, share)
+			}
+			last = share
+			lines = append(lines, line)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Networks) != 3 || len(lines) != 4 || last != 1 {
+		t.Fatalf("%d networks, %d lines of progress up to %g", len(report.Networks), len(lines), last)
+	}
+	if !(report.Peak > 0) || !(report.PeakOneThread > 0) {
+		t.Errorf("peaks %g and %g", report.Peak, report.PeakOneThread)
+	}
+	for _, r := range report.Networks {
+		if r.Samples < 1 || !(r.StepMS > 0) || !(r.LeastStepMS <= r.StepMS) {
+			t.Errorf("%s: %d samples, median %g, least %g ms", r.ID, r.Samples, r.StepMS, r.LeastStepMS)
+		}
+		if want := float64(r.FLOPs) / r.StepMS / 1e6; !(math.Abs(r.GFLOPS-want) <= 1e-9*want) {
+			t.Errorf("%s: %g GFLOP/s, want %g", r.ID, r.GFLOPS, want)
+		}
+		if want := r.GFLOPS / report.Peak; r.FractionOfPeak != want {
+			t.Errorf("%s: fraction %g, want %g", r.ID, r.FractionOfPeak, want)
+		}
+	}
+	// 2 images, taps 9: 4 channels at 16 x 16, 8 at 8 x 8, 16 at 4 x 4, 32 at 2 x 2, and the dense layer.
+	forward := int64(2 * 2 * (9*(4*256+4*8*64+8*16*16+16*32*4) + 2*32))
+	if got := report.Networks[2].FLOPs; got != forward {
+		t.Errorf("forward pass of %d FLOPs, want %d", got, forward)
+	}
+	if got, want := report.Networks[0].FLOPs, 3*forward-2*2*9*4*256; got != want {
+		t.Errorf("step of %d FLOPs, want %d", got, want)
+	}
+	if len(report.Layers) != 4 {
+		t.Fatalf("%d layers, want 4", len(report.Layers))
+	}
+	if report.Layers[0].BackwardData != 0 || !(report.Layers[3].BackwardData > 0) {
+		t.Errorf("layers %+v", report.Layers)
+	}
+	if want := "2 x 4→8, 8x8, kernel 3x3"; report.Layers[1].Shape != want {
+		t.Errorf("second layer %q, want %q", report.Layers[1].Shape, want)
+	}
+	var text strings.Builder
+	if err := report.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"T2", "T1 block4.conv", kernel.Path(), runtime.Version()} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		}
+	}
+}
+
+func TestMeasureEndsWhenCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Measure(ctx, Options{Networks: []Network{tiny("T1", "none")}, Threads: 1, Time: time.Hour}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestReferencesCanBeBuilt(t *testing.T) {
+	seen := map[string]bool{}
+	for _, n := range References() {
+		if err := n.Config.Check(); err != nil {
+			t.Errorf("%s: %v", n.ID, err)
+		}
+		if seen[n.ID] {
+			t.Errorf("%s twice", n.ID)
+		}
+		seen[n.ID] = true
+	}
+	for _, id := range []string{"R1", "R1-nobn", "R2", "R2-nobn", "R3", "R3-nobn", "R5"} {
+		if !seen[id] {
+			t.Errorf("no %s", id)
+		}
+	}
+	chosen, unknown := Select(References(), []string{"R5", "R0", "R1"})
+	if len(chosen) != 2 || chosen[0].ID != "R1" || len(unknown) != 1 || unknown[0] != "R0" {
+		t.Errorf("chosen %v, unknown %v", chosen, unknown)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 9}, 3}} {
+		if got := median(c.values); got != c.want {
+			t.Errorf("median of %v is %g, want %g", c.values, got, c.want)
+		}
+	}
+}
+
+// TestPeakMemory looks whether memory that is touched shows.
+func TestPeakMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("no /proc: peak memory is not known here")
+	}
+	if !ForgetPeakMemory() {
+		t.Skip("the peak of memory cannot be reset here")
+	}
+	before := PeakMemory()
+	data := make([]byte, 64<<20)
+	for i := 0; i < len(data); i += 4096 {
+		data[i] = 1
+	}
+	grown := PeakMemory() - before
+	runtime.KeepAlive(data)
+	if grown < 50<<20 {
+		t.Errorf("peak memory grew by %d bytes with 64 MiB touched, from %d", grown, before)
+	}
+}

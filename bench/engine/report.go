@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Report is what was measured. Rates are in nominal GFLOP/s.
+type Report struct {
+	Peak          float64  `json:"peak_gflops"` // of all threads used, median of all probes
+	PeakOneThread float64  `json:"peak_one_thread_gflops"`
+	Networks      []Result `json:"networks"`
+	Layers        []Layer  `json:"layers,omitempty"`
+	Machine       Machine  `json:"machine"`
+	Date          string   `json:"date"`
+}
+
+// A Result is the measurement of one network. Fields of one thread, of memory
+// and of allocations are left out where there was no time or no way to measure.
+type Result struct {
+	ID             string   `json:"id"`
+	About          string   `json:"about"`
+	StepMS         float64  `json:"step_ms"` // median; of one forward pass for inference
+	LeastStepMS    float64  `json:"least_step_ms"`
+	GFLOPS         float64  `json:"gflops"`
+	FractionOfPeak float64  `json:"fraction_of_peak"`   // of the peak of the whole run
+	PeakBeside     float64  `json:"peak_beside_gflops"` // median of the probes between this network's samples
+	Samples        int      `json:"samples"`
+	OneThreadMS    float64  `json:"one_thread_step_ms,omitempty"`
+	SpeedUp        float64  `json:"speed_up,omitempty"`       // of all threads over one
+	PeakBytes      int64    `json:"peak_rss_bytes,omitempty"` // of the program during its steps on all threads
+	Allocations    *float64 `json:"allocations_per_step,omitempty"`
+	FLOPs          int64    `json:"nominal_flops"`
+
+	times  [2][]float64 // ms, of all threads and of one
+	probes [2][]float64
+}
+
+// summarise sets what follows from the samples.
+func (r *Result) summarise() {
+	r.StepMS, r.LeastStepMS = median(r.times[0]), r.times[0][0]
+	for _, t := range r.times[0] {
+		r.LeastStepMS = min(r.LeastStepMS, t)
+	}
+	r.Samples = len(r.times[0])
+	r.GFLOPS = float64(r.FLOPs) / r.StepMS / 1e6
+	r.PeakBeside = median(r.probes[0])
+	r.OneThreadMS = median(r.times[1])
+	if r.OneThreadMS > 0 {
+		r.SpeedUp = r.OneThreadMS / r.StepMS
+	}
+}
+
+// finish sets the peaks and what is relative to them.
+func (r *Report) finish(peak, oneThread float64) {
+	r.Peak, r.PeakOneThread = peak, oneThread
+	for i := range r.Networks {
+		n := &r.Networks[i]
+		n.FractionOfPeak = n.GFLOPS / peak
+	}
+}
+
+// line tells the result in one line.
+func (r *Result) line() string {
+	return fmt.Sprintf("%s: %.1f ms, %.0f GFLOP/s", r.ID, r.StepMS, r.GFLOPS)
+}
+
+// Text writes the report as tables for people.
+func (r *Report) Text(w io.Writer) error {
+	m := r.Machine
+	fmt.Fprintf(w, "%s; %s kernels, %s of %d, %s, %s, %s\n", m.CPU, m.Kernels, counted(m.Threads, "thread"), m.Cores, m.Go, m.System, r.Date)
+	fmt.Fprintf(w, "Peak of multiply-adds: %.0f GFLOP/s; one thread %.0f\n\n", r.Peak, r.PeakOneThread)
+	if err := writeTable(w, r.networkRows, 2); err != nil || len(r.Layers) == 0 {
+		return err
+	}
+	fmt.Fprintln(w, "\nConvolutions on their own, GFLOP/s (of the peak)")
+	return writeTable(w, r.layerRows, 2)
+}
+
+// writeTable writes rows in columns, the first few of which are words and stand
+// left.
+func writeTable(w io.Writer, rows func(row func(cells ...string)), words int) error {
+	var widths []int
+	rows(func(cells ...string) {
+		widths = append(widths, make([]int, len(cells)-min(len(cells), len(widths)))...)
+		for i, cell := range cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	})
+	var text strings.Builder
+	rows(func(cells ...string) {
+		line := ""
+		for i, cell := range cells {
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i < words {
+				line += cell + space + "  "
+			} else {
+				line += space + cell + "  "
+			}
+		}
+		text.WriteString(strings.TrimRight(line, " ") + "\n")
+	})
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// networkRows writes the table of networks, the head first.
+func (r *Report) networkRows(row func(cells ...string)) {
+	row("network", "what", "step ms", "GFLOP/s", "of the peak", "one thread ms", "speed-up", "peak RSS MB", "allocations")
+	for _, n := range r.Networks {
+		one, speed, memory, allocations := "-", "-", "-", "-"
+		if n.OneThreadMS > 0 {
+			one, speed = fmt.Sprintf("%.1f", n.OneThreadMS), fmt.Sprintf("%.2f", n.SpeedUp)
+		}
+		if n.PeakBytes > 0 {
+			memory = fmt.Sprintf("%.0f", float64(n.PeakBytes)/1e6)
+		}
+		if n.Allocations != nil {
+			allocations = fmt.Sprintf("%.0f", *n.Allocations)
+		}
+		row(n.ID, n.About, fmt.Sprintf("%.1f", n.StepMS), fmt.Sprintf("%.0f", n.GFLOPS), percent(n.FractionOfPeak), one, speed, memory, allocations)
+	}
+}
+
+// layerRows writes the table of layers, the head first.
+func (r *Report) layerRows(row func(cells ...string)) {
+	row("layer", "geometry", "forward", "backward data", "backward weights")
+	for _, l := range r.Layers {
+		data := "-"
+		if l.BackwardData > 0 {
+			data = r.withShare(l.BackwardData)
+		}
+		row(l.Network+" "+l.Name, l.Shape, r.withShare(l.Forward), data, r.withShare(l.BackwardWeights))
+	}
+}
+
+func (r *Report) withShare(gflops float64) string {
+	return fmt.Sprintf("%.0f (%s)", gflops, percent(gflops/r.Peak))
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
