@@ -128,6 +128,21 @@ func (b *BatchNorm) end() {
 	}
 }
 
+// finish measures a chunk of a convolution's output.
+func (b *BatchNorm) finish(c *chunks, part chunk, rows chunkRows) {
+	for k := range part.blocks {
+		b.measure(rows, part, k, part.n*b.Shape.Blocks()+part.block+k, c.ordinal(part))
+	}
+}
+
+// ForwardMeasured is Forward followed by Measure of y.
+func (c *Conv) ForwardMeasured(pool *Pool, x, weight, bias, y []float32, norm *BatchNorm) {
+	c.Out.check("convolution output", y)
+	norm.begin(divide(c.Out, 0, 1))
+	c.run(pool, x, weight, bias, y, 0, norm)
+	norm.end()
+}
+
 // addSquaresGo adds a row of x to the first 16 sums and x*x to the last 16. A
 // product of two float32 is exact in float64.
 func addSquaresGo(sums *[2 * Lanes]float64, x []float32) {

@@ -53,6 +53,23 @@ func Add(pool *Pool, s Shape, x []float32, target Shape, y []float32) {
 	p.run(pool, planes(s, target))
 }
 
+// Multiply: x, factor (N, C, D, H, W) -> y = x*factor.
+func Multiply(pool *Pool, s Shape, x []float32, factorShape Shape, factor []float32, target Shape, y []float32) {
+	s.check("factor", x)
+	factorShape.check("factor", factor)
+	target.check("product", y)
+	p := newPass(func(p *pass, plane int) {
+		for h := range p.a.H {
+			x, factor, y := p.a.row(p.x, plane, h), p.c.row(p.z, plane, h), p.b.row(p.y, plane, h)
+			for i, v := range x {
+				y[i] = v * factor[i]
+			}
+		}
+	})
+	p.a, p.x, p.b, p.y, p.c, p.z = s, x, target, y, factorShape, factor
+	p.run(pool, planes(s, factorShape, target))
+}
+
 // addToRowGo adds x to y.
 func addToRowGo(x, y []float32) {
 	for i, v := range x {

@@ -14,19 +14,17 @@ import (
 // block, whose y is a network's largest tensor, and where nothing is learnt, y is
 // not kept.
 type block struct {
-	name   string
-	first  bool // no gradient of the input is needed
-	conv   *kernel.Conv
-	norm   *norm // nil without batch normalisation
-	tail   *kernel.PoolTail
-	weight *Param
-	bias   *Param // nil with normalisation
+	name  string
+	first bool // no gradient of the input is needed
+	conv  *convolution
+	norm  *norm // nil without batch normalisation
+	tail  *kernel.PoolTail
 
-	y      []float32 // in the shape of conv.Out; not in the first block
+	y      []float32 // in the shape of the convolution's output; not in the first block
 	out    []float32
 	best   []float32 // the element of y behind each element of out
 	choice []byte    // its place in the window
-	dy     []float32 // in the shape of conv.Out; not in the first block
+	dy     []float32 // in the shape of y; not in the first block
 	dout   []float32 // without halo
 
 	ones, zeros []float32 // the normalisation of a block that has none
@@ -36,10 +34,6 @@ type block struct {
 // convolved with the weights, which is not so in the first block; the output
 // needs one where a convolution follows.
 func newBlock(name string, in kernel.Shape, channels int, c Config, first, last bool) *block {
-	taps := [3]int{3, 3, 3}
-	if c.Dims == 2 {
-		taps[0] = 1
-	}
 	gradientHalo, outHalo := 1, 1
 	if first {
 		gradientHalo = 0
@@ -47,42 +41,50 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 	if last {
 		outHalo = 0
 	}
-	b := &block{name: name, first: first, conv: kernel.NewConv(in, channels, taps, [3]int{1, 1, 1}, gradientHalo)}
-	b.weight = newParam(name+".conv.weight", b.conv.WeightLen(), true)
+	conv := kernel.NewConv(in, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, gradientHalo)
+	b := &block{name: name, first: first, conv: newConvolution(name+".conv", conv, c.Norm != normBatch)}
 	var measured *kernel.BatchNorm
 	if c.Norm == normBatch {
-		b.norm = newNorm(name+".norm", b.conv.Out, c.Momentum)
+		b.norm = newNorm(name+".norm", conv.Out, c.Momentum)
 		measured = b.norm.kernel
 	} else {
-		b.bias = newParam(name+".conv.bias", b.conv.Out.Padded(), false)
-		b.zeros = make([]float32, b.conv.Out.Padded())
-		b.ones = slices.Repeat([]float32{1}, b.conv.Out.Padded())
+		b.zeros = make([]float32, conv.Out.Padded())
+		b.ones = slices.Repeat([]float32{1}, conv.Out.Padded())
 	}
-	b.tail = kernel.NewPoolTail(b.conv, measured, outHalo)
+	b.tail = kernel.NewPoolTail(conv, measured, outHalo)
 	return b
 }
 
-func newParam(name string, size int, decay bool) *Param {
-	return &Param{Name: name, Value: make([]float32, size), Grad: make([]float32, size), Decay: decay}
+func (b *block) output() kernel.Shape { return b.tail.Pool.Out }
+
+func (b *block) gradient() (kernel.Shape, []float32) { return b.tail.Pool.BestShape(), b.dout }
+
+func (b *block) members() []member {
+	if b.norm == nil {
+		return []member{b.conv}
+	}
+	return []member{b.conv, b.norm}
 }
 
-func (b *block) params() []*Param {
-	if b.norm == nil {
-		return []*Param{b.weight, b.bias}
+func (b *block) layers(n *Net) []Layer {
+	layers := []Layer{b.conv.layer(n)}
+	full, out := layers[0].Output, b.output()
+	if b.norm != nil {
+		layers = append(layers, b.norm.layer(n))
 	}
-	return []*Param{b.weight, b.norm.gamma, b.norm.beta}
+	return append(layers, Layer{b.name + ".relu", "ReLU", full, 0, 0},
+		Layer{b.name + ".pool", "max pooling", n.shape(out.C, out.D, out.H, out.W), 0, 0})
 }
 
 func (b *block) setBatch(n int) {
-	b.conv.SetBatch(n)
+	b.conv.kernel.SetBatch(n)
 	b.tail.Pool.SetBatch(n)
 	if b.norm != nil {
 		b.norm.kernel.SetBatch(n)
 	}
 }
 
-// resize allocates the forward buffers for n samples.
-func (b *block) resize(n int) {
+func (b *block) reserve(n int) {
 	down := *b.tail.Pool
 	down.SetBatch(n)
 	b.out = make([]float32, down.Out.Len())
@@ -90,71 +92,79 @@ func (b *block) resize(n int) {
 	b.choice = make([]byte, down.ChoiceLen())
 }
 
-// resizeGradients allocates the gradients for n samples where they are too small.
-func (b *block) resizeGradients(n int) {
-	if need := b.tail.Pool.BestShape().Batch(n).Len(); len(b.dout) < need {
-		b.dout = make([]float32, need)
-	}
-	if need := b.conv.Out.Batch(n).Len(); !b.first && len(b.dy) < need {
-		b.dy = make([]float32, need)
+func (b *block) reserveGradients(n int) {
+	b.dout = enough(b.dout, b.tail.Pool.BestShape().Batch(n).Len())
+	if !b.first {
+		b.dy = enough(b.dy, b.conv.kernel.Out.Batch(n).Len())
 	}
 }
 
-// forward: in (N, I, D, H, W) -> out (N, O, D/2, H/2, W/2); capacity is the batch
-// that buffers are made for.
-func (b *block) forward(pool *kernel.Pool, in []float32, mode Mode, capacity int) []float32 {
+func (b *block) size(n int) (elements, bytes int) {
+	conv, down := b.conv.kernel, *b.tail.Pool
+	down.SetBatch(n)
+	elements = down.Out.Len() + 2*down.BestShape().Len() // out, best and dout
+	if !b.first {
+		elements += conv.Out.Batch(n).Len() // dy
+		if b.norm != nil {
+			elements += conv.Out.Batch(n).Len() // y
+		}
+	}
+	return elements + conv.ScratchLen(!b.first), down.ChoiceLen()
+}
+
+// forward: in (N, I, D, H, W) -> out (N, O, D/2, H/2, W/2).
+func (b *block) forward(s *step, in []float32) []float32 {
 	scale, shift := b.ones, b.zeros
 	if b.norm == nil {
-		b.tail.Forward(pool, in, b.weight.Value, b.bias.Value, nil, nil, b.best, b.choice, false)
+		b.tail.Forward(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, nil, nil, b.best, b.choice, false)
 	} else {
-		measure := mode == Training || mode == Recalibration
-		b.tail.Forward(pool, in, b.weight.Value, nil, b.norm.gamma.Value, b.kept(mode, capacity), b.best, b.choice, measure)
-		scale, shift = b.norm.forward(mode)
+		b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, s.mode.measures())
+		scale, shift = b.norm.forward(s.mode)
 	}
-	b.tail.Normalise(pool, b.best, scale, shift, b.out)
+	b.tail.Normalise(s.pool, b.best, scale, shift, b.out)
 	return b.out
 }
 
 // kept returns where y is kept: the pass back through the statistics of the
 // batch needs it.
-func (b *block) kept(mode Mode, capacity int) []float32 {
-	if b.first || mode != Training {
+func (b *block) kept(s *step) []float32 {
+	if b.first || s.mode != Training {
 		return nil
 	}
-	if need := b.conv.Out.Batch(capacity).Len(); len(b.y) < need {
-		b.y = make([]float32, need)
-	}
+	b.y = enough(b.y, b.conv.kernel.Out.Batch(s.capacity).Len())
 	return b.y
 }
 
-// backward: dout (N, O, D/2, H/2, W/2), in -> the gradients of the parameters and
-// dy (N, O, D, H, W), which is not kept in the first block.
-func (b *block) backward(pool *kernel.Pool, in []float32, mode Mode) {
-	down := b.tail.Pool
+// backward: dout (N, O, D/2, H/2, W/2), in -> the gradients of the parameters, din
+// (N, I, D, H, W) and dy (N, O, D, H, W), which is not kept in the first block.
+func (b *block) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
+	down, conv := b.tail.Pool, b.conv
 	pooled := down.BestShape()
-	kernel.ReLUBackward(pool, down.Out, b.out, pooled, b.dout)
-	var through *kernel.NormGradient
-	if b.norm == nil {
-		kernel.BiasGradient(pool, pooled, b.dout, b.bias.Grad)
-	} else {
-		through = b.norm.backward(pool, pooled, b.best, b.dout, mode)
-	}
-	if b.norm != nil && mode != Training {
-		kernel.ScaleChannels(pool, pooled, through.Factor(), b.dout)
-		through = nil
-	}
+	kernel.ReLUBackward(s.pool, down.Out, b.out, pooled, b.dout)
+	through := b.throughNorm(s, pooled)
 	if b.first {
-		b.tail.BackwardWeights(pool, in, b.weight.Value, b.biasValue(), pooled, b.dout, b.choice, through, b.weight.Grad)
+		b.tail.BackwardWeights(s.pool, in, conv.weight.Value, conv.biasValue(), pooled, b.dout, b.choice, through, conv.weight.Grad)
 		return
 	}
-	down.BackwardNorm(pool, pooled, b.dout, b.choice, b.y, through, b.conv.Out, b.dy)
-	b.conv.BackwardWeights(pool, in, b.dy, b.weight.Grad)
+	down.BackwardNorm(s.pool, pooled, b.dout, b.choice, b.y, through, conv.kernel.Out, b.dy)
+	conv.kernel.BackwardWeights(s.pool, in, b.dy, conv.weight.Grad)
+	if din != nil {
+		conv.kernel.BackwardData(s.pool, b.dy, conv.weight.Value, layout, din)
+	}
 }
 
-// biasValue returns the bias, nil without one.
-func (b *block) biasValue() []float32 {
-	if b.bias == nil {
+// throughNorm sets the gradients of the normalisation, or of the bias, and
+// returns what it does to the gradient, nil where that is nothing or done. A
+// normalisation by constants multiplies it.
+func (b *block) throughNorm(s *step, pooled kernel.Shape) *kernel.NormGradient {
+	if b.norm == nil {
+		kernel.BiasGradient(s.pool, pooled, b.dout, b.conv.bias.Grad)
 		return nil
 	}
-	return b.bias.Value
+	through := b.norm.backward(s.pool, pooled, b.best, pooled, b.dout, s.mode)
+	if s.mode == Training {
+		return through
+	}
+	kernel.ScaleChannels(s.pool, pooled, through.Factor(), b.dout)
+	return nil
 }

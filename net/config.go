@@ -17,6 +17,11 @@ var ErrConfig = errors.New("network cannot be built")
 // one twice as many as the one before. Convolutions have a bias only without
 // normalisation, which would cancel it.
 //
+// "resnet10", "resnet18" and "resnet34" begin with such a block of Width channels,
+// then have four groups of 1 1 1 1, 2 2 2 2 or 3 4 6 3 residual blocks of two
+// convolutions (He et al. 2016), every group after the first halving the size and
+// doubling the channels; then the same end. They need batch normalisation.
+//
 // "linear" averages the image to at most 8 voxels along each axis and applies
 // dropout and a dense layer: a baseline. It ignores Width, Norm and Momentum.
 type Config struct {
@@ -26,32 +31,40 @@ type Config struct {
 	Size     [3]int // D, H, W of the input; D = 1 in 2D
 	Classes  int
 	Width    int     // channels of the first block
-	Norm     string  // "batch" or "none"
+	Norm     string  // "batch"; "batch-after-pool", which normalises what the pooling gives; or "none"
 	Momentum float64 // weight of the newest batch in the running statistics, PyTorch's momentum
 	Dropout  float64 // probability of dropping a feature before the dense layer
+
+	BlockDropout float64 // probability of dropping an element after each block of cnn1 to cnn6
 }
 
 const (
 	linear    = "linear"
 	linearMax = 8 // voxels per axis that the linear baseline sees
 
-	normBatch = "batch"
-	normNone  = "none"
+	normBatch     = "batch"
+	normAfterPool = "batch-after-pool"
+	normNone      = "none"
 
 	maxParameters = 1 << 30
 )
 
 // Names returns the names of the networks that Build knows.
 func Names() []string {
-	return []string{"cnn1", "cnn2", "cnn3", "cnn4", "cnn5", "cnn6", linear}
+	return []string{"cnn1", "cnn2", "cnn3", "cnn4", "cnn5", "cnn6", "resnet10", "resnet18", "resnet34", linear}
 }
 
-// blocks returns the number of convolutional blocks, 0 for the linear baseline.
+// blocks returns the number of blocks of cnn1 to cnn6, 0 for other networks.
 func (c Config) blocks() int {
-	if c.Name == linear {
-		return 0
+	if digit, ok := strings.CutPrefix(c.Name, "cnn"); ok {
+		return int(digit[0] - '0')
 	}
-	return int(c.Name[len("cnn")] - '0')
+	return 0
+}
+
+// residuals returns the residual blocks of each group, nil for other networks.
+func (c Config) residuals() []int {
+	return map[string][]int{"resnet10": {1, 1, 1, 1}, "resnet18": {2, 2, 2, 2}, "resnet34": {3, 4, 6, 3}}[c.Name]
 }
 
 // Check says why a network cannot be built, as an ErrConfig; nil if it can.
@@ -75,7 +88,9 @@ func (c Config) Check() error {
 		return c.refuse("%d classes; need at least 2", c.Classes)
 	case !(c.Dropout >= 0 && c.Dropout < 1):
 		return c.refuse("dropout of %g; must be at least 0 and below 1", c.Dropout)
-	case c.blocks() > 0:
+	case !(c.BlockDropout >= 0 && c.BlockDropout < 1):
+		return c.refuse("dropout between blocks of %g; must be at least 0 and below 1", c.BlockDropout)
+	case c.Name != linear:
 		return c.checkBlocks()
 	}
 	return c.checkParameters()
@@ -85,15 +100,20 @@ func (c Config) checkBlocks() error {
 	switch {
 	case c.Width < 1:
 		return c.refuse("width of %d channels; need at least 1", c.Width)
-	case c.Norm != normBatch && c.Norm != normNone:
-		return c.refuse("unknown normalisation %q; known are %s, %s", c.Norm, normBatch, normNone)
-	case c.Norm == normBatch && !(c.Momentum > 0 && c.Momentum <= 1):
+	case c.Norm != normBatch && c.Norm != normAfterPool && c.Norm != normNone:
+		return c.refuse("unknown normalisation %q; known are %s, %s, %s", c.Norm, normBatch, normAfterPool, normNone)
+	case c.residuals() != nil && c.Norm != normBatch:
+		return c.refuse("a residual network needs batch normalisation, not %q", c.Norm)
+	case c.residuals() != nil && c.BlockDropout > 0:
+		return c.refuse("dropout between blocks is for cnn1 to cnn6")
+	case c.Norm != normNone && !(c.Momentum > 0 && c.Momentum <= 1):
 		return c.refuse("batch-norm momentum of %g; must be above 0 and at most 1", c.Momentum)
 	}
+	halvings := max(1, c.blocks()) // a residual network pools once; its strides round up
 	for axis := 3 - c.Dims; axis < 3; axis++ {
-		if need := 1 << c.blocks(); c.Size[axis] < need {
+		if need := 1 << halvings; c.Size[axis] < need {
 			return c.refuse("%d poolings by 2 need at least %d voxels along every axis, the %s has %d; use fewer blocks or a finer grid",
-				c.blocks(), need, [3]string{"depth", "height", "width"}[axis], c.Size[axis])
+				halvings, need, [3]string{"depth", "height", "width"}[axis], c.Size[axis])
 		}
 	}
 	return c.checkParameters()
@@ -111,7 +131,16 @@ func (c Config) checkParameters() error {
 		count += float64(in * width * taps)
 		in, width = width, 2*width
 	}
-	if c.blocks() == 0 {
+	for group, blocks := range c.residuals() {
+		if group == 0 {
+			count += float64(in * width * taps)
+		} else {
+			count += float64(in * width * (1 - taps)) // one convolution has fewer inputs, but a shortcut
+		}
+		count += float64(width * width * taps * float64(2*blocks))
+		in, width = width, 2*width
+	}
+	if c.Name == linear {
 		in *= linearMax * linearMax * linearMax
 	}
 	count += float64(in * float64(c.Classes))

@@ -15,22 +15,11 @@ func (n *Net) Layers() []Layer {
 	add := func(name, kind string, output []int, parameters int, flops int64) {
 		layers = append(layers, Layer{name, kind, output, parameters, flops})
 	}
-	for _, b := range n.blocks {
-		out := n.shape(b.conv.Out.C, b.conv.Out.D, b.conv.Out.H, b.conv.Out.W)
-		conv := *b.conv
-		conv.SetBatch(1)
-		weights := volume(n.convEntry(b).shape)
-		if b.norm == nil {
-			add(b.name+".conv", "convolution", out, weights+conv.Out.C, conv.FLOPs())
-		} else {
-			add(b.name+".conv", "convolution", out, weights, conv.FLOPs())
-			add(b.name+".norm", "batch normalisation", out, 2*conv.Out.C, 0)
-		}
-		add(b.name+".relu", "ReLU", out, 0, 0)
-		add(b.name+".pool", "max pooling", n.shape(b.tail.Pool.Out.C, b.tail.Pool.Out.D, b.tail.Pool.Out.H, b.tail.Pool.Out.W), 0, 0)
+	for _, stage := range n.stages {
+		layers = append(layers, stage.layers(n)...)
 	}
 	features := []int{n.head.features}
-	if len(n.blocks) == 0 {
+	if len(n.stages) == 0 {
 		add("average", "average pooling", n.shape(n.image.C, n.image.D, n.image.H, n.image.W), 0, 0)
 	} else {
 		add("average", "global average pooling", features, 0, 0)
@@ -77,29 +66,16 @@ func (n *Net) Cost(batch int) Cost {
 		elements += len(p.Value) + len(p.Grad)
 	}
 	bytes := 0
-	for _, b := range n.blocks {
-		e, choices := b.size(batch)
+	for _, stage := range n.stages {
+		e, b := stage.size(batch)
 		elements += e
-		bytes += choices
+		bytes += b
 	}
 	elements += batch * (2*n.head.stride + n.head.classes)
 	bytes += batch * n.head.features
-	if len(n.blocks) > 0 {
+	if len(n.stages) > 0 {
 		elements += n.image.Batch(batch).Len() + batch*n.head.stride
 	}
 	c.Bytes = int64(4*elements + bytes)
 	return c
-}
-
-// size returns the number of float32 and of bytes in the buffers of a block.
-func (b *block) size(batch int) (elements, bytes int) {
-	conv, down := *b.conv, *b.tail.Pool
-	conv.SetBatch(batch)
-	down.SetBatch(batch)
-	best := down.BestShape().Len() // of best and of dout
-	kept := 2 * conv.Out.Len()     // y and its gradient
-	if b.first {
-		kept = 0
-	}
-	return kept + down.Out.Len() + 2*best + conv.ScratchLen(!b.first), down.ChoiceLen()
 }

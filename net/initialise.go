@@ -2,7 +2,6 @@ package net
 
 import (
 	"math"
-	"strings"
 
 	"ballast/stat"
 )
@@ -11,7 +10,7 @@ import (
 // layout (O, I, kD, kH, kW), so the layout of the kernels does not matter.
 func (n *Net) initialise(seed uint64) {
 	for _, e := range n.entries() {
-		if !strings.HasSuffix(e.name, ".conv.weight") && e.name != "head.weight" {
+		if len(e.shape) < 2 { // neither biases nor normalisations
 			continue
 		}
 		stream := stat.NewStream(seed, "initialisation/"+e.name)

@@ -22,6 +22,9 @@ const (
 	Sampling                  // running statistics, dropout on
 )
 
+// measures says whether batch norm takes the statistics of the batch.
+func (m Mode) measures() bool { return m == Training || m == Recalibration }
+
 // A Param is one trained array in the layout of the kernels. Padding is zero
 // in both Value and Grad, and stays so under any update that maps (0, 0) to 0.
 type Param struct {
@@ -38,16 +41,19 @@ type Net struct {
 	config Config
 	pool   *kernel.Pool
 	image  kernel.Shape // what the first layer reads
-	blocks []*block
+	stages []stage
 	head   *head
-	params []*Param
 
-	batch    int // samples of the last Forward
-	capacity int // samples for which the forward buffers suffice, see Reserve
-	mode     Mode
-	packed   []float32 // the image in the layout of the kernels
-	features []float32 // input of the head (N, features)
-	gradient []float32 // of the features
+	members []member // of the stages
+	norms   []*norm  // of the members
+	params  []*Param
+
+	batch    int         // samples of the last Forward
+	step     step        // its capacity: samples for which the forward buffers suffice, see Reserve
+	inputs   [][]float32 // of the stages
+	packed   []float32   // the image in the layout of the kernels
+	features []float32   // input of the head (N, features)
+	gradient []float32   // of the features
 }
 
 // Build returns the network with its initial weights: He initialisation
@@ -61,15 +67,25 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if pool == nil {
 		pool = kernel.NewPool(1)
 	}
-	n := &Net{config: c, pool: pool}
-	if c.blocks() == 0 {
-		n.buildLinear()
-	} else {
+	n := &Net{config: c, pool: pool, step: step{pool: pool}}
+	switch {
+	case c.blocks() > 0:
 		n.buildBlocks()
+	case c.residuals() != nil:
+		n.buildResidual()
+	default:
+		n.buildLinear()
 	}
-	for _, b := range n.blocks {
-		n.params = append(n.params, b.params()...)
+	for _, s := range n.stages {
+		n.members = append(n.members, s.members()...)
 	}
+	for _, m := range n.members {
+		n.params = append(n.params, m.params()...)
+		if l, ok := m.(*norm); ok {
+			n.norms = append(n.norms, l)
+		}
+	}
+	n.inputs = make([][]float32, len(n.stages))
 	n.params = append(n.params, n.head.weight, n.head.bias)
 	n.initialise(seed)
 	return n, nil
@@ -85,24 +101,57 @@ func (n *Net) buildLinear() {
 	n.head = newHead(features, features, c)
 }
 
+// buildBlocks lays out cnn1 to cnn6.
 func (n *Net) buildBlocks() {
 	c := n.config
 	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
 	in, width := n.image, c.Width
 	for i := range c.blocks() {
 		last := i == c.blocks()-1
-		b := newBlock(fmt.Sprintf("block%d", i+1), in, width, c, i == 0, last)
-		n.blocks = append(n.blocks, b)
-		in, width = b.tail.Pool.Out, 2*width
+		name := fmt.Sprintf("block%d", i+1)
+		n.stages = append(n.stages, newBlock(name, in, width, c, i == 0, last))
+		in, width = n.last().output(), 2*width
+		if c.Norm == normAfterPool {
+			n.stages = append(n.stages, newNormStage(name+".norm", in, c.Momentum))
+		}
+		if c.BlockDropout > 0 {
+			n.stages = append(n.stages, newDropoutStage(name+".dropout", in, c.BlockDropout))
+		}
 	}
 	n.head = newHead(in.C, in.Padded(), c)
 }
+
+// buildResidual lays out resnet10, resnet18 and resnet34: a block, then four
+// groups of residual blocks, of which all but the first begin by halving the
+// size and doubling the channels.
+func (n *Net) buildResidual() {
+	c := n.config
+	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
+	n.stages = append(n.stages, newBlock("stem", n.image, c.Width, c, true, false))
+	width, groups := c.Width, c.residuals()
+	for group, blocks := range groups {
+		for i := range blocks {
+			stride := 1
+			if group > 0 && i == 0 {
+				stride = 2
+				width *= 2
+			}
+			last := group == len(groups)-1 && i == blocks-1
+			n.stages = append(n.stages, newResidual(fmt.Sprintf("group%d.block%d", group+1, i+1), n.last().output(), width, stride, c, last))
+		}
+	}
+	out := n.last().output()
+	n.head = newHead(out.C, out.Padded(), c)
+}
+
+// last returns the last stage.
+func (n *Net) last() stage { return n.stages[len(n.stages)-1] }
 
 // Params returns all trained arrays in a fixed order, from input to output.
 func (n *Net) Params() []*Param { return n.params }
 
 // HasBatchNorm says whether the network has batch normalisation.
-func (n *Net) HasBatchNorm() bool { return len(n.blocks) > 0 && n.blocks[0].norm != nil }
+func (n *Net) HasBatchNorm() bool { return len(n.norms) > 0 }
 
 // Forward returns the logits (N, Classes) of the images, valid until the next
 // Forward. Dropout keeps feature c of sample i where word i*features + c of the
@@ -110,33 +159,34 @@ func (n *Net) HasBatchNorm() bool { return len(n.blocks) > 0 && n.blocks[0].norm
 // It panics when the batch does not have the network's input shape.
 func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
 	n.setBatch(x)
-	n.mode = mode
-	if len(n.blocks) == 0 {
+	n.step.mode, n.step.seed = mode, dropoutSeed
+	if len(n.stages) == 0 {
 		size := [3]int{n.image.D, n.image.H, n.image.W}
 		kernel.AdaptiveAverage(n.pool, x.N*x.C, n.config.Size, size, x.Data, n.features)
 	} else {
-		n.forwardBlocks(x.Data)
+		n.forwardStages(x.Data)
 	}
 	return n.head.forward(n.features, x.N, mode, dropoutSeed)
 }
 
-func (n *Net) forwardBlocks(images []float32) {
+func (n *Net) forwardStages(images []float32) {
 	kernel.Pack(n.pool, images, n.image, n.packed)
 	in := n.packed
-	for _, b := range n.blocks {
-		in = b.forward(n.pool, in, n.mode, n.capacity)
+	for i, s := range n.stages {
+		n.inputs[i] = in
+		in = s.forward(&n.step, in)
 	}
-	kernel.GlobalAverage(n.pool, n.blocks[len(n.blocks)-1].tail.Pool.Out, in, n.features)
+	kernel.GlobalAverage(n.pool, n.last().output(), in, n.features)
 }
 
 // Backward sets all gradients from that of the logits (N, Classes). It follows
 // a Forward in Training mode, or in Inference mode, where batch norm's
 // statistics are constants.
 func (n *Net) Backward(dlogits []float32) {
-	if n.batch == 0 || n.mode != Training && n.mode != Inference {
+	if n.batch == 0 || n.step.mode != Training && n.step.mode != Inference {
 		panic("net: Backward must follow Forward in Training or Inference mode")
 	}
-	if len(n.blocks) == 0 {
+	if len(n.stages) == 0 {
 		n.head.backward(dlogits, n.batch, nil)
 		return
 	}
@@ -144,16 +194,18 @@ func (n *Net) Backward(dlogits []float32) {
 		n.gradient = make([]float32, len(n.features))
 	}
 	n.head.backward(dlogits, n.batch, n.gradient)
-	last := n.blocks[len(n.blocks)-1]
-	last.resizeGradients(n.capacity)
-	kernel.GlobalAverageBackward(n.pool, n.gradient, last.tail.Pool.BestShape(), last.dout)
-	for i := len(n.blocks) - 1; i > 0; i-- {
-		below := n.blocks[i-1]
-		below.resizeGradients(n.capacity)
-		n.blocks[i].backward(n.pool, below.out, n.mode)
-		n.blocks[i].conv.BackwardData(n.pool, n.blocks[i].dy, n.blocks[i].weight.Value, below.tail.Pool.BestShape(), below.dout)
+	for _, s := range n.stages {
+		s.reserveGradients(n.step.capacity)
 	}
-	n.blocks[0].backward(n.pool, n.packed, n.mode)
+	layout, dout := n.last().gradient()
+	kernel.GlobalAverageBackward(n.pool, n.gradient, layout, dout)
+	for i := len(n.stages) - 1; i >= 0; i-- {
+		layout, din := kernel.Shape{}, []float32(nil)
+		if i > 0 {
+			layout, din = n.stages[i-1].gradient()
+		}
+		n.stages[i].backward(&n.step, n.inputs[i], layout, din)
+	}
 }
 
 // setBatch sets all shapes to the batch, with buffers for it.
@@ -166,8 +218,8 @@ func (n *Net) setBatch(x *Batch) {
 	n.Reserve(x.N)
 	n.batch = x.N
 	n.image.N = x.N
-	for _, b := range n.blocks {
-		b.setBatch(x.N)
+	for _, s := range n.stages {
+		s.setBatch(x.N)
 	}
 }
 
@@ -175,16 +227,16 @@ func (n *Net) setBatch(x *Batch) {
 // images. Forward does so by itself; to reserve the largest batch first spares
 // the buffers of smaller ones.
 func (n *Net) Reserve(batch int) {
-	if batch <= n.capacity {
+	if batch <= n.step.capacity {
 		return
 	}
-	n.capacity = batch
-	for _, b := range n.blocks {
-		b.resize(batch)
+	n.step.capacity = batch
+	for _, s := range n.stages {
+		s.reserve(batch)
 	}
 	n.features = make([]float32, batch*n.head.stride)
 	n.head.resize(batch)
-	if len(n.blocks) > 0 {
+	if len(n.stages) > 0 {
 		n.packed = make([]float32, n.image.Batch(batch).Len())
 	}
 }

@@ -4,6 +4,7 @@ import "ballast/kernel"
 
 // A norm is a batch-normalisation layer with its running statistics.
 type norm struct {
+	name           string
 	kernel         *kernel.BatchNorm
 	gamma, beta    *Param
 	mean, variance []float32 // running statistics (C)
@@ -16,7 +17,7 @@ type norm struct {
 // newNorm returns the layer for tensors of the given shape.
 func newNorm(name string, s kernel.Shape, momentum float64) *norm {
 	l := &norm{
-		kernel: kernel.NewBatchNorm(s), momentum: momentum,
+		name: name, kernel: kernel.NewBatchNorm(s), momentum: momentum,
 		gamma: newParam(name+".weight", s.Padded(), false), beta: newParam(name+".bias", s.Padded(), false),
 		mean: make([]float32, s.C), variance: make([]float32, s.C),
 		meanSum: make([]float64, s.C), varianceSum: make([]float64, s.C),
@@ -41,11 +42,19 @@ func (l *norm) forward(mode Mode) (scale, shift []float32) {
 	return l.kernel.Affine(l.gamma.Value, l.beta.Value)
 }
 
-// backward: x, dy in shape s, those voxels of the layer's input and of its
-// output's gradient where the latter is not zero -> the gradients of gamma and
-// beta, and how to make the gradient of the input.
-func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x, dy []float32, mode Mode) *kernel.NormGradient {
-	return l.kernel.Gradients(pool, s, x, l.gamma.Value, s, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+// backward: x in layout s, dy in layout gradient, those voxels of the layer's
+// input and of its output's gradient where the latter is not zero -> the
+// gradients of gamma and beta, and how to make the gradient of the input.
+func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
+	return l.kernel.Gradients(pool, s, x, l.gamma.Value, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+}
+
+func (l *norm) params() []*Param { return []*Param{l.gamma, l.beta} }
+
+// layer returns the line of the summary.
+func (l *norm) layer(n *Net) Layer {
+	s := l.kernel.Shape
+	return Layer{l.name, "batch normalisation", n.shape(s.C, s.D, s.H, s.W), 2 * s.C, 0}
 }
 
 // update moves the running statistics towards those of the batch:
@@ -63,9 +72,9 @@ func (l *norm) towards(running float32, batch float64) float32 {
 }
 
 // unbiased returns the variance of channel c of the batch divided by n - 1.
-// There are always at least two values per channel, since pooling follows.
+// A single value per channel, which has none, counts as two.
 func (l *norm) unbiased(c int) float64 {
-	count := float64(l.kernel.Count())
+	count := max(2, float64(l.kernel.Count()))
 	return float64(l.kernel.Variance[c] * (count / (count - 1)))
 }
 
@@ -81,12 +90,10 @@ func (l *norm) gather() {
 // of the following Forward calls in Recalibration mode count until
 // EndRecalibration.
 func (n *Net) BeginRecalibration() {
-	for _, b := range n.blocks {
-		if b.norm != nil {
-			clear(b.norm.meanSum)
-			clear(b.norm.varianceSum)
-			b.norm.batches = 0
-		}
+	for _, l := range n.norms {
+		clear(l.meanSum)
+		clear(l.varianceSum)
+		l.batches = 0
 	}
 }
 
@@ -95,13 +102,13 @@ func (n *Net) BeginRecalibration() {
 // same weight, as torch.optim.swa_utils.update_bn does. Without a batch it
 // changes nothing.
 func (n *Net) EndRecalibration() {
-	for _, b := range n.blocks {
-		if b.norm == nil || b.norm.batches == 0 {
+	for _, l := range n.norms {
+		if l.batches == 0 {
 			continue
 		}
-		for c := range b.norm.mean {
-			b.norm.mean[c] = float32(b.norm.meanSum[c] / float64(b.norm.batches))
-			b.norm.variance[c] = float32(b.norm.varianceSum[c] / float64(b.norm.batches))
+		for c := range l.mean {
+			l.mean[c] = float32(l.meanSum[c] / float64(l.batches))
+			l.variance[c] = float32(l.varianceSum[c] / float64(l.batches))
 		}
 	}
 }
@@ -113,11 +120,9 @@ type Statistics struct{ Mean, Variance [][]float32 }
 // Statistics returns a copy of the running statistics.
 func (n *Net) Statistics() Statistics {
 	var s Statistics
-	for _, b := range n.blocks {
-		if b.norm != nil {
-			s.Mean = append(s.Mean, append([]float32(nil), b.norm.mean...))
-			s.Variance = append(s.Variance, append([]float32(nil), b.norm.variance...))
-		}
+	for _, l := range n.norms {
+		s.Mean = append(s.Mean, append([]float32(nil), l.mean...))
+		s.Variance = append(s.Variance, append([]float32(nil), l.variance...))
 	}
 	return s
 }
@@ -125,12 +130,8 @@ func (n *Net) Statistics() Statistics {
 // SetStatistics copies statistics of a network of the same configuration into
 // the running statistics.
 func (n *Net) SetStatistics(s Statistics) {
-	layer := 0
-	for _, b := range n.blocks {
-		if b.norm != nil {
-			copy(b.norm.mean, s.Mean[layer])
-			copy(b.norm.variance, s.Variance[layer])
-			layer++
-		}
+	for i, l := range n.norms {
+		copy(l.mean, s.Mean[i])
+		copy(l.variance, s.Variance[i])
 	}
 }

@@ -17,6 +17,11 @@ import (
 type pytorchCase struct {
 	config Config
 	batch  int
+	signs  bool // gamma of both signs and, in channel 0, zero
+	// tolerance is relative to the largest element of a tensor: 100 to 2,000 units
+	// in the last place of a float32. Ten steps magnify rounding, in deep networks
+	// and where sums nearly cancel the more.
+	tolerance float64
 }
 
 func pytorchCases() map[string]pytorchCase {
@@ -24,11 +29,15 @@ func pytorchCases() map[string]pytorchCase {
 		return Config{Name: name, Dims: dims, Channels: channels, Size: size, Classes: classes, Width: width, Norm: norm, Momentum: 0.1}
 	}
 	return map[string]pytorchCase{
-		"3d-norm":  {network("cnn2", 3, 1, [3]int{9, 10, 11}, 3, 5, "batch"), 3},
-		"3d-plain": {network("cnn2", 3, 2, [3]int{8, 7, 9}, 2, 4, "none"), 3},
-		"2d-norm":  {network("cnn4", 2, 3, [3]int{1, 17, 22}, 2, 4, "batch"), 5},
-		"2d-plain": {network("cnn3", 2, 1, [3]int{1, 16, 19}, 4, 3, "none"), 4},
-		"2d-wide":  {network("cnn2", 2, 20, [3]int{1, 6, 7}, 2, 18, "batch"), 3},
+		"3d-norm":       {network("cnn2", 3, 1, [3]int{9, 10, 11}, 3, 5, "batch"), 3, false, 1e-5},
+		"3d-plain":      {network("cnn2", 3, 2, [3]int{8, 7, 9}, 2, 4, "none"), 3, false, 1e-5},
+		"2d-norm":       {network("cnn4", 2, 3, [3]int{1, 17, 22}, 2, 4, "batch"), 5, false, 1e-5},
+		"2d-plain":      {network("cnn3", 2, 1, [3]int{1, 16, 19}, 4, 3, "none"), 4, false, 1e-5},
+		"2d-wide":       {network("cnn2", 2, 20, [3]int{1, 6, 7}, 2, 18, "batch"), 3, false, 1e-5},
+		"3d-signs":      {network("cnn2", 3, 1, [3]int{9, 8, 13}, 2, 20, "batch"), 4, true, 5e-5},
+		"3d-after-pool": {network("cnn2", 3, 1, [3]int{9, 8, 13}, 2, 5, "batch-after-pool"), 4, false, 5e-5},
+		"2d-residual":   {network("resnet18", 2, 1, [3]int{1, 40, 34}, 3, 4, "batch"), 6, false, 2e-4},
+		"3d-residual":   {network("resnet10", 3, 2, [3]int{20, 18, 22}, 2, 3, "batch"), 5, false, 2e-4},
 	}
 }
 
@@ -73,9 +82,13 @@ func (c pytorchCase) build(t testing.TB, workers int) *Net {
 			continue
 		}
 		copy(tensor.Data, numbers(len(tensor.Data), index))
-		if strings.HasSuffix(tensor.Name, "norm.weight") {
+		if strings.Contains(tensor.Name, "norm") && strings.HasSuffix(tensor.Name, ".weight") {
 			for i := range tensor.Data {
-				tensor.Data[i]++
+				if !c.signs {
+					tensor.Data[i]++
+				} else if i == 0 {
+					tensor.Data[i] = 0
+				}
 			}
 		}
 		index++
@@ -88,8 +101,9 @@ func (c pytorchCase) build(t testing.TB, workers int) *Net {
 
 // reference is a file of testdata that must be used up.
 type reference struct {
-	t       *testing.T
-	tensors map[string][]float32
+	t         *testing.T
+	tolerance float64
+	tensors   map[string][]float32
 }
 
 func readReference(t *testing.T, name string) *reference {
@@ -104,7 +118,7 @@ func readReference(t *testing.T, name string) *reference {
 	if metadata["torch"] != "2.15.0" {
 		t.Fatalf("%s was made by torch %q, not 2.15.0", name, metadata["torch"])
 	}
-	r := &reference{t, map[string][]float32{}}
+	r := &reference{t, 1e-5, map[string][]float32{}}
 	for _, tensor := range tensors {
 		r.tensors[tensor.Name] = tensor.Data
 	}
@@ -126,8 +140,8 @@ func (r *reference) compare(name string, got []float32) {
 		largest = math.Max(largest, math.Abs(float64(v)))
 		worst = math.Max(worst, math.Abs(float64(got[i])-float64(v)))
 	}
-	if !(worst <= tolerance*largest) {
-		r.t.Errorf("%s: differs by %.3g of its largest element, tolerance %.3g", name, worst/largest, tolerance)
+	if !(worst <= r.tolerance*largest) {
+		r.t.Errorf("%s: differs by %.3g of its largest element, tolerance %.3g", name, worst/largest, r.tolerance)
 	}
 }
 
@@ -170,16 +184,15 @@ func TestTenStepsAgreeWithPyTorch(t *testing.T) {
 	for name, c := range pytorchCases() {
 		t.Run(name, func(t *testing.T) {
 			r := readReference(t, name)
+			r.tolerance = c.tolerance
 			compareTraining(r, c, "sgd", momentumSGD)
-			compareTraining(r, c, "adam", adam)
+			if c.config.Norm != normAfterPool { // see the script
+				compareTraining(r, c, "adam", adam)
+			}
 			r.done()
 		})
 	}
 }
-
-// tolerance is relative to the largest element of a tensor: some 100 units in
-// the last place of a float32.
-const tolerance = 1e-5
 
 func compareTraining(r *reference, c pytorchCase, prefix string, make func(int) optimizer) {
 	n := c.build(r.t, 2)

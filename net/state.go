@@ -46,42 +46,45 @@ func volume(shape []int) int {
 // entries lists the state in the order of the layers.
 func (n *Net) entries() []*entry {
 	var list []*entry
-	vector := func(name string, size int, data []float32) {
-		list = append(list, &entry{name: name, shape: []int{size}, data: data})
-	}
-	for _, b := range n.blocks {
-		list = append(list, n.convEntry(b))
-		channels := b.conv.Out.C
-		if b.norm == nil {
-			vector(b.bias.Name, channels, b.bias.Value)
-			continue
-		}
-		vector(b.norm.gamma.Name, channels, b.norm.gamma.Value)
-		vector(b.norm.beta.Name, channels, b.norm.beta.Value)
-		vector(b.name+".norm.running_mean", channels, b.norm.mean)
-		vector(b.name+".norm.running_var", channels, b.norm.variance)
+	for _, m := range n.members {
+		list = append(list, m.entries(n.config.Dims)...)
 	}
 	h := n.head
 	list = append(list, &entry{
 		name: h.weight.Name, shape: []int{h.classes, h.features}, data: h.weight.Value,
 		index: func(i int) int { return i/h.features*h.stride + i%h.features },
 	})
-	vector(h.bias.Name, h.classes, h.bias.Value)
-	return list
+	return append(list, vectorEntry(h.bias.Name, h.classes, h.bias.Value))
 }
 
-func (n *Net) convEntry(b *block) *entry {
-	in, k := b.conv.In.C, b.conv.Kernel
-	shape := []int{b.conv.Out.C, in, k[0], k[1], k[2]}
-	if n.config.Dims == 2 {
+func vectorEntry(name string, size int, data []float32) *entry {
+	return &entry{name: name, shape: []int{size}, data: data}
+}
+
+func (c *convolution) entries(dims int) []*entry {
+	in, k := c.kernel.In.C, c.kernel.Kernel
+	shape := []int{c.kernel.Out.C, in, k[0], k[1], k[2]}
+	if dims == 2 {
 		shape = slices.Delete(shape, 2, 3)
 	}
-	return &entry{name: b.weight.Name, shape: shape, data: b.weight.Value, index: func(i int) int {
+	list := []*entry{{name: c.weight.Name, shape: shape, data: c.weight.Value, index: func(i int) int {
 		kw, i := i%k[2], i/k[2]
 		kh, i := i%k[1], i/k[1]
 		kd, i := i%k[0], i/k[0]
-		return b.conv.WeightIndex(i/in, i%in, kd, kh, kw)
-	}}
+		return c.kernel.WeightIndex(i/in, i%in, kd, kh, kw)
+	}}}
+	if c.bias != nil {
+		list = append(list, vectorEntry(c.bias.Name, c.kernel.Out.C, c.bias.Value))
+	}
+	return list
+}
+
+func (l *norm) entries(int) []*entry {
+	channels := l.kernel.Shape.C
+	return []*entry{
+		vectorEntry(l.gamma.Name, channels, l.gamma.Value), vectorEntry(l.beta.Name, channels, l.beta.Value),
+		vectorEntry(l.name+".running_mean", channels, l.mean), vectorEntry(l.name+".running_var", channels, l.variance),
+	}
 }
 
 // State returns a copy of all parameters and running statistics with PyTorch's
@@ -149,11 +152,9 @@ func (n *Net) SwapWeights(other *Net) {
 	for i, p := range n.params {
 		p.Value, other.params[i].Value = other.params[i].Value, p.Value
 	}
-	for i, b := range n.blocks {
-		if b.norm != nil {
-			theirs := other.blocks[i].norm
-			b.norm.mean, theirs.mean = theirs.mean, b.norm.mean
-			b.norm.variance, theirs.variance = theirs.variance, b.norm.variance
-		}
+	for i, l := range n.norms {
+		theirs := other.norms[i]
+		l.mean, theirs.mean = theirs.mean, l.mean
+		l.variance, theirs.variance = theirs.variance, l.variance
 	}
 }

@@ -30,14 +30,20 @@ type Stream struct {
 // NewStream returns the stream of the given purpose. The name says what the
 // numbers are for; the indices say which one (subject, epoch, step, layer).
 func NewStream(seed uint64, name string, indices ...uint64) *Stream {
-	buffer := binary.LittleEndian.AppendUint64(nil, seed)
+	s := streamOf(seed, name, indices)
+	return &s // on the stack of the caller, if it stays there
+}
+
+func streamOf(seed uint64, name string, indices []uint64) Stream {
+	var storage [128]byte
+	buffer := binary.LittleEndian.AppendUint64(storage[:0], seed)
 	buffer = binary.LittleEndian.AppendUint64(buffer, uint64(len(name)))
 	buffer = append(buffer, name...)
 	for _, index := range indices {
 		buffer = binary.LittleEndian.AppendUint64(buffer, index)
 	}
 	sum := sha256.Sum256(buffer)
-	return &Stream{
+	return Stream{
 		key:  [2]uint32{binary.LittleEndian.Uint32(sum[0:]), binary.LittleEndian.Uint32(sum[4:])},
 		high: [2]uint32{binary.LittleEndian.Uint32(sum[8:]), binary.LittleEndian.Uint32(sum[12:])},
 		used: 4,
@@ -68,6 +74,10 @@ func philox(counter [4]uint32, key [2]uint32) [4]uint32 {
 func (s *Stream) blockAt(number uint64) [4]uint32 {
 	return philox([4]uint32{uint32(number), uint32(number >> 32), s.high[0], s.high[1]}, s.key)
 }
+
+// BlockAt returns the words 4 number to 4 number + 3 of the stream, whatever has
+// been drawn before.
+func (s *Stream) BlockAt(number uint64) [4]uint32 { return s.blockAt(number) }
 
 // Uint32 returns the next 32 random bits.
 func (s *Stream) Uint32() uint32 {

@@ -15,13 +15,19 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-# name: dims, channels, size, classes, width, blocks, norm, batch size
+# name: dims, channels, size, classes, width, network, norm, batch size. A network
+# is a number of blocks, or of residual blocks in each of four groups. "signs"
+# gives gamma both signs and, in channel 0, zero.
 CASES = {
-    "3d-norm": (3, 1, (9, 10, 11), 3, 5, 2, True, 3),
-    "3d-plain": (3, 2, (8, 7, 9), 2, 4, 2, False, 3),
-    "2d-norm": (2, 3, (17, 22), 2, 4, 4, True, 5),
-    "2d-plain": (2, 1, (16, 19), 4, 3, 3, False, 4),
-    "2d-wide": (2, 20, (6, 7), 2, 18, 2, True, 3),
+    "3d-norm": (3, 1, (9, 10, 11), 3, 5, 2, "batch", 3),
+    "3d-plain": (3, 2, (8, 7, 9), 2, 4, 2, "none", 3),
+    "2d-norm": (2, 3, (17, 22), 2, 4, 4, "batch", 5),
+    "2d-plain": (2, 1, (16, 19), 4, 3, 3, "none", 4),
+    "2d-wide": (2, 20, (6, 7), 2, 18, 2, "batch", 3),
+    "3d-signs": (3, 1, (9, 8, 13), 2, 20, 2, "signs", 4),
+    "3d-after-pool": (3, 1, (9, 8, 13), 2, 5, 2, "batch-after-pool", 4),
+    "2d-residual": (2, 1, (40, 34), 3, 4, (2, 2, 2, 2), "batch", 6),
+    "3d-residual": (3, 2, (20, 18, 22), 2, 3, (1, 1, 1, 1), "batch", 5),
 }
 STEPS = 10
 
@@ -39,27 +45,81 @@ def numbers(count, stream):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def network(dims, channels, classes, width, blocks, norm):
-    conv, batch_norm, pool, average = {
-        2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d),
-        3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AdaptiveAvgPool3d),
-    }[dims]
+LAYERS = {
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d),
+    3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AdaptiveAvgPool3d),
+}
+
+
+def block(dims, channels, width, norm):
+    conv, batch_norm, pool, _ = LAYERS[dims]
+    with_norm = norm in ("batch", "signs")
+    parts = OrderedDict(conv=conv(channels, width, 3, padding=1, bias=not with_norm))
+    if with_norm:
+        parts["norm"] = batch_norm(width)
+    parts["relu"], parts["pool"] = nn.ReLU(), pool(2)
+    return nn.Sequential(parts)
+
+
+class Residual(nn.Module):
+    """The basic block of He et al. (2016)."""
+
+    def __init__(self, dims, channels, width, stride):
+        super().__init__()
+        conv, batch_norm, _, _ = LAYERS[dims]
+        self.conv1 = conv(channels, width, 3, stride, padding=1, bias=False)
+        self.norm1 = batch_norm(width)
+        self.conv2 = conv(width, width, 3, padding=1, bias=False)
+        self.norm2 = batch_norm(width)
+        self.shortcut = nn.Sequential()
+        if channels != width or stride != 1:
+            self.shortcut = nn.Sequential(
+                OrderedDict(conv=conv(channels, width, 1, stride, bias=False), norm=batch_norm(width)))
+
+    def forward(self, x):
+        y = self.norm1(self.conv1(x)).relu()
+        return (self.norm2(self.conv2(y)) + self.shortcut(x)).relu()
+
+
+def plain(dims, channels, width, blocks, norm):
     layers = OrderedDict()
-    for block in range(blocks):
-        parts = OrderedDict(conv=conv(channels, width, 3, padding=1, bias=not norm))
-        if norm:
-            parts["norm"] = batch_norm(width)
-        parts["relu"], parts["pool"] = nn.ReLU(), pool(2)
-        layers[f"block{block + 1}"] = nn.Sequential(parts)
+    for index in range(1, blocks + 1):
+        layers[f"block{index}"] = block(dims, channels, width, norm)
+        if norm == "batch-after-pool":
+            layers[f"block{index}"].add_module("norm", LAYERS[dims][1](width))
         channels, width = width, 2 * width
-    layers["average"], layers["flatten"] = average(1), nn.Flatten()
-    layers["head"] = nn.Linear(channels, classes)
+    return layers, channels
+
+
+def residual(dims, channels, width, groups):
+    layers = OrderedDict(stem=block(dims, channels, width, "batch"))
+    channels = width
+    for index, blocks in enumerate(groups):
+        group = OrderedDict()
+        for b in range(blocks):
+            stride = 2 if index > 0 and b == 0 else 1
+            width *= stride
+            group[f"block{b + 1}"] = Residual(dims, channels, width, stride)
+            channels = width
+        layers[f"group{index + 1}"] = nn.Sequential(group)
+    return layers, channels
+
+
+def network(dims, channels, classes, width, kind, norm):
+    if isinstance(kind, int):
+        layers, features = plain(dims, channels, width, kind, norm)
+    else:
+        layers, features = residual(dims, channels, width, kind)
+    layers["average"], layers["flatten"] = LAYERS[dims][3](1), nn.Flatten()
+    layers["head"] = nn.Linear(features, classes)
     net = nn.Sequential(layers).double()
     with torch.no_grad():
         for index, (name, value) in enumerate(net.named_parameters()):
             spread = numbers(value.numel(), index).reshape(value.shape)
-            if name.endswith("norm.weight"):
-                value.copy_(1 + spread)
+            if "norm" in name and name.endswith(".weight"):
+                value.copy_(spread if norm == "signs" else 1 + spread)
+                if norm == "signs":
+                    value[0] = 0
             else:
                 value.copy_(spread)
     return net
@@ -101,7 +161,7 @@ def train(case, make_optimizer, prefix, out):
     nn.functional.cross_entropy(logits, labels).backward()
     for name, value in net.named_parameters():
         out[f"{prefix}.inference.gradient.{name}"] = value.grad.norm().reshape(1)
-    if case[6]:
+    if case[6] != "none":
         batches = [batch(case, step)[0] for step in range(3)]
         torch.optim.swa_utils.update_bn(batches, net)
         for name, value in net.state_dict().items():
@@ -128,7 +188,10 @@ def main(folder):
     for name, case in CASES.items():
         out = {}
         train(case, lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), "sgd", out)
-        train(case, lambda p: torch.optim.Adam(p, lr=0.002), "adam", out)
+        if case[6] != "batch-after-pool":
+            # There the gradient of a bias is a sum that nearly cancels, which Adam
+            # would divide by its own size.
+            train(case, lambda p: torch.optim.Adam(p, lr=0.002), "adam", out)
         save(folder, name, out)
     out = {}
     cross_entropy(out)
