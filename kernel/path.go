@@ -11,6 +11,7 @@ const (
 	generic = "generic" // Go, on every CPU
 	avx2    = "avx2"
 	avx512  = "avx512"
+	neon    = "neon"
 )
 
 // pathVariable is the environment variable that forces a path.
@@ -18,7 +19,7 @@ const pathVariable = "BALLAST_CPU"
 
 var path, pathError = choosePath(os.Getenv(pathVariable))
 
-// Path names the implementation in use: generic (Go), avx2 or avx512. It is the
+// Path names the implementation in use: generic (Go), avx2, avx512 or neon. It is the
 // fastest that the CPU has, unless BALLAST_CPU names another.
 func Path() string { return path }
 

@@ -59,6 +59,15 @@ func (a *assembly) load(name string, to general) {
 	a.op("MOVD", fmt.Sprintf("%s+%d(FP)", name, offset), to)
 }
 
+// loads loads parameters into the next registers.
+func (a *assembly) loads(free *registers, names ...string) []general {
+	r := free.nexts(len(names))
+	for i, name := range names {
+		a.load(name, r[i])
+	}
+	return r
+}
+
 // op writes an instruction; an operand of type int is an immediate.
 func (a *assembly) op(mnemonic string, operands ...any) {
 	var list []string
@@ -158,6 +167,23 @@ func (a *assembly) storeBlock(to general, offset int, from []vector) {
 	for i := 0; i < len(from); i += 2 {
 		a.op("FSTPQ", fmt.Sprintf("(%v, %v)", from[i], from[i+1]), to.at(offset+16*i))
 	}
+}
+
+// advance moves pointers on by a number of bytes.
+func (a *assembly) advance(bytes int, pointers ...general) {
+	for _, p := range pointers {
+		a.op("ADD", bytes, p)
+	}
+}
+
+// loop writes a body that is run as often as the count says, at least once, and
+// the return after it.
+func (a *assembly) loop(label string, count general, body func()) {
+	a.label(label)
+	body()
+	a.op("SUB", 1, count)
+	a.op("CBNZ", count, label)
+	a.op("RET")
 }
 
 // A variant is a piece of code, chosen by a key, of a function that has many.

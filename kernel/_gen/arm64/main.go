@@ -27,7 +27,12 @@ func main() {
 	a.poolRow()
 	a.unpoolRow()
 	a.normUnpoolRow()
-	a.normReLURow()
+	a.normRow("normRow", false, false)
+	a.normRow("normReLURow", false, true)
+	a.normRow("normAddReLURow", true, true)
+	a.normBackwardRow()
+	a.addToRow()
+	a.multiplyAdds()
 	for file, text := range map[string]string{*out: a.text.String(), *stubs: a.stubs.String()} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			log.Fatal(err)

@@ -143,7 +143,7 @@ func (g *gradient) transfer(move func(at general, offset int, v []vector)) {
 // products adds the products of one voxel and goes on to the next.
 func (g *gradient) products(xStride general) {
 	g.loadBlock(g.y, 0, g.lanes)
-	g.op("ADD", 64, g.y)
+	g.advance(64, g.y)
 	for i, elements := range g.elements {
 		g.loadElements(g.x[i], elements)
 		g.op("ADD", xStride, g.x[i])

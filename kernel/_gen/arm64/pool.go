@@ -79,9 +79,7 @@ func (p *pooling) window(rows []general) {
 	p.op("VUZP1", c[3].halves(), c[2].halves(), c[2].halves())
 	p.op("VUZP1", c[2].bytes(), c[0].bytes(), c[0].bytes())
 	p.op("FMOVQ.P", c[0], p.choice.at(16))
-	for _, row := range rows {
-		p.op("ADD", 128, row)
-	}
+	p.advance(128, rows...)
 }
 
 // signed multiplies by the sign of gamma.

@@ -1,23 +1,5 @@
 package main
 
-// loop writes a body that is run as often as the count says, at least once.
-func (a *assembly) loop(label string, count general, body func()) {
-	a.label(label)
-	body()
-	a.op("SUB", 1, count)
-	a.op("CBNZ", count, label)
-	a.op("RET")
-}
-
-// loads loads all parameters of the function, one after another.
-func (a *assembly) loads(free *registers, names ...string) []general {
-	r := free.nexts(len(names))
-	for i, name := range names {
-		a.load(name, r[i])
-	}
-	return r
-}
-
 // addProducts adds rows of voxels to float64 sums.
 func (a *assembly) addProducts() {
 	a.function("addProductsNEON", "adds the voxels of y to the first 16 sums and those of x*y to the last 16; voxels >= 1.",
@@ -62,9 +44,9 @@ func (a *assembly) sumRow(free *registers, sums, voxels, left general, right *ge
 			a.op("VFMLA", by[i].doubles(), v.doubles(), product.doubles())
 		}
 	}
-	a.op("ADD", 64, left)
+	a.advance(64, left)
 	if right != nil {
-		a.op("ADD", 64, *right)
+		a.advance(64, *right)
 	}
 	a.op("SUB", 1, voxels)
 	a.op("CBNZ", voxels, "voxel")
@@ -86,30 +68,44 @@ func (a *assembly) maskRow() {
 			a.do(andNot, gradient[i], v, gradient[i])
 		}
 		a.storeBlock(r[1], 0, gradient)
-		a.op("ADD", 64, r[0])
-		a.op("ADD", 64, r[1])
+		a.advance(64, r[0], r[1])
 	})
 }
 
-// normReLURow normalises and rectifies.
-func (a *assembly) normReLURow() {
-	a.function("normReLURowNEON", "is normReLURowGo; voxels >= 1.",
-		parameters("x *float32", "scale *float32", "shift *float32", "y *float32", "voxels int"))
+// addToRow adds a row to another.
+func (a *assembly) addToRow() {
+	a.function("addToRowNEON", "is addToRowGo; voxels >= 1.", parameters("x *float32", "y *float32", "voxels int"))
 	free := newRegisters()
-	r := a.loads(free, "x", "scale", "shift", "y", "voxels")
-	scale, shift, value, zero := free.nextVectors(quarters), free.nextVectors(quarters), free.nextVectors(quarters), free.nextVectors(quarters)
-	a.loadBlock(r[1], 0, scale)
-	a.loadBlock(r[2], 0, shift)
-	a.loop("voxel", r[4], func() {
-		a.loadBlock(r[0], 0, value)
-		for i, v := range value {
-			a.do(multiplySingles, v, scale[i], v)
-			a.do(addSingles, v, shift[i], v)
-			a.notPositive(v, zero[i])
-			a.do(andNot, v, zero[i], v)
+	r := a.loads(free, "x", "y", "voxels")
+	x, y := free.nextVectors(quarters), free.nextVectors(quarters)
+	a.loop("voxel", r[2], func() {
+		a.loadBlock(r[0], 0, x)
+		a.loadBlock(r[1], 0, y)
+		for i, v := range y {
+			a.do(addSingles, v, x[i], v)
 		}
-		a.storeBlock(r[3], 0, value)
-		a.op("ADD", 64, r[0])
-		a.op("ADD", 64, r[3])
+		a.storeBlock(r[1], 0, y)
+		a.advance(64, r[0], r[1])
+	})
+}
+
+// multiplyAdds is a loop of fused multiply-adds on registers alone. There are
+// more sums than the FMA units can have under way (four units, latency 4), and
+// every sum changes its sign: sum - 2 sum.
+func (a *assembly) multiplyAdds() {
+	a.function("multiplyAddsNEON", "does 24 fused multiply-adds on whole registers in each of rounds >= 1 rounds.", parameters("rounds int"))
+	free := newRegisters()
+	rounds, number := a.loads(free, "rounds")[0], free.next()
+	sums, factor := free.nextVectors(24), free.nextVector()
+	a.op("MOVD", 0xc0000000, number) // -2
+	a.op("VDUP", number, factor.singles())
+	a.op("MOVD", 0x3f19999a, number) // 0.6
+	for _, sum := range sums {
+		a.op("VDUP", number, sum.singles())
+	}
+	a.loop("round", rounds, func() {
+		for _, sum := range sums {
+			a.multiplyAdd(sum, factor, 0, sum)
+		}
 	})
 }

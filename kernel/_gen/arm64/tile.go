@@ -157,7 +157,5 @@ func (t *tile) products(elements int) {
 			t.multiplyAdd(lanes(i), v, p.element, t.sums[p.block*t.voxels+voxel][p.quarter])
 		}
 	}
-	for _, r := range t.weight {
-		t.op("ADD", 64*elements, r)
-	}
+	t.advance(64*elements, t.weight...)
 }

@@ -29,7 +29,7 @@ func (u *unpooling) load() {
 		u.op("VUXTL", c[i].fourHalves(), c[i].singles())
 	}
 	u.loadBlock(u.dy, 0, u.gradient)
-	u.op("ADD", 64, u.dy)
+	u.advance(64, u.dy)
 }
 
 // side sets to the gradient of a quarter of one of the window's two elements.
@@ -52,7 +52,7 @@ func (a *assembly) unpoolRow() {
 			}
 			a.storeBlock(dx, 64*side, block)
 		}
-		a.op("ADD", 128, dx)
+		a.advance(128, dx)
 	})
 }
 
@@ -61,33 +61,22 @@ func (a *assembly) normUnpoolRow() {
 	a.function("normUnpoolRowNEON", "is normUnpoolRowGo; voxels >= 1.", parameters("dy *float32", "choice *byte", "first int", "x *float32",
 		"factor *float32", "centre *float32", "offset *float32", "by *float32", "dx *float32", "voxels int"))
 	free := newRegisters()
-	r := a.loads(free, "dy", "choice", "first", "x", "factor", "centre", "offset", "by", "dx", "voxels")
-	u, x, dx := a.newUnpooling(free, r[0], r[1], r[2]), r[3], r[8]
-	held := free.nextBlocks(4)
-	for i, block := range held {
-		a.loadBlock(r[4+i], 0, block)
-	}
-	factor, centre, offset, by := held[0], held[1], held[2], held[3]
-	gradient, term := free.nextVectors(2), free.nextVectors(2)
-	a.loop("voxel", r[9], func() {
+	r := a.loads(free, "dy", "choice", "first", "x", "dx", "voxels")
+	u, n, x, dx := a.newUnpooling(free, r[0], r[1], r[2]), a.newNormGradient(free), r[3], r[4]
+	gradient, input := free.nextVectors(2), free.nextVectors(2)
+	a.loop("voxel", r[5], func() {
 		u.load()
 		for side := range u.indices {
 			for half := range 2 {
 				at := 64*side + 32*half
-				a.loadBlock(x, at, term)
-				for i, g := range gradient {
-					quarter, t := 2*half+i, term[i]
-					u.side(side, quarter, g)
-					a.do(subtractSingles, t, centre[quarter], t)
-					a.do(multiplySingles, t, by[quarter], t)
-					a.do(subtractSingles, g, offset[quarter], g)
-					a.do(subtractSingles, g, t, g)
-					a.do(multiplySingles, factor[quarter], g, g)
+				a.loadBlock(x, at, input)
+				for i, v := range gradient {
+					u.side(side, 2*half+i, v)
+					n.backward(2*half+i, input[i], v)
 				}
 				a.storeBlock(dx, at, gradient)
 			}
 		}
-		a.op("ADD", 128, x)
-		a.op("ADD", 128, dx)
+		a.advance(128, x, dx)
 	})
 }
