@@ -49,8 +49,6 @@ func FuzzInnerLoopsAgreeBitForBit(f *testing.F) {
 // and compares all that it may write, margins included.
 func (c innerCase) compare(t *testing.T) {
 	t.Helper()
-	chosen := path
-	defer func() { path = chosen }()
 	loops := map[string]func(c innerCase, t *testing.T) []float32{
 		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
@@ -58,13 +56,20 @@ func (c innerCase) compare(t *testing.T) {
 		"normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
-		path = generic
-		want := loop(c, t)
-		for _, path = range paths() {
-			if got := loop(c, t); differentBits(got, want) >= 0 {
-				at := differentBits(got, want)
-				t.Errorf("%s %+v: %s gives %g at %d of %d, generic %g", name, c, path, got[at], at, len(got), want[at])
-			}
+		c.compareLoop(t, name, loop)
+	}
+}
+
+func (c innerCase) compareLoop(t *testing.T, name string, loop func(c innerCase, t *testing.T) []float32) {
+	t.Helper()
+	chosen := path
+	defer func() { path = chosen }()
+	path = generic
+	want := loop(c, t)
+	for _, path = range paths() {
+		got := loop(c, t)
+		if at := differentBits(got, want); at >= 0 {
+			t.Errorf("%s %+v: %s gives %g at %d of %d, generic %g", name, c, path, got[at], at, len(got), want[at])
 		}
 	}
 }

@@ -28,27 +28,33 @@ func TestChoosePath(t *testing.T) {
 	}
 }
 
-// TestGeneratedCodeIsCurrent runs the generator and compares all but the first
-// line, which holds its arguments.
+// TestGeneratedCodeIsCurrent runs the generators and compares all but the first
+// line, which may hold their arguments.
 func TestGeneratedCodeIsCurrent(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the generator: skipped in short mode")
+		t.Skip("builds the generators: skipped in short mode")
 	}
-	folder := t.TempDir()
-	const name = "kernels_amd64"
-	command := exec.Command("go", "-C", "_gen", "run", ".", "-pkg", "kernel",
-		"-out", filepath.Join(folder, name+".s"), "-stubs", filepath.Join(folder, name+".go"))
-	command.Env = append(os.Environ(), "GOPROXY=off")
-	if output, err := command.CombinedOutput(); err != nil {
-		if bytes.Contains(output, []byte("module lookup disabled")) {
-			t.Skip("the generator's modules are not on this machine: go -C kernel/_gen mod download")
-		}
-		t.Fatalf("%v: %v\n%s", command, err, output)
-	}
-	for _, suffix := range []string{".s", ".go"} {
-		if !bytes.Equal(afterFirstLine(t, filepath.Join(folder, name+suffix)), afterFirstLine(t, name+suffix)) {
-			t.Errorf("%s%s is not what kernel/_gen writes: run go generate ./kernel", name, suffix)
-		}
+	for name, generator := range map[string][]string{
+		"kernels_amd64": {".", "-pkg", "kernel"},
+		"kernels_arm64": {"./arm64"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assembly, stubs := filepath.Join(t.TempDir(), name+".s"), filepath.Join(t.TempDir(), name+".go")
+			arguments := append([]string{"-C", "_gen", "run"}, generator...)
+			command := exec.Command("go", append(arguments, "-out", assembly, "-stubs", stubs)...)
+			command.Env = append(os.Environ(), "GOPROXY=off")
+			if output, err := command.CombinedOutput(); err != nil {
+				if bytes.Contains(output, []byte("module lookup disabled")) {
+					t.Skip("the generator's modules are not on this machine: go -C kernel/_gen mod download")
+				}
+				t.Fatalf("%v: %v\n%s", command, err, output)
+			}
+			for _, file := range []string{assembly, stubs} {
+				if !bytes.Equal(afterFirstLine(t, file), afterFirstLine(t, filepath.Base(file))) {
+					t.Errorf("%s is not what kernel/_gen writes: run go generate ./kernel", filepath.Base(file))
+				}
+			}
+		})
 	}
 }
 
