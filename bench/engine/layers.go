@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ballast/kernel"
+	"ballast/net"
 )
 
 // A Layer is the rates of one convolution on its own, unfused, in nominal
@@ -26,8 +27,12 @@ func (m *measurement) layers() error {
 		if n.Inference {
 			continue
 		}
-		for i, c := range convolutions(n) {
-			shape := Describe(c)
+		built, err := net.Build(n.Config, 1, nil)
+		if err != nil {
+			return err
+		}
+		for i, c := range built.Convolutions(n.Batch) {
+			shape := Describe(c.Conv)
 			if done[shape] {
 				continue
 			}
@@ -35,30 +40,13 @@ func (m *measurement) layers() error {
 				return m.ctx.Err()
 			}
 			done[shape] = true
-			layer := MeasureConv(c, m.all, i > 0)
-			layer.Network, layer.Name = n.ID, fmt.Sprintf("block%d.conv", i+1)
+			layer := MeasureConv(c.Conv, m.all, i > 0)
+			layer.Network, layer.Name = n.ID, c.Name
 			m.report.Layers = append(m.report.Layers, layer)
 			m.probes[0] = append(m.probes[0], m.peaks[0].Probe())
 		}
 	}
 	return nil
-}
-
-// convolutions returns those of a network of blocks.
-func convolutions(n Network) []*kernel.Conv {
-	c := n.Config
-	in := kernel.Narrow(n.Batch, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
-	taps := [3]int{3, 3, 3}
-	if c.Dims == 2 {
-		taps[0] = 1
-	}
-	var all []*kernel.Conv
-	for channels := c.Width; len(all) < 4; channels *= 2 {
-		conv := kernel.NewConv(in, channels, taps, [3]int{1, 1, 1}, 1)
-		all = append(all, conv)
-		in = kernel.Blocked(in.N, channels, max(1, in.D/2), in.H/2, in.W/2, 1)
-	}
-	return all
 }
 
 // Describe names the geometry of a convolution: batch, channels, size, kernel
@@ -121,5 +109,5 @@ func convRate(c *kernel.Conv, pass func()) float64 {
 		pass()
 		times = append(times, float64(time.Since(begin).Nanoseconds()))
 	}
-	return float64(c.FLOPs()) / max(1, median(times))
+	return float64(c.FLOPs()) / max(1, Median(times))
 }

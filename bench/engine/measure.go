@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"runtime"
-	"slices"
 	"time"
 
 	"ballast/kernel"
@@ -51,7 +50,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	m.report.finish(median(m.probes[0]), median(m.probes[1]))
+	m.report.finish(Median(m.probes[0]), Median(m.probes[1]))
 	o.Progress(1, "")
 	return m.report, nil
 }
@@ -150,16 +149,3 @@ func allocations(w *Workload) *float64 {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
-
-// median returns the median, 0 of nothing.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}

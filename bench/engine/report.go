@@ -40,14 +40,14 @@ type Result struct {
 
 // summarise sets what follows from the samples.
 func (r *Result) summarise() {
-	r.StepMS, r.LeastStepMS = median(r.times[0]), r.times[0][0]
+	r.StepMS, r.LeastStepMS = Median(r.times[0]), r.times[0][0]
 	for _, t := range r.times[0] {
 		r.LeastStepMS = min(r.LeastStepMS, t)
 	}
 	r.Samples = len(r.times[0])
 	r.GFLOPS = float64(r.FLOPs) / r.StepMS / 1e6
-	r.PeakBeside = median(r.probes[0])
-	r.OneThreadMS = median(r.times[1])
+	r.PeakBeside = Median(r.probes[0])
+	r.OneThreadMS = Median(r.times[1])
 	if r.OneThreadMS > 0 {
 		r.SpeedUp = r.OneThreadMS / r.StepMS
 	}

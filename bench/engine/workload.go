@@ -23,10 +23,10 @@ type Workload struct {
 	optimise      func()
 }
 
-// learningRate is so small that the network stays as it was drawn: that of a
+// LearningRate is that of Adam. It is so small that the network stays as it was drawn: that of a
 // network which has learnt its one batch by heart would consist of denormal
 // numbers.
-const learningRate = 1e-6
+const LearningRate = 1e-6
 
 // NewWorkload builds a network and its batch on a pool.
 func NewWorkload(n Network, pool *kernel.Pool) (*Workload, error) {
@@ -49,7 +49,7 @@ func NewWorkload(n Network, pool *kernel.Pool) (*Workload, error) {
 		w.FLOPs = cost.ForwardFLOPs
 		return w, nil
 	}
-	w.optimise = train.NewStep(train.Optimizer{Name: "adam", LR: learningRate}, built.Params(), pool)
+	w.optimise = train.NewStep(train.Optimizer{Name: "adam", LR: LearningRate}, built.Params(), pool)
 	return w, nil
 }
 
