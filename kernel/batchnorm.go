@@ -84,14 +84,16 @@ func (b *BatchNorm) Measure(pool *Pool, x []float32) {
 
 func (b *BatchNorm) measureChunk(task int) {
 	part, s, row := b.chunks.at(task), &b.Shape, b.Shape.RowLen()
-	rows := chunkRows{b.x[s.Row(part.n, part.block, part.d, part.h):], s.D * s.H * row, s.H * row, row}
-	b.measure(rows, part, 0, part.n*s.Blocks()+part.block, b.chunks.ordinal(part))
+	for n := part.n; n < part.nEnd; n++ {
+		rows := chunkRows{b.x[s.Row(n, part.block, part.d, part.h):], 0, s.D * s.H * row, s.H * row, row}
+		b.finish(&b.chunks, part, n, rows)
+	}
 }
 
-// begin prepares for the sums of the chunks, whose blocks are counted singly.
+// begin prepares for the sums of the chunks.
 func (b *BatchNorm) begin(c chunks) {
 	b.chunks = c
-	if need := c.number * 2 * Lanes; len(b.partial) < need {
+	if need := b.Shape.N * b.Shape.Blocks() * c.planeGroups * c.rowGroups * 2 * Lanes; len(b.partial) < need {
 		b.partial = make([]float64, need)
 	}
 }
@@ -128,10 +130,10 @@ func (b *BatchNorm) end() {
 	}
 }
 
-// finish measures a chunk of a convolution's output.
-func (b *BatchNorm) finish(c *chunks, part chunk, rows chunkRows) {
+// finish measures a sample of a chunk.
+func (b *BatchNorm) finish(c *chunks, part chunk, n int, rows chunkRows) {
 	for k := range part.blocks {
-		b.measure(rows, part, k, part.n*b.Shape.Blocks()+part.block+k, c.ordinal(part))
+		b.measure(rows, part, k, n*b.Shape.Blocks()+part.block+k, c.ordinal(part))
 	}
 }
 

@@ -87,22 +87,25 @@ func (c *Conv) ScratchLen(data bool) int {
 	return size
 }
 
-// A chunk is the rows of an output, one after another in memory but for other
-// rows of the plane, that one task does while they stay in the cache: of sample
-// n and the blocks [block, block+blocks) the rows [h, hEnd) of the planes [d, dEnd).
-type chunk struct{ n, block, blocks, d, dEnd, h, hEnd int }
+// A chunk is the part of an output that one task does while it stays in the
+// cache: of the samples [n, nEnd) and the blocks [block, block+blocks) the rows
+// [h, hEnd) of the planes [d, dEnd).
+type chunk struct{ n, nEnd, block, blocks, d, dEnd, h, hEnd int }
 
 // chunks divides a shape. Chunks of the planes and rows of a pooling window
-// keep it whole. How rows are divided depends on the shape alone; the number of
-// blocks of a chunk depends on the implementation, and so must not matter.
+// keep it whole. How rows are divided depends on the size of the image alone;
+// how many samples and blocks a chunk has must not matter.
 type chunks struct {
-	shape                                       Shape
-	planes, rows, blocks                        int // of a chunk
+	shape                         Shape
+	planes, rows, blocks, samples int // of a chunk
+
 	planeGroups, rowGroups, blockGroups, number int
 }
 
-// cachedVoxels is the number of voxels of a channel block in a chunk: 32 KB.
-const cachedVoxels = 512
+const (
+	cachedVoxels = 512 // of a channel block in a chunk: 32 KB
+	leastChunks  = 32  // so that all workers end at about the same time
+)
 
 // divide returns the chunks of a shape; pooled is the depth of the pooling
 // window that the chunks keep whole, 0 for none.
@@ -115,7 +118,9 @@ func divide(s Shape, pooled, blocks int) chunks {
 		c.rowGroups = (s.H + c.rows - 1) / c.rows
 	}
 	c.planeGroups, c.rowGroups = max(1, c.planeGroups), max(1, c.rowGroups)
-	c.number = s.N * c.blockGroups * c.planeGroups * c.rowGroups
+	perSample := c.blockGroups * c.planeGroups * c.rowGroups
+	c.samples = max(1, min(s.N, cachedVoxels/(c.planes*c.rows*s.W), s.N*perSample/leastChunks))
+	c.number = (s.N + c.samples - 1) / c.samples * perSample
 	return c
 }
 
@@ -123,8 +128,8 @@ func divide(s Shape, pooled, blocks int) chunks {
 func (c *chunks) at(index int) chunk {
 	rowGroup, rest := index%c.rowGroups, index/c.rowGroups
 	planeGroup, rest := rest%c.planeGroups, rest/c.planeGroups
-	block, n := rest%c.blockGroups*c.blocks, rest/c.blockGroups
-	part := chunk{n: n, block: block, blocks: min(c.blocks, c.shape.Blocks()-block),
+	block, n := rest%c.blockGroups*c.blocks, rest/c.blockGroups*c.samples
+	part := chunk{n: n, nEnd: min(n+c.samples, c.shape.N), block: block, blocks: min(c.blocks, c.shape.Blocks()-block),
 		d: planeGroup * c.planes, h: rowGroup * c.rows}
 	part.dEnd, part.hEnd = part.d+c.planes, part.h+c.rows
 	if planeGroup == c.planeGroups-1 {

@@ -53,21 +53,28 @@ func (p *dataPass) do(task int) {
 	r := rowSum{
 		weight: c.transposed[part.block*out.Blocks()*pairBlock:], weightBlock: out.Blocks() * pairBlock,
 		blocks: part.blocks, depth: columns * Lanes, xStride: Lanes,
+		samples: part.nEnd - part.n, dstStep: p.layout.Sample(), xStep: out.Sample(),
 		dstBlock: p.layout.D * p.layout.H * p.layout.RowLen(), dstStride: stride * Lanes, list: list,
 	}
 	group := max(1, len(list.taps)/c.taps()) // output blocks whose taps the list holds
-	for d := part.d; d < part.dEnd; d++ {
-		for h := part.h; h < part.hEnd; h++ {
-			row := p.dx[p.layout.Row(part.n, part.block, d, h):]
-			for phase := range min(stride, p.layout.W) {
-				r.dst = row[phase*Lanes:]
-				r.voxels = (p.layout.W - phase + stride - 1) / stride
-				r.from, r.fromBlock, r.fromStride = zeroLanes, 0, 0
-				for first := 0; first < source.output.blocks; first += group {
-					start := source.gather(c, d, h, phase, columns, first, min(first+group, source.output.blocks))
+	if p.layout.W <= shortRow {
+		group = min(group, max(1, cachedWeights/(part.blocks*pairBlock)))
+	}
+	for first := 0; first < source.output.blocks; first += group {
+		end := min(first+group, source.output.blocks)
+		for d := part.d; d < part.dEnd; d++ {
+			for h := part.h; h < part.hEnd; h++ {
+				row := p.dx[p.layout.Row(part.n, part.block, d, h):]
+				for phase := range min(stride, p.layout.W) {
+					r.dst = row[phase*Lanes:]
+					r.voxels = (p.layout.W - phase + stride - 1) / stride
+					r.from, r.fromBlock, r.fromStride, r.fromStep = zeroLanes, 0, 0, 0
+					if first > 0 {
+						r.from, r.fromBlock, r.fromStride, r.fromStep = r.dst, r.dstBlock, r.dstStride, r.dstStep
+					}
+					start := source.gather(c, d, h, phase, columns, first, end)
 					r.x = p.dy[start:]
 					r.run()
-					r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
 				}
 			}
 		}

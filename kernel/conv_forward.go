@@ -5,14 +5,15 @@ import "sync"
 // An epilogue does what follows a convolution on a chunk of its output while
 // the chunk is in the cache.
 type epilogue interface {
-	finish(c *chunks, part chunk, rows chunkRows)
+	// finish does sample n of the chunk, whose rows are given.
+	finish(c *chunks, part chunk, n int, rows chunkRows)
 }
 
-// chunkRows says where the rows of a chunk are: row (block, d, h), each counted
-// from the first of the chunk, at data[block*block + d*plane + h*row].
+// chunkRows says where the rows of a chunk are: row (n, block, d, h), each counted
+// from the first of the chunk, at data[n*sample + block*block + d*plane + h*row].
 type chunkRows struct {
-	data              []float32
-	block, plane, row int
+	data                      []float32
+	sample, block, plane, row int
 }
 
 // forwardPass is the state of one call of Forward.
@@ -49,9 +50,12 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
 }
 
+// shortRow is the number of voxels of a row up to which a tile has four blocks.
+const shortRow = 6
+
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {
-	if s.W <= 6 {
+	if s.W <= shortRow {
 		return min(4, s.Blocks())
 	}
 	return min(2, s.Blocks())
@@ -65,14 +69,20 @@ func (p *forwardPass) do(task int) {
 	if p.y == nil {
 		rows = c.passingRows(w, part)
 	}
-	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part.n, part.block, part.blocks, rows.block)
-	for d := part.d; d < part.dEnd; d++ {
-		for h := part.h; h < part.hEnd; h++ {
-			w.rowMaker.row(d, h, rows.data[(d-part.d)*rows.plane+(h-part.h)*rows.row:])
+	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part, rows)
+	for w.rowMaker.nextBlocks() {
+		for d := part.d; d < part.dEnd; d++ {
+			for h := part.h; h < part.hEnd; h++ {
+				w.rowMaker.row(d, h, rows.data[(d-part.d)*rows.plane+(h-part.h)*rows.row:])
+			}
 		}
 	}
 	if p.after != nil {
-		p.after.finish(&p.chunks, part, rows)
+		for n := part.n; n < part.nEnd; n++ {
+			one := rows
+			one.data = rows.data[(n-part.n)*rows.sample:]
+			p.after.finish(&p.chunks, part, n, one)
+		}
 	}
 	c.workspaces.give(w)
 }
@@ -84,7 +94,7 @@ func (c *Conv) storedRows(y []float32, part chunk) chunkRows {
 	}
 	s := &c.Out
 	row := s.RowLen()
-	return chunkRows{y[s.Row(part.n, part.block, part.d, part.h):], s.D * s.H * row, s.H * row, row}
+	return chunkRows{y[s.Row(part.n, part.block, part.d, part.h):], s.Sample(), s.D * s.H * row, s.H * row, row}
 }
 
 // passingRows returns memory for the rows of a chunk.
@@ -92,7 +102,8 @@ func (c *Conv) passingRows(w *workspace, part chunk) chunkRows {
 	row := c.Out.W * Lanes
 	plane := (part.hEnd - part.h) * row
 	block := (part.dEnd - part.d) * plane
-	return chunkRows{w.floats(part.blocks * block), block, plane, row}
+	sample := part.blocks * block
+	return chunkRows{w.floats((part.nEnd - part.n) * sample), sample, block, plane, row}
 }
 
 // A workspace is what a task of a convolution needs beside its operands.
@@ -134,49 +145,65 @@ func (s *workspaces) give(w *workspace) {
 	s.unused = append(s.unused, w)
 }
 
-// A rowMaker computes rows of the output of a convolution.
+// A rowMaker computes rows of the output of a convolution. Where rows are short,
+// it goes through all rows for one group of input blocks after another, so that
+// the weights of a group stay in the cache.
 type rowMaker struct {
-	conv      *Conv
-	x, bias   []float32
-	biasBlock int
-	source    sourceRows
-	sum       rowSum
-	left      int // elements from voxel 0 of a row to the first that the kernel covers
-	group     int // input blocks whose taps the list holds
+	conv       *Conv
+	x, bias    []float32
+	biasBlock  int
+	source     sourceRows
+	sum        rowSum
+	left       int // elements from voxel 0 of a row to the first that the kernel covers
+	group      int // input blocks of a group
+	first, end int // the group at work
 }
 
-// begin prepares for rows of some blocks of sample n, whose blocks lie dstBlock
-// elements apart.
-func (m *rowMaker) begin(c *Conv, w *workspace, x, weight, bias []float32, n, block, blocks, dstBlock int) {
+// cachedWeights is the number of weights of a group: 40 KB.
+const cachedWeights = 10240
+
+// begin prepares for the rows of a chunk. nextBlocks must follow.
+func (m *rowMaker) begin(c *Conv, w *workspace, x, weight, bias []float32, part chunk, rows chunkRows) {
 	in := &c.In
 	m.conv, m.x, m.left = c, x, c.Kernel[2]/2*in.Lanes
-	m.group = max(1, len(w.list.taps)/(c.Kernel[0]*c.Kernel[1]))
-	m.source = sourceRows{input: in.rowIndex(), n: n, list: &w.list}
+	m.group = max(1, len(w.list.taps)/(c.Kernel[0]*c.Kernel[1])) // the list holds no more
+	if c.Out.W <= shortRow {
+		m.group = min(m.group, max(1, cachedWeights/(part.blocks*c.taps()*in.Lanes*Lanes)))
+	}
+	m.first, m.end = 0, 0
+	m.source = sourceRows{input: in.rowIndex(), n: part.n, list: &w.list}
 	m.bias, m.biasBlock = zeroLanes, 0
 	if bias != nil {
-		m.bias, m.biasBlock = bias[block*Lanes:], Lanes
+		m.bias, m.biasBlock = bias[part.block*Lanes:], Lanes
 	}
 	m.sum = rowSum{
-		weight: weight[c.weightRow(block, 0, 0, 0):], weightBlock: c.weightRow(1, 0, 0, 0),
-		blocks: blocks, voxels: c.Out.W, depth: c.Kernel[2] * in.Lanes,
-		dstBlock: dstBlock, dstStride: Lanes, xStride: c.Stride[2] * in.Lanes, list: &w.list,
+		weight: weight[c.weightRow(part.block, 0, 0, 0):], weightBlock: c.weightRow(1, 0, 0, 0),
+		blocks: part.blocks, voxels: c.Out.W, depth: c.Kernel[2] * in.Lanes,
+		samples: part.nEnd - part.n, dstStep: rows.sample, xStep: in.Sample(),
+		dstBlock: rows.block, dstStride: Lanes, xStride: c.Stride[2] * in.Lanes, list: &w.list,
 	}
 }
 
 // zeroLanes is the bias of a convolution without one.
 var zeroLanes = make([]float32, Lanes)
 
-// row computes output row (d, h) of all blocks.
+// nextBlocks goes on to the next group of input blocks; false when all are done.
+func (m *rowMaker) nextBlocks() bool {
+	m.first, m.end = m.end, min(m.end+m.group, m.source.input.blocks)
+	return m.first < m.end
+}
+
+// row adds the input blocks at work to output row (d, h) of all blocks.
 func (m *rowMaker) row(d, h int, dst []float32) {
-	r, blocks := &m.sum, m.source.input.blocks
+	r := &m.sum
 	r.dst = dst
-	r.from, r.fromBlock, r.fromStride = m.bias, m.biasBlock, 0
-	for first := 0; first < blocks; first += m.group {
-		start := m.source.gather(m.conv, d, h, first, min(first+m.group, blocks))
-		r.x = m.x[start-m.left:]
-		r.run()
-		r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
+	r.from, r.fromBlock, r.fromStride, r.fromStep = m.bias, m.biasBlock, 0, 0
+	if m.first > 0 {
+		r.from, r.fromBlock, r.fromStride, r.fromStep = dst, r.dstBlock, r.dstStride, r.dstStep
 	}
+	start := m.source.gather(m.conv, d, h, m.first, m.end)
+	r.x = m.x[start-m.left:]
+	r.run()
 }
 
 // sourceRows lists the input rows, and the weights, that make an output row.

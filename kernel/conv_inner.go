@@ -28,40 +28,50 @@ func (l *tapList) add(a, b int) {
 // for block k, voxel t and lane o, in the order of taps, then j, each product
 // fused with its addition. Element (k, t, o) of dst is dst[k*dstBlock +
 // t*dstStride + o], and likewise of from, which may be dst itself or, with
-// stride 0, a bias.
+// stride 0, a bias. All this is done for some samples, whose rows lie sample
+// steps apart.
 type rowSum struct {
 	dst, from, x, weight             []float32
 	blocks, voxels, depth            int
 	dstBlock, fromBlock, weightBlock int
 	dstStride, fromStride, xStride   int
+	samples                          int
+	dstStep, fromStep, xStep         int // from one sample to the next
 	list                             *tapList
 }
 
 // run panics when an operand is too short.
 func (r *rowSum) run() {
-	last, lastBlock := r.voxels-1, r.blocks-1
-	_ = r.dst[lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
-	_ = r.from[lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
+	last, lastBlock, lastSample := r.voxels-1, r.blocks-1, r.samples-1
+	_ = r.dst[lastSample*r.dstStep+lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
+	_ = r.from[lastSample*r.fromStep+lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
 	if r.list.count == 0 {
 		rowSumGo(r)
 		return
 	}
-	_ = r.x[r.list.mostA+last*r.xStride+r.depth-1]
+	_ = r.x[lastSample*r.xStep+r.list.mostA+last*r.xStride+r.depth-1]
 	_ = r.weight[r.list.mostB+lastBlock*r.weightBlock+r.depth*Lanes-1]
 	rowSumFast(r)
 }
 
 func rowSumGo(r *rowSum) {
-	for k := range r.blocks {
-		for t := range r.voxels {
-			sum := *(*[Lanes]float32)(r.from[k*r.fromBlock+t*r.fromStride:])
-			for _, tap := range r.list.taps[:r.list.count] {
-				weight := r.weight[tap.b+k*r.weightBlock:]
-				for j, u := range r.x[tap.a+t*r.xStride:][:r.depth] {
-					addProduct(&sum, (*[Lanes]float32)(weight[j*Lanes:]), u)
-				}
+	for sample := range r.samples {
+		for k := range r.blocks {
+			for t := range r.voxels {
+				sum := *(*[Lanes]float32)(r.from[sample*r.fromStep+k*r.fromBlock+t*r.fromStride:])
+				r.voxel(&sum, sample*r.xStep+t*r.xStride, k)
+				*(*[Lanes]float32)(r.dst[sample*r.dstStep+k*r.dstBlock+t*r.dstStride:]) = sum
 			}
-			*(*[Lanes]float32)(r.dst[k*r.dstBlock+t*r.dstStride:]) = sum
+		}
+	}
+}
+
+// voxel adds the products of the voxel of x at that offset.
+func (r *rowSum) voxel(sum *[Lanes]float32, offset, k int) {
+	for _, tap := range r.list.taps[:r.list.count] {
+		weight := r.weight[tap.b+k*r.weightBlock:]
+		for j, u := range r.x[tap.a+offset:][:r.depth] {
+			addProduct(sum, (*[Lanes]float32)(weight[j*Lanes:]), u)
 		}
 	}
 }

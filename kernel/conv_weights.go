@@ -147,24 +147,29 @@ func (p *weightsPass) do(task int) {
 	c.workspaces.give(w)
 }
 
-// makeRows computes the rows of the gradient.
+// makeRows computes the rows of the gradient, one sample after another.
 func (p *weightsPass) makeRows(g *gradientPart, w *workspace) {
 	c := p.conv
 	row := c.Out.W * Lanes
 	g.yRow, g.yBlock = row, c.rowsTogether()*row
 	g.y = w.floats(weightBlocks * g.yBlock)
-	for index, sample := g.first, -1; index < g.last; index++ {
-		n, d, h := c.outputRow(index)
-		if n != sample {
-			w.rowMaker.begin(c, w, p.x, p.weight, p.bias, n, g.block, g.blocks, g.yBlock)
-			sample = n
-		}
-		made := g.y[(index-g.first)*row:]
+	for first, last := g.first, 0; first < g.last; first = last {
+		n, _, _ := c.outputRow(first)
+		last = min(g.last, (n+1)*c.Out.D*c.Out.H)
 		if p.source.needsOutput() {
-			w.rowMaker.row(d, h, made)
+			w.rowMaker.begin(c, w, p.x, p.weight, p.bias, chunk{n: n, nEnd: n + 1, block: g.block, blocks: g.blocks}, chunkRows{block: g.yBlock})
+			for w.rowMaker.nextBlocks() {
+				for index := first; index < last; index++ {
+					_, d, h := c.outputRow(index)
+					w.rowMaker.row(d, h, g.y[(index-g.first)*row:])
+				}
+			}
 		}
-		for k := range g.blocks {
-			p.source.through(n, g.block+k, d, h, made[k*g.yBlock:][:row])
+		for index := first; index < last; index++ {
+			_, d, h := c.outputRow(index)
+			for k := range g.blocks {
+				p.source.through(n, g.block+k, d, h, g.y[k*g.yBlock+(index-g.first)*row:][:row])
+			}
 		}
 	}
 }

@@ -64,12 +64,12 @@ func sign(x float32) float32 {
 	return 0
 }
 
-// finish measures and pools a chunk of y.
-func (t *PoolTail) finish(c *chunks, part chunk, rows chunkRows) {
+// finish measures and pools a sample of a chunk of y.
+func (t *PoolTail) finish(c *chunks, part chunk, n int, rows chunkRows) {
 	out, depth := &t.Pool.Out, t.Pool.depth
 	for k := range part.blocks {
 		block := part.block + k
-		plane := part.n*out.Blocks() + block
+		plane := n*out.Blocks() + block
 		if t.measure {
 			t.Norm.measure(rows, part, k, plane, c.ordinal(part))
 		}

@@ -14,32 +14,36 @@ import (
 // users. FLOPs are nominal.
 func BenchmarkStep(b *testing.B) {
 	for _, c := range []struct {
-		name  string
-		size  [3]int
-		dims  int
-		batch int
+		name   string
+		config Config
+		batch  int
 	}{
-		{"R1 3D 64^3 batch 4", [3]int{64, 64, 64}, 3, 4},
-		{"R2 3D 32^3 batch 16", [3]int{32, 32, 32}, 3, 16},
-		{"R3 2D 128^2 batch 32", [3]int{1, 128, 128}, 2, 32},
+		{"R1 3D 64^3 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "batch"}, 4},
+		{"R1 without norm", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "none"}, 4},
+		{"R2 3D 32^3 batch 16", Config{Name: "cnn4", Dims: 3, Size: [3]int{32, 32, 32}, Width: 16, Norm: "batch"}, 16},
+		{"R3 2D 128^2 batch 32", Config{Name: "cnn4", Dims: 2, Size: [3]int{1, 128, 128}, Width: 16, Norm: "batch"}, 32},
+		{"R4 residual 2D 64^2 batch 32", Config{Name: "resnet18", Dims: 2, Size: [3]int{1, 64, 64}, Width: 64, Norm: "batch"}, 32},
+		{"odd 3D 51 47 33 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{51, 47, 33}, Width: 20, Norm: "batch"}, 4},
+		{"dropout 3D 64^3 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "batch", BlockDropout: 0.2}, 4},
+		{"after pool 3D 64^3 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "batch-after-pool"}, 4},
 	} {
+		c.config.Channels, c.config.Classes, c.config.Momentum = 1, 2, 0.1
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/workers=%d", c.name, workers), func(b *testing.B) {
-				benchmarkStep(b, c.size, c.dims, c.batch, workers)
+				benchmarkStep(b, c.config, c.batch, workers)
 			})
 		}
 	}
 }
 
-func benchmarkStep(b *testing.B, size [3]int, dims, batch, workers int) {
+func benchmarkStep(b *testing.B, c Config, batch, workers int) {
 	pool := kernel.NewPool(workers)
 	defer pool.Close()
-	n, err := Build(Config{Name: "cnn4", Dims: dims, Channels: 1, Size: size, Classes: 2, Width: 16,
-		Norm: "batch", Momentum: 0.1}, 1, pool)
+	n, err := Build(c, 1, pool)
 	if err != nil {
 		b.Fatal(err)
 	}
-	x := &Batch{N: batch, C: 1, D: size[0], H: size[1], W: size[2], Data: numbers(batch*size[0]*size[1]*size[2], 1)}
+	x := images(c, batch, 1)
 	labels := make([]int, batch)
 	best := time.Duration(math.MaxInt64)
 	for b.Loop() {
