@@ -53,7 +53,7 @@ func (c innerCase) compare(t *testing.T) {
 		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
 		"normReLURow": innerCase.normReLURow, "normRow": innerCase.normRow, "normAddReLURow": innerCase.normAddReLURow,
-		"normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"adam": innerCase.adam, "normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
 		c.compareLoop(t, name, loop)
@@ -222,6 +222,16 @@ func (c innerCase) normBackwardRow(t *testing.T) []float32 {
 	lanes := g.lanes(0)
 	normBackwardRowFast(c.operand(t, c.voxels*Lanes, 2), c.operand(t, c.voxels*Lanes, 7), &lanes, dx)
 	return whole
+}
+
+func (c innerCase) adam(t *testing.T) []float32 {
+	count := c.voxels*3 + c.shift
+	wholeValue, value := c.target(t, count, 1)
+	wholeFirst, first := c.target(t, count, 2)
+	wholeSecond, second := c.target(t, count, 3)
+	rates := AdamRates{Decay: 0.01, First: 0.1, Second: 0.999, Square: 0.001, Scale: 0.3, Epsilon: 1e-8, Size: 0.01}
+	Adam(&rates, value, c.operand(t, count, 4), first, second)
+	return slices.Concat(wholeValue, wholeFirst, wholeSecond)
 }
 
 func (c innerCase) addToRow(t *testing.T) []float32 {

@@ -79,6 +79,11 @@ func normBackwardRowAVX2(x *float32, dy *float32, factor *float32, centre *float
 //go:noescape
 func addToRowAVX2(x *float32, y *float32, voxels int)
 
+// adamAVX2 is adamGo; rates are the fields of AdamRates, eights >= 1.
+//
+//go:noescape
+func adamAVX2(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
+
 // normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.
 //
 //go:noescape

@@ -18532,6 +18532,53 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func adamAVX2(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
+// Requires: AVX
+TEXT ·adamAVX2(SB), $0-48
+	MOVQ         value+8(FP), AX
+	MOVQ         gradient+16(FP), BX
+	MOVQ         first+24(FP), CX
+	MOVQ         second+32(FP), DX
+	MOVQ         eights+40(FP), SI
+	MOVQ         rates+0(FP), DI
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 12(DI), Y3
+	VBROADCASTSS 16(DI), Y4
+	VBROADCASTSS 20(DI), Y5
+	VBROADCASTSS 24(DI), Y6
+
+loop:
+	VMOVUPS (AX), Y9
+	VMULPS  Y9, Y0, Y8
+	VADDPS  (BX), Y8, Y8
+	VMOVUPS (CX), Y10
+	VSUBPS  Y10, Y8, Y12
+	VMULPS  Y1, Y12, Y12
+	VADDPS  Y12, Y10, Y10
+	VMOVUPS Y10, (CX)
+	VMULPS  (DX), Y2, Y11
+	VMULPS  Y8, Y8, Y12
+	VMULPS  Y3, Y12, Y12
+	VADDPS  Y12, Y11, Y11
+	VMOVUPS Y11, (DX)
+	VSQRTPS Y11, Y11
+	VDIVPS  Y4, Y11, Y11
+	VADDPS  Y5, Y11, Y11
+	VDIVPS  Y11, Y10, Y10
+	VMULPS  Y6, Y10, Y10
+	VSUBPS  Y10, Y9, Y9
+	VMOVUPS Y9, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    SI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
 // func normUnpoolRowAVX512(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
 // Requires: AVX, AVX512F
 TEXT ·normUnpoolRowAVX512(SB), $0-80

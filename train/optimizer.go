@@ -16,9 +16,13 @@ type optimizer interface {
 
 func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
 	if p.Name == "sgd" {
-		return &sgd{plan: p, pool: pool, chunks: chunksOf(params), velocity: zerosLike(params)}
+		o := &sgd{plan: p, pool: pool, chunks: chunksOf(params), velocity: zerosLike(params)}
+		o.task = o.move
+		return o
 	}
-	return &adam{plan: p, pool: pool, chunks: chunksOf(params), first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
+	o := &adam{plan: p, pool: pool, chunks: chunksOf(params), first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
+	o.task = o.move
+	return o
 }
 
 func zerosLike(params []*net.Param) [][]float32 {
@@ -36,19 +40,27 @@ type sgd struct {
 	pool     *kernel.Pool
 	chunks   chunks
 	velocity [][]float32
+	params   []*net.Param // of the step
+	task     func(task int)
 }
 
 func (o *sgd) step(params []*net.Param) {
+	o.params = params
+	o.pool.Run(len(o.chunks), o.task)
+}
+
+// move does one chunk.
+func (o *sgd) move(task int) {
 	rate, momentum := float32(o.plan.LR), float32(o.plan.Momentum)
-	o.chunks.each(o.pool, func(i, from, to int) {
-		value, gradient, velocity := params[i].Value[from:to], params[i].Grad[from:to], o.velocity[i][from:to]
-		decay := o.plan.decay(params[i])
-		for j, g := range gradient {
-			g += float32(decay * value[j])
-			velocity[j] = float32(momentum*velocity[j]) + g
-			value[j] -= float32(rate * velocity[j])
-		}
-	})
+	c := o.chunks[task]
+	param := o.params[c.param]
+	value, gradient, velocity := param.Value[c.from:c.to], param.Grad[c.from:c.to], o.velocity[c.param][c.from:c.to]
+	decay := o.plan.decay(param)
+	for i, g := range gradient {
+		g += float32(decay * value[i])
+		velocity[i] = float32(momentum*velocity[i]) + g
+		value[i] -= float32(rate * velocity[i])
+	}
 }
 
 // adam is Adam (Kingma and Ba 2015) as torch.optim.Adam with betas 0.9 and
@@ -59,26 +71,30 @@ type adam struct {
 	chunks         chunks
 	first, second  [][]float32
 	power1, power2 float64 // beta to the number of steps
+	rates          kernel.AdamRates
+	params         []*net.Param // of the step
+	task           func(task int)
 }
 
 func (o *adam) step(params []*net.Param) {
 	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 	o.power1 = float64(o.power1 * beta1)
 	o.power2 = float64(o.power2 * beta2)
-	size := float32(o.plan.LR / (1 - o.power1))
-	scale := float32(math.Sqrt(1 - o.power2))
-	o.chunks.each(o.pool, func(i, from, to int) {
-		value, gradient := params[i].Value[from:to], params[i].Grad[from:to]
-		first, second := o.first[i][from:to], o.second[i][from:to]
-		decay := o.plan.decay(params[i])
-		for j, g := range gradient {
-			g += float32(decay * value[j])
-			first[j] += float32((g - first[j]) * (1 - beta1))
-			second[j] = float32(second[j]*beta2) + float32(float32(g*g)*(1-beta2))
-			root := float32(math.Sqrt(float64(second[j])))
-			value[j] -= float32(size * (first[j] / (root/scale + epsilon)))
-		}
-	})
+	o.rates = kernel.AdamRates{
+		First: 1 - beta1, Second: beta2, Square: 1 - beta2, Epsilon: epsilon,
+		Scale: float32(math.Sqrt(1 - o.power2)), Size: float32(o.plan.LR / (1 - o.power1)),
+	}
+	o.params = params
+	o.pool.Run(len(o.chunks), o.task)
+}
+
+// move does one chunk.
+func (o *adam) move(task int) {
+	c := o.chunks[task]
+	param := o.params[c.param]
+	rates := o.rates
+	rates.Decay = o.plan.decay(param)
+	kernel.Adam(&rates, param.Value[c.from:c.to], param.Grad[c.from:c.to], o.first[c.param][c.from:c.to], o.second[c.param][c.from:c.to])
 }
 
 func (p Optimizer) decay(param *net.Param) float32 {

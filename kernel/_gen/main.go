@@ -31,6 +31,7 @@ func main() {
 	normRow("normAddReLURow", true, true)
 	normBackwardRow()
 	addToRow()
+	adam()
 	unpoolRow512()
 	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)
 	unpoolRow("normUnpoolRowAVX2", "normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.", true)
