@@ -4,71 +4,12 @@ package kernel
 
 import "unsafe"
 
-// tileArguments are the operands of the assembly of rowSum; strides in bytes.
-// The generator knows the offsets of the fields.
-type tileArguments struct {
-	dst, from, x, weight             *float32
-	taps                             *tap
-	count, depth                     int
-	xStride, dstStride, fromStride   int
-	dstBlock, fromBlock, weightBlock int
-}
-
-// outerArguments are the operands of the assembly of outerSum; strides in bytes.
-type outerArguments struct {
-	dst, x, y                  *float32
-	taps                       *tap
-	count, voxels              int
-	xStride, xRow, xPlane      int
-	dstRow, dstPlane, dstBlock int
-	yBlock                     int
-}
-
-const bytesPerFloat = 4
-
-// rowSumFast divides the blocks into groups and the row into tiles of nearly
-// equal length, so that a tile's sums fit the registers.
-func rowSumFast(r *rowSum) {
-	if path == generic {
-		rowSumGo(r)
-		return
-	}
-	a := tileArguments{
-		depth: r.depth, xStride: r.xStride * bytesPerFloat, dstStride: r.dstStride * bytesPerFloat,
-		dstBlock: r.dstBlock * bytesPerFloat, weightBlock: r.weightBlock * bytesPerFloat,
-	}
-	for k := 0; k < r.blocks; {
-		blocks, most := tileGroup(r.blocks-k, r.voxels)
-		tiles := (r.voxels + most - 1) / most
-		for i := range tiles {
-			r.tile(&a, k, blocks, i*r.voxels/tiles, (i+1)*r.voxels/tiles)
-		}
-		k += blocks
-	}
-}
-
-// maxProducts bounds the products of a voxel in one call of assembly, during
-// which the garbage collector waits.
-const maxProducts = 8192
-
-// tile sums the voxels [first, end) of some blocks from k on, for all samples.
-func (r *rowSum) tile(a *tileArguments, k, blocks, first, end int) {
-	dst, from := k*r.dstBlock+first*r.dstStride, k*r.fromBlock+first*r.fromStride
-	most := max(1, maxProducts/r.depth) // taps of a call
-	for sample := range r.samples {
-		a.dst, a.from = &r.dst[sample*r.dstStep+dst], &r.from[sample*r.fromStep+from]
-		a.fromBlock, a.fromStride = r.fromBlock*bytesPerFloat, r.fromStride*bytesPerFloat
-		a.x, a.weight = &r.x[sample*r.xStep+first*r.xStride], &r.weight[k*r.weightBlock]
-		for taps := r.list.taps[:r.list.count]; len(taps) > 0; {
-			a.count = min(len(taps), most)
-			a.taps, taps = &taps[0], taps[a.count:]
-			if path == avx2 {
-				tileAVX2((*int)(unsafe.Pointer(a)), blocks, end-first)
-			} else {
-				tileAVX512((*int)(unsafe.Pointer(a)), blocks, end-first)
-			}
-			a.from, a.fromBlock, a.fromStride = a.dst, a.dstBlock, a.dstStride
-		}
+// tileAssembly sums one tile.
+func tileAssembly(a *tileArguments, blocks, voxels int) {
+	if path == avx2 {
+		tileAVX2((*int)(unsafe.Pointer(a)), blocks, voxels)
+	} else {
+		tileAVX512((*int)(unsafe.Pointer(a)), blocks, voxels)
 	}
 }
 
@@ -87,61 +28,14 @@ func tileGroup(blocks, voxels int) (group, most int) {
 	return 1, 28
 }
 
-// maxVoxels bounds the voxels of one call of assembly, during which the garbage
-// collector waits.
-const maxVoxels = 4096
-
-// outerSumFast divides the elements into patches that fit the registers.
-func outerSumFast(s *outerSum) {
-	if path == generic {
-		outerSumGo(s)
-		return
-	}
-	a := outerArguments{
-		xStride: s.xStride * bytesPerFloat, xRow: s.xRow * bytesPerFloat, xPlane: s.xPlane * bytesPerFloat,
-		dstRow: s.dstRow * bytesPerFloat, dstPlane: s.dstPlane * bytesPerFloat, dstBlock: s.dstBlock * bytesPerFloat,
-		yBlock: s.yBlock * bytesPerFloat, voxels: s.voxels,
-	}
-	for taps := s.list.taps[:s.list.count]; len(taps) > 0; {
-		part := taps[:min(len(taps), max(1, maxVoxels/s.voxels))]
-		taps = taps[len(part):]
-		a.taps, a.count = &part[0], len(part)
-		for k := 0; k < s.blocks; {
-			k += s.patches(&a, k)
-		}
+// patchAssembly sums one patch.
+func patchAssembly(a *outerArguments, key int) {
+	if path == avx2 {
+		outerAVX2((*int)(unsafe.Pointer(a)), key)
+	} else {
+		outerAVX512((*int)(unsafe.Pointer(a)), key)
 	}
 }
-
-// patches does one or two blocks from k on and returns how many.
-func (s *outerSum) patches(a *outerArguments, k int) (blocks int) {
-	p := patchOf(s.planes, s.rows, s.depth, min(2, s.blocks-k))
-	groups := (s.depth + p.depth - 1) / p.depth
-	for plane := 0; plane < s.planes; plane += p.planes {
-		for row := 0; row < s.rows; row += p.rows {
-			part := p
-			part.planes, part.rows = min(p.planes, s.planes-plane), min(p.rows, s.rows-row)
-			for i := range groups {
-				first, end := i*s.depth/groups, (i+1)*s.depth/groups
-				part.depth = end - first
-				a.dst = &s.dst[k*s.dstBlock+plane*s.dstPlane+row*s.dstRow+first*Lanes]
-				a.x = &s.x[plane*s.xPlane+row*s.xRow+first]
-				a.y = &s.y[k*s.yBlock]
-				if path == avx2 {
-					outerAVX2((*int)(unsafe.Pointer(a)), part.key())
-				} else {
-					outerAVX512((*int)(unsafe.Pointer(a)), part.key())
-				}
-			}
-		}
-	}
-	return p.blocks
-}
-
-// A patch is the part of an outerSum whose sums are kept in registers.
-type patch struct{ blocks, planes, rows, depth int }
-
-// key selects the code of a patch; the generator computes the same.
-func (p patch) key() int { return ((p.blocks*4+p.planes)*8+p.rows)*32 + p.depth }
 
 // patchOf returns the largest patch for which there is code.
 func patchOf(planes, rows, depth, blocks int) patch {

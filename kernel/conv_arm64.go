@@ -21,7 +21,7 @@ func tileGroup(blocks, voxels int) (group, most int) {
 	return 1, 6
 }
 
-// patchAssembly does one patch.
+// patchAssembly sums one patch.
 func patchAssembly(a *outerArguments, key int) { outerNEON((*int)(unsafe.Pointer(a)), key) }
 
 // patchOf returns the largest patch for which there is code.

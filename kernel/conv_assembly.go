@@ -1,8 +1,8 @@
-//go:build arm64 && !purego
+//go:build (amd64 || arm64) && !purego
 
 package kernel
 
-// The convolution's inner loops divided into calls of assembly.
+// The inner loops of convolution, divided into calls of assembly.
 
 // tileArguments are the operands of the assembly of rowSum; strides in bytes.
 // The generators know the offsets of the fields.
@@ -51,17 +51,20 @@ func rowSumFast(r *rowSum) {
 // which the garbage collector waits.
 const maxProducts = 8192
 
-// tile sums the voxels [first, end) of some blocks from k on.
+// tile sums the voxels [first, end) of some blocks from k on, for all samples.
 func (r *rowSum) tile(a *tileArguments, k, blocks, first, end int) {
-	a.dst = &r.dst[k*r.dstBlock+first*r.dstStride]
-	a.from = &r.from[k*r.fromBlock+first*r.fromStride]
-	a.fromBlock, a.fromStride = r.fromBlock*bytesPerFloat, r.fromStride*bytesPerFloat
-	a.x, a.weight = &r.x[first*r.xStride], &r.weight[k*r.weightBlock]
-	for taps := r.list.taps[:r.list.count]; len(taps) > 0; {
-		a.count = min(len(taps), max(1, maxProducts/r.depth))
-		a.taps, taps = &taps[0], taps[a.count:]
-		tileAssembly(a, blocks, end-first)
-		a.from, a.fromBlock, a.fromStride = a.dst, a.dstBlock, a.dstStride
+	dst, from := k*r.dstBlock+first*r.dstStride, k*r.fromBlock+first*r.fromStride
+	most := max(1, maxProducts/r.depth) // taps of a call
+	for sample := range r.samples {
+		a.dst, a.from = &r.dst[sample*r.dstStep+dst], &r.from[sample*r.fromStep+from]
+		a.fromBlock, a.fromStride = r.fromBlock*bytesPerFloat, r.fromStride*bytesPerFloat
+		a.x, a.weight = &r.x[sample*r.xStep+first*r.xStride], &r.weight[k*r.weightBlock]
+		for taps := r.list.taps[:r.list.count]; len(taps) > 0; {
+			a.count = min(len(taps), most)
+			a.taps, taps = &taps[0], taps[a.count:]
+			tileAssembly(a, blocks, end-first)
+			a.from, a.fromBlock, a.fromStride = a.dst, a.dstBlock, a.dstStride
+		}
 	}
 }
 
