@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -41,8 +42,8 @@ func TestMeasure(t *testing.T) {
 	if len(report.Networks) != 3 || len(lines) != 4 || last != 1 {
 		t.Fatalf("%d networks, %d lines of progress up to %g", len(report.Networks), len(lines), last)
 	}
-	if !(report.Peak > 0) || !(report.PeakOneThread > 0) {
-		t.Errorf("peaks %g and %g", report.Peak, report.PeakOneThread)
+	if q := report.PeakQuartiles; !(q[0] > 0) || !(q[0] <= report.Peak) || !(report.Peak <= q[1]) {
+		t.Errorf("peak %g, quartiles %g", report.Peak, q)
 	}
 	for _, r := range report.Networks {
 		if r.Samples < 1 || !(r.StepMS > 0) || !(r.LeastStepMS <= r.StepMS) {
@@ -122,6 +123,37 @@ func TestMedian(t *testing.T) {
 			t.Errorf("median of %v is %g, want %g", c.values, got, c.want)
 		}
 	}
+}
+
+func TestMarkdown(t *testing.T) {
+	var text strings.Builder
+	MarkdownTable(&text, 1, func(row func(cells ...string)) {
+		row("name", "ms")
+		row("a", "$1")
+	})
+	if want := "| name | ms |\n| --- | --: |\n| a | $1 |\n"; text.String() != want {
+		t.Errorf("table %q, want %q", text.String(), want)
+	}
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte("before\n<!-- table x -->\nold\n<!-- end -->\nafter\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Publish(page, "x", text.String()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(must(os.ReadFile(page))), "before\n<!-- table x -->\n"+text.String()+"<!-- end -->\nafter\n"; got != want {
+		t.Errorf("page %q, want %q", got, want)
+	}
+	if err := Publish(page, "y", ""); err == nil {
+		t.Error("no error for a table that the page has no place for")
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
 
 // TestPeakMemory looks whether memory that is touched shows.

@@ -50,7 +50,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	m.report.finish(Median(m.probes[0]), Median(m.probes[1]))
+	m.report.finish(m.probes)
 	o.Progress(1, "")
 	return m.report, nil
 }

@@ -9,12 +9,13 @@ import (
 
 // A Report is what was measured. Rates are in nominal GFLOP/s.
 type Report struct {
-	Peak          float64  `json:"peak_gflops"` // of all threads used, median of all probes
-	PeakOneThread float64  `json:"peak_one_thread_gflops"`
-	Networks      []Result `json:"networks"`
-	Layers        []Layer  `json:"layers,omitempty"`
-	Machine       Machine  `json:"machine"`
-	Date          string   `json:"date"`
+	Peak          float64    `json:"peak_gflops"` // of all threads used, median of all probes
+	PeakOneThread float64    `json:"peak_one_thread_gflops"`
+	PeakQuartiles [2]float64 `json:"peak_quartiles_gflops"` // of the probes of all threads
+	Networks      []Result   `json:"networks"`
+	Layers        []Layer    `json:"layers,omitempty"`
+	Machine       Machine    `json:"machine"`
+	Date          string     `json:"date"`
 }
 
 // A Result is the measurement of one network. Fields of one thread, of memory
@@ -53,14 +54,20 @@ func (r *Result) summarise() {
 	}
 }
 
-// finish sets the peaks and what is relative to them.
-func (r *Report) finish(peak, oneThread float64) {
-	r.Peak, r.PeakOneThread = peak, oneThread
+// finish sets the peaks and what is relative to them from all probes of all
+// threads and of one.
+func (r *Report) finish(probes [2][]float64) {
+	r.Peak, r.PeakOneThread = Median(probes[0]), Median(probes[1])
+	r.PeakQuartiles[0], r.PeakQuartiles[1] = Quartiles(probes[0])
 	for i := range r.Networks {
 		n := &r.Networks[i]
-		n.FractionOfPeak = n.GFLOPS / peak
+		n.FractionOfPeak = n.GFLOPS / r.Peak
 	}
 }
+
+// Disturbed reports whether the peak, which only the machine decides, was not
+// the same all the time.
+func (r *Report) Disturbed() bool { return r.PeakQuartiles[1] > 1.1*r.PeakQuartiles[0] }
 
 // line tells the result in one line.
 func (r *Result) line() string {
@@ -71,12 +78,16 @@ func (r *Result) line() string {
 func (r *Report) Text(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s; %s kernels, %s of %d, %s, %s, %s\n", m.CPU, m.Kernels, counted(m.Threads, "thread"), m.Cores, m.Go, m.System, r.Date)
-	fmt.Fprintf(w, "Peak of multiply-adds: %.0f GFLOP/s; one thread %.0f\n\n", r.Peak, r.PeakOneThread)
-	if err := writeTable(w, r.networkRows, 2); err != nil || len(r.Layers) == 0 {
+	fmt.Fprintf(w, "Peak of multiply-adds: %.0f GFLOP/s (quartiles %.0f to %.0f)\n", r.Peak, r.PeakQuartiles[0], r.PeakQuartiles[1])
+	if r.Disturbed() {
+		fmt.Fprintln(w, "The peak wavers: this machine does other work as well, and no figure here is what it could be.")
+	}
+	fmt.Fprintln(w)
+	if err := writeTable(w, r.NetworkRows, 2); err != nil || len(r.Layers) == 0 {
 		return err
 	}
 	fmt.Fprintln(w, "\nConvolutions on their own, GFLOP/s (of the peak)")
-	return writeTable(w, r.layerRows, 2)
+	return writeTable(w, r.LayerRows, 2)
 }
 
 // writeTable writes rows in columns, the first few of which are words and stand
@@ -113,8 +124,8 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// networkRows writes the table of networks, the head first.
-func (r *Report) networkRows(row func(cells ...string)) {
+// NetworkRows writes the table of networks, the head first.
+func (r *Report) NetworkRows(row func(cells ...string)) {
 	row("network", "what", "step ms", "GFLOP/s", "of the peak", "one thread ms", "speed-up", "peak RSS MB", "allocations")
 	for _, n := range r.Networks {
 		one, speed, memory, allocations := "-", "-", "-", "-"
@@ -131,16 +142,22 @@ func (r *Report) networkRows(row func(cells ...string)) {
 	}
 }
 
-// layerRows writes the table of layers, the head first.
-func (r *Report) layerRows(row func(cells ...string)) {
+// LayerRows writes the table of layers, the head first.
+func (r *Report) LayerRows(row func(cells ...string)) {
 	row("layer", "geometry", "forward", "backward data", "backward weights")
 	for _, l := range r.Layers {
-		data := "-"
-		if l.BackwardData > 0 {
-			data = r.withShare(l.BackwardData)
-		}
-		row(l.Network+" "+l.Name, l.Shape, r.withShare(l.Forward), data, r.withShare(l.BackwardWeights))
+		forward, data, weights := r.Shares(l)
+		row(l.Network+" "+l.Name, l.Shape, forward, data, weights)
 	}
+}
+
+// Shares returns the rates of a layer as words, each with its share of the peak.
+func (r *Report) Shares(l Layer) (forward, data, weights string) {
+	data = "-"
+	if l.BackwardData > 0 {
+		data = r.withShare(l.BackwardData)
+	}
+	return r.withShare(l.Forward), data, r.withShare(l.BackwardWeights)
 }
 
 func (r *Report) withShare(gflops float64) string {
