@@ -69,6 +69,11 @@ func normBackwardRowNEON(x *float32, dy *float32, factor *float32, centre *float
 //go:noescape
 func addToRowNEON(x *float32, y *float32, voxels int)
 
+// adamNEON is adamGo; rates are the fields of AdamRates, eights >= 1.
+//
+//go:noescape
+func adamNEON(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
+
 // multiplyAddsNEON does 24 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
 //
 //go:noescape

@@ -4395,6 +4395,68 @@ voxel:
 	CBNZ R2, voxel
 	RET
 
+// func adamNEON(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
+TEXT ·adamNEON(SB), $0-48
+	MOVD value+8(FP), R0
+	MOVD gradient+16(FP), R1
+	MOVD first+24(FP), R2
+	MOVD second+32(FP), R3
+	MOVD eights+40(FP), R4
+	MOVD rates+0(FP), R5
+	VLD1R.P 4(R5), [V0.S4]
+	VLD1R.P 4(R5), [V1.S4]
+	VLD1R.P 4(R5), [V2.S4]
+	VLD1R.P 4(R5), [V3.S4]
+	VLD1R.P 4(R5), [V4.S4]
+	VLD1R.P 4(R5), [V5.S4]
+	VLD1R.P 4(R5), [V6.S4]
+
+eight:
+	FLDPQ 0(R0), (F7, F8)
+	FLDPQ 0(R1), (F9, F10)
+	FLDPQ 0(R2), (F11, F12)
+	FLDPQ 0(R3), (F13, F14)
+	WORD $0x6e20dcef // FMUL V0.S4, V7.S4, V15.S4
+	WORD $0x4e2fd529 // FADD V15.S4, V9.S4, V9.S4
+	WORD $0x4eabd52f // FSUB V11.S4, V9.S4, V15.S4
+	WORD $0x6e21ddef // FMUL V1.S4, V15.S4, V15.S4
+	WORD $0x4e2fd56b // FADD V15.S4, V11.S4, V11.S4
+	WORD $0x6e22ddad // FMUL V2.S4, V13.S4, V13.S4
+	WORD $0x6e29dd2f // FMUL V9.S4, V9.S4, V15.S4
+	WORD $0x6e23ddef // FMUL V3.S4, V15.S4, V15.S4
+	WORD $0x4e2fd5ad // FADD V15.S4, V13.S4, V13.S4
+	WORD $0x6ea1f9af // FSQRT V13.S4, V15.S4
+	WORD $0x6e24fdef // FDIV V4.S4, V15.S4, V15.S4
+	WORD $0x4e25d5ef // FADD V5.S4, V15.S4, V15.S4
+	WORD $0x6e2ffd6f // FDIV V15.S4, V11.S4, V15.S4
+	WORD $0x6e26ddef // FMUL V6.S4, V15.S4, V15.S4
+	WORD $0x4eafd4e7 // FSUB V15.S4, V7.S4, V7.S4
+	WORD $0x6e20dd10 // FMUL V0.S4, V8.S4, V16.S4
+	WORD $0x4e30d54a // FADD V16.S4, V10.S4, V10.S4
+	WORD $0x4eacd550 // FSUB V12.S4, V10.S4, V16.S4
+	WORD $0x6e21de10 // FMUL V1.S4, V16.S4, V16.S4
+	WORD $0x4e30d58c // FADD V16.S4, V12.S4, V12.S4
+	WORD $0x6e22ddce // FMUL V2.S4, V14.S4, V14.S4
+	WORD $0x6e2add50 // FMUL V10.S4, V10.S4, V16.S4
+	WORD $0x6e23de10 // FMUL V3.S4, V16.S4, V16.S4
+	WORD $0x4e30d5ce // FADD V16.S4, V14.S4, V14.S4
+	WORD $0x6ea1f9d0 // FSQRT V14.S4, V16.S4
+	WORD $0x6e24fe10 // FDIV V4.S4, V16.S4, V16.S4
+	WORD $0x4e25d610 // FADD V5.S4, V16.S4, V16.S4
+	WORD $0x6e30fd90 // FDIV V16.S4, V12.S4, V16.S4
+	WORD $0x6e26de10 // FMUL V6.S4, V16.S4, V16.S4
+	WORD $0x4eb0d508 // FSUB V16.S4, V8.S4, V8.S4
+	FSTPQ (F11, F12), 0(R2)
+	FSTPQ (F13, F14), 0(R3)
+	FSTPQ (F7, F8), 0(R0)
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	ADD $32, R3
+	SUB $1, R4
+	CBNZ R4, eight
+	RET
+
 // func multiplyAddsNEON(rounds int)
 TEXT ·multiplyAddsNEON(SB), $0-8
 	MOVD rounds+0(FP), R0

@@ -32,6 +32,7 @@ func main() {
 	a.normRow("normAddReLURow", true, true)
 	a.normBackwardRow()
 	a.addToRow()
+	a.adam()
 	a.multiplyAdds()
 	for file, text := range map[string]string{*out: a.text.String(), *stubs: a.stubs.String()} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

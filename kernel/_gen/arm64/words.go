@@ -22,6 +22,7 @@ var (
 	addSingles      = operation{0x4e20d400, "FADD", vector.singles}
 	subtractSingles = operation{0x4ea0d400, "FSUB", vector.singles}
 	multiplySingles = operation{0x6e20dc00, "FMUL", vector.singles}
+	divideSingles   = operation{0x6e20fc00, "FDIV", vector.singles}
 	greaterSingles  = operation{0x6ea0e400, "FCMGT", vector.singles} // all ones or zeros
 	equalSingles    = operation{0x4e20e400, "FCMEQ", vector.singles}
 	addDoubles      = operation{0x4e60d400, "FADD", vector.doubles}
@@ -44,6 +45,11 @@ func (a *assembly) multiplyAdd(lanes, scalar vector, element int, sum vector) {
 // notPositive sets to all ones where a float32 is <= 0, else, as for NaN, to zeros.
 func (a *assembly) notPositive(from, to vector) {
 	a.word(0x6ea0d800|uint32(from)<<5|uint32(to), "FCMLE $0, %s, %s", from.singles(), to.singles())
+}
+
+// squareRoot takes the roots of four float32.
+func (a *assembly) squareRoot(from, to vector) {
+	a.word(0x6ea1f800|uint32(from)<<5|uint32(to), "FSQRT %s, %s", from.singles(), to.singles())
 }
 
 // widen turns four float32 into twice two float64; high must not be from.
