@@ -35,6 +35,8 @@
 // CPU. On amd64 the inner loops also exist in AVX2 and AVX-512 assembly, written
 // by the program in _gen, and the best that the CPU has is chosen; BALLAST_CPU
 // forces one (generic, avx2, avx512), the build tag purego leaves assembly out.
+// On arm64 they exist in NEON assembly (neon), written by the program in
+// _gen/arm64.
 // One call of assembly is kept below some 100 µs, because the garbage collector
 // cannot stop a thread within it.
 package kernel
