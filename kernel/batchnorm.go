@@ -20,8 +20,8 @@ type BatchNorm struct {
 	scale, shift []float32
 	gradient     NormGradient
 
-	left, right              Shape // of x and y
-	x, y                     []float32
+	left, right, relu        Shape // of x, y and rectified
+	x, y, rectified          []float32
 	measureTask, productTask func(task int)
 	sum, products            []float64 // per channel
 }
@@ -184,7 +184,11 @@ func (b *BatchNorm) addPlanes(task int) {
 	clear(sums[:])
 	for d := range b.left.D {
 		for h := range b.left.H {
-			addProductsFast(sums, b.left.row(b.x, task*b.left.D+d, h), b.right.row(b.y, task*b.left.D+d, h))
+			dy := b.right.row(b.y, task*b.left.D+d, h)
+			if b.rectified != nil {
+				maskRowFast(b.relu.row(b.rectified, task*b.left.D+d, h), dy)
+			}
+			addProductsFast(sums, b.left.row(b.x, task*b.left.D+d, h), dy)
 		}
 	}
 }
@@ -231,9 +235,13 @@ func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
 //	else:  dx = gamma/σ dy
 //
 // The sums are in float64, per sample in row order, the samples' sums in order.
-func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
+// Where a ReLU follows, its output y in layout relu may be given: dy is then that
+// of y, and becomes that of the normalisation's output.
+func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, relu Shape, y []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
 	count, g := float64(b.Count()), &b.gradient
+	b.relu, b.rectified = relu, y
 	b.addUp(pool, s, x, gradient, dy)
+	b.rectified = nil
 	for channel, sum := range b.sum[:b.Shape.C] {
 		inverse := 1 / math.Sqrt(b.Variance[channel]+Epsilon)
 		centred := b.products[channel] - float64(b.Mean[channel]*sum) // sum of dy*(x - Mean)

@@ -386,7 +386,7 @@ func (c layerCase) normPoolLayer(x []float32) *layer {
 			gradient, dx := pack(pool, s, dy), make([]float32, target.Len())
 			dgamma, dbeta := make([]float32, c.c), make([]float32, c.c)
 			ReLUBackward(pool, m.Out, out, s, gradient)
-			g := b.Gradients(pool, s, best, inputs[1], s, gradient, true, dgamma, dbeta)
+			g := b.Gradients(pool, s, best, inputs[1], Shape{}, nil, s, gradient, true, dgamma, dbeta)
 			m.BackwardNorm(pool, s, gradient, choice, y, g, target, dx)
 			return [][]float32{unpack(pool, target, dx), dgamma, dbeta}
 		},

@@ -262,7 +262,7 @@ func (c layerCase) normPoolPasses(pool *Pool) map[string]func() {
 			tail.Normalise(pool, best, scale, shift, out)
 		},
 		"backward": func() {
-			g := b.Gradients(pool, m.BestShape(), best, gamma, m.BestShape(), best, true, dgamma, dbeta)
+			g := b.Gradients(pool, m.BestShape(), best, gamma, Shape{}, nil, m.BestShape(), best, true, dgamma, dbeta)
 			tail.BackwardWeights(pool, x, w, nil, m.BestShape(), best, choice, g, dw)
 		},
 	}

@@ -67,7 +67,7 @@ func (l *normStage) forward(s *step, in []float32) []float32 {
 
 // backward: dout, in -> din.
 func (l *normStage) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
-	g := l.norm.backward(s.pool, l.shape, in, l.bare(), l.dout, s.mode)
+	g := l.norm.backward(s.pool, l.shape, in, kernel.Shape{}, nil, l.bare(), l.dout, s.mode)
 	if din != nil {
 		kernel.NormBackward(s.pool, g, l.shape, in, l.bare(), l.dout, layout, din)
 	}

@@ -140,7 +140,6 @@ func (b *block) kept(s *step) []float32 {
 func (b *block) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
 	down, conv := b.tail.Pool, b.conv
 	pooled := down.BestShape()
-	kernel.ReLUBackward(s.pool, down.Out, b.out, pooled, b.dout)
 	through := b.throughNorm(s, pooled)
 	if b.first {
 		b.tail.BackwardWeights(s.pool, in, conv.weight.Value, conv.biasValue(), pooled, b.dout, b.choice, through, conv.weight.Grad)
@@ -153,15 +152,17 @@ func (b *block) backward(s *step, in []float32, layout kernel.Shape, din []float
 	}
 }
 
-// throughNorm sets the gradients of the normalisation, or of the bias, and
-// returns what it does to the gradient, nil where that is nothing or done. A
+// throughNorm makes dout the gradient before the ReLU, sets the gradients of the
+// normalisation, or of the bias, and returns what it does to the gradient, nil where that is nothing or done. A
 // normalisation by constants multiplies it.
 func (b *block) throughNorm(s *step, pooled kernel.Shape) *kernel.NormGradient {
+	down := b.tail.Pool
 	if b.norm == nil {
+		kernel.ReLUBackward(s.pool, down.Out, b.out, pooled, b.dout)
 		kernel.BiasGradient(s.pool, pooled, b.dout, b.conv.bias.Grad)
 		return nil
 	}
-	through := b.norm.backward(s.pool, pooled, b.best, pooled, b.dout, s.mode)
+	through := b.norm.backward(s.pool, pooled, b.best, down.Out, b.out, pooled, b.dout, s.mode)
 	if s.mode == Training {
 		return through
 	}

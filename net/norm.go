@@ -44,9 +44,10 @@ func (l *norm) forward(mode Mode) (scale, shift []float32) {
 
 // backward: x in layout s, dy in layout gradient, those voxels of the layer's
 // input and of its output's gradient where the latter is not zero -> the
-// gradients of gamma and beta, and how to make the gradient of the input.
-func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
-	return l.kernel.Gradients(pool, s, x, l.gamma.Value, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+// gradients of gamma and beta, and how to make the gradient of the input. With a
+// ReLU behind the layer, whose output is y, dy is that of y; otherwise y is nil.
+func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, relu kernel.Shape, y []float32, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
+	return l.kernel.Gradients(pool, s, x, l.gamma.Value, relu, y, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
 }
 
 func (l *norm) params() []*Param { return []*Param{l.gamma, l.beta} }

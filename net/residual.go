@@ -141,11 +141,11 @@ func (p *normed) forward(s *step, in []float32) (scale, shift []float32) {
 	return p.norm.forward(s.mode)
 }
 
-// backward: the gradient of the normalised y, in the given layout -> the
-// gradients of the parameters and dy.
-func (p *normed) backward(s *step, in []float32, layout kernel.Shape, gradient []float32) {
+// backward: the gradient of the normalised y, in the given layout, or of its
+// ReLU, which is then given too -> the gradients of the parameters and dy.
+func (p *normed) backward(s *step, in []float32, relu kernel.Shape, rectified []float32, layout kernel.Shape, gradient []float32) {
 	c := p.conv.kernel
-	g := p.norm.backward(s.pool, c.Out, p.y, layout, gradient, s.mode)
+	g := p.norm.backward(s.pool, c.Out, p.y, relu, rectified, layout, gradient, s.mode)
 	kernel.NormBackward(s.pool, g, c.Out, p.y, layout, gradient, c.Out, p.dy)
 	c.BackwardWeights(s.pool, in, p.dy, p.conv.weight.Grad)
 }
@@ -170,13 +170,12 @@ func (r *residual) forward(s *step, in []float32) []float32 {
 // din (N, I, D, H, W).
 func (r *residual) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
 	bare := r.bare()
-	kernel.ReLUBackward(s.pool, r.result, r.out, bare, r.dout)
-	r.second.backward(s, r.middle, bare, r.dout)
+	r.second.backward(s, r.middle, r.result, r.out, bare, r.dout) // dout is then that of the sum
+
 	r.second.conv.kernel.BackwardData(s.pool, r.second.dy, r.second.conv.weight.Value, bare, r.dinner)
-	kernel.ReLUBackward(s.pool, r.first.conv.kernel.Out, r.middle, bare, r.dinner)
-	r.first.backward(s, in, bare, r.dinner)
+	r.first.backward(s, in, r.first.conv.kernel.Out, r.middle, bare, r.dinner)
 	if r.shortcut != nil {
-		r.shortcut.backward(s, in, bare, r.dout)
+		r.shortcut.backward(s, in, kernel.Shape{}, nil, bare, r.dout)
 	}
 	if din == nil {
 		return

@@ -186,6 +186,10 @@ func tileOf(m machine, s shape) {
 		}
 		ADDQ(U32(uint32(64*n)), weight)
 	}
+	if s.blocks == 1 { // the depth of a single channel and a kernel of three: too short for a loop
+		CMPQ(counter, imm(3))
+		JEQ(LabelRef(label + "_three"))
+	}
 	SUBQ(imm(unroll), counter)
 	JLT(LabelRef(label + "_rest"))
 	Label(label + "_loop")
@@ -211,4 +215,11 @@ func tileOf(m machine, s shape) {
 	transfer(tileDst, tileDstStride, tileDstBlock, func(at Mem, v []reg.VecPhysical) { m.store(v, at) })
 	VZEROUPPER()
 	RET()
+	if s.blocks == 1 {
+		Label(label + "_three")
+		for j := range 3 {
+			products(j)
+		}
+		JMP(LabelRef(label + "_next"))
+	}
 }
