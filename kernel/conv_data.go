@@ -147,14 +147,21 @@ func (p *dataPass) transpose(task int) {
 	columns, rows := c.Kernel[2], c.Kernel[0]*c.Kernel[1]
 	ins, outs := c.In.Blocks(), c.Out.Blocks()
 	inBlock, outBlock := task/outs, task%outs
+	from := p.weight[(outBlock*ins+inBlock)*rows*columns*tile:][:rows*columns*tile]
+	to := c.transposed[(inBlock*outs+outBlock)*rows*columns*tile:][:rows*columns*tile]
 	for row := range rows {
-		for kw := range columns {
-			from := (*[tile]float32)(p.weight[(((outBlock*ins+inBlock)*rows+row)*columns+kw)*tile:])
-			to := (*[tile]float32)(c.transposed[(((inBlock*outs+outBlock)*rows+row)*columns+columns-1-kw)*tile:])
-			for i := range Lanes {
-				for o := range Lanes {
-					to[o*Lanes+i] = from[i*Lanes+o]
-				}
+		transposeTilesFast(from[row*columns*tile:], to[row*columns*tile:], columns)
+	}
+}
+
+// transposeTilesGo transposes tiles of 16 x 16 and reverses their order.
+func transposeTilesGo(from, to []float32, tiles int) {
+	const tile = Lanes * Lanes
+	for t := range tiles {
+		source, target := (*[tile]float32)(from[t*tile:]), (*[tile]float32)(to[(tiles-1-t)*tile:])
+		for i := range Lanes {
+			for o := range Lanes {
+				target[o*Lanes+i] = source[i*Lanes+o]
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func (c innerCase) compare(t *testing.T) {
 		"rowSum": innerCase.rowSum, "outerSum": innerCase.outerSum, "addSquares": innerCase.addSquares,
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
 		"normReLURow": innerCase.normReLURow, "normRow": innerCase.normRow, "normAddReLURow": innerCase.normAddReLURow,
-		"adam": innerCase.adam, "normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"adam": innerCase.adam, "transposeTiles": innerCase.transposeTiles, "normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
 	}
 	for name, loop := range loops {
 		c.compareLoop(t, name, loop)
@@ -232,6 +232,13 @@ func (c innerCase) adam(t *testing.T) []float32 {
 	rates := AdamRates{Decay: 0.01, First: 0.1, Second: 0.999, Square: 0.001, Scale: 0.3, Epsilon: 1e-8, Size: 0.01}
 	Adam(&rates, value, c.operand(t, count, 4), first, second)
 	return slices.Concat(wholeValue, wholeFirst, wholeSecond)
+}
+
+func (c innerCase) transposeTiles(t *testing.T) []float32 {
+	tiles := 1 + c.taps%7
+	whole, to := c.target(t, tiles*Lanes*Lanes, 1)
+	transposeTilesFast(c.operand(t, tiles*Lanes*Lanes, 2), to, tiles)
+	return whole
 }
 
 func (c innerCase) addToRow(t *testing.T) []float32 {

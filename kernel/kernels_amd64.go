@@ -84,6 +84,11 @@ func addToRowAVX2(x *float32, y *float32, voxels int)
 //go:noescape
 func adamAVX2(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
 
+// transposeTilesAVX2 transposes tiles of 16 x 16; those of to lie step bytes apart, tiles >= 1.
+//
+//go:noescape
+func transposeTilesAVX2(from *float32, to *float32, step int, tiles int)
+
 // normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.
 //
 //go:noescape

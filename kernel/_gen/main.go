@@ -32,6 +32,7 @@ func main() {
 	normBackwardRow()
 	addToRow()
 	adam()
+	transposeTiles()
 	unpoolRow512()
 	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)
 	unpoolRow("normUnpoolRowAVX2", "normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.", true)

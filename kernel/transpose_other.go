@@ -1,0 +1,5 @@
+//go:build !amd64 || purego
+
+package kernel
+
+func transposeTilesFast(from, to []float32, tiles int) { transposeTilesGo(from, to, tiles) }
