@@ -89,6 +89,11 @@ func adamAVX2(rates *float32, value *float32, gradient *float32, first *float32,
 //go:noescape
 func transposeTilesAVX2(from *float32, to *float32, step int, tiles int)
 
+// unpoolRowAVX512 is unpoolRowGo; voxels >= 1.
+//
+//go:noescape
+func unpoolRowAVX512(dy *float32, choice *byte, first int, dx *float32, voxels int)
+
 // normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.
 //
 //go:noescape

@@ -20452,12 +20452,41 @@ tile:
 	VZEROUPPER
 	RET
 
+// func unpoolRowAVX512(dy *float32, choice *byte, first int, dx *float32, voxels int)
+// Requires: AVX, AVX512F
+TEXT ·unpoolRowAVX512(SB), $0-40
+	MOVQ         dy+0(FP), AX
+	MOVQ         choice+8(FP), BX
+	MOVQ         dx+24(FP), DX
+	MOVQ         voxels+32(FP), SI
+	MOVQ         first+16(FP), DI
+	VPBROADCASTD DI, Z8
+	INCQ         DI
+	VPBROADCASTD DI, Z9
+	INCQ         DI
+
+voxel:
+	VPMOVZXBD (BX), Z10
+	VMOVUPS   (AX), Z11
+	VPCMPEQD  Z8, Z10, K1
+	VMOVAPS.Z Z11, K1, Z12
+	VMOVUPS   Z12, (DX)
+	VPCMPEQD  Z9, Z10, K1
+	VMOVAPS.Z Z11, K1, Z13
+	VMOVUPS   Z13, 64(DX)
+	SUBQ      $-128, DX
+	ADDQ      $0x40, AX
+	ADDQ      $0x10, BX
+	DECQ      SI
+	JNZ       voxel
+	VZEROUPPER
+	RET
+
 // func normUnpoolRowAVX512(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
 // Requires: AVX, AVX512F
 TEXT ·normUnpoolRowAVX512(SB), $0-80
 	MOVQ         dy+0(FP), AX
 	MOVQ         choice+8(FP), BX
-	MOVQ         x+24(FP), CX
 	MOVQ         dx+64(FP), DX
 	MOVQ         voxels+72(FP), SI
 	MOVQ         first+16(FP), DI
@@ -20465,6 +20494,7 @@ TEXT ·normUnpoolRowAVX512(SB), $0-80
 	INCQ         DI
 	VPBROADCASTD DI, Z9
 	INCQ         DI
+	MOVQ         x+24(FP), CX
 	MOVQ         factor+32(FP), DI
 	VMOVUPS      (DI), Z0
 	MOVQ         centre+40(FP), DI

@@ -61,6 +61,10 @@ func unpoolRowFast(dy []float32, choice []byte, first int, dx []float32) {
 		unpoolRowGo(dy, choice, first, dx)
 		return
 	}
+	if path == avx512 {
+		unpoolRowAVX512(&dy[0], &choice[0], first, &dx[0], len(dy)/Lanes)
+		return
+	}
 	unpoolRowAVX2(&dy[0], &choice[0], first, &dx[0], len(dy)/Lanes)
 }
 

@@ -102,15 +102,18 @@ func poolRow512(table Mem) {
 	body("two", row[:2])
 }
 
-// unpoolRow512 is the backward pass of pooling through the normalisation.
-func unpoolRow512() {
-	TEXT("normUnpoolRowAVX512", 0, "func(dy *float32, choice *byte, first int, x, factor, centre, offset, by, dx *float32, voxels int)")
-	Doc("normUnpoolRowAVX512 is normUnpoolRowGo; voxels >= 1.")
+// unpoolRow512 is the backward pass of pooling, and of normalisation with it.
+func unpoolRow512(name string, norm bool) {
+	signature := "func(dy *float32, choice *byte, first int, dx *float32, voxels int)"
+	if norm {
+		signature = "func(dy *float32, choice *byte, first int, x, factor, centre, offset, by, dx *float32, voxels int)"
+	}
+	TEXT(name+"AVX512", 0, signature)
+	Doc(name + "AVX512 is " + name + "Go; voxels >= 1.")
 	Pragma("noescape")
 	dy, choice, x, dx, voxels := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	Load(Param("dy"), dy)
 	Load(Param("choice"), choice)
-	Load(Param("x"), x)
 	Load(Param("dx"), dx)
 	Load(Param("voxels"), voxels)
 	Load(Param("first"), reg.RDI)
@@ -120,9 +123,12 @@ func unpoolRow512() {
 		INCQ(reg.RDI)
 	}
 	factor, centre, offset, by := reg.Z0, reg.Z1, reg.Z2, reg.Z3
-	for i, v := range []reg.VecPhysical{factor, centre, offset, by} {
-		Load(Param([]string{"factor", "centre", "offset", "by"}[i]), reg.RDI)
-		VMOVUPS(Mem{Base: reg.RDI}, v)
+	if norm {
+		Load(Param("x"), x)
+		for i, v := range []reg.VecPhysical{factor, centre, offset, by} {
+			Load(Param([]string{"factor", "centre", "offset", "by"}[i]), reg.RDI)
+			VMOVUPS(Mem{Base: reg.RDI}, v)
+		}
 	}
 	Label("voxel")
 	VPMOVZXBD(Mem{Base: choice}, reg.Z10)
@@ -131,15 +137,19 @@ func unpoolRow512() {
 		gradient, term := []reg.VecPhysical{reg.Z12, reg.Z13}[i], []reg.VecPhysical{reg.Z14, reg.Z15}[i]
 		VPCMPEQD(index, reg.Z10, reg.K1)
 		VMOVAPS_Z(reg.Z11, reg.K1, gradient)
-		VMOVUPS(Mem{Base: x, Disp: 64 * i}, term)
-		VSUBPS(centre, term, term)
-		VMULPS(by, term, term)
-		VSUBPS(offset, gradient, gradient)
-		VSUBPS(term, gradient, gradient)
-		VMULPS(factor, gradient, gradient)
+		if norm {
+			VMOVUPS(Mem{Base: x, Disp: 64 * i}, term)
+			VSUBPS(centre, term, term)
+			VMULPS(by, term, term)
+			VSUBPS(offset, gradient, gradient)
+			VSUBPS(term, gradient, gradient)
+			VMULPS(factor, gradient, gradient)
+		}
 		VMOVUPS(gradient, Mem{Base: dx, Disp: 64 * i})
 	}
-	SUBQ(I8(-128), x)
+	if norm {
+		SUBQ(I8(-128), x)
+	}
 	SUBQ(I8(-128), dx)
 	ADDQ(imm(64), dy)
 	ADDQ(imm(16), choice)
