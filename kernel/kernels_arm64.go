@@ -74,6 +74,11 @@ func addToRowNEON(x *float32, y *float32, voxels int)
 //go:noescape
 func adamNEON(rates *float32, value *float32, gradient *float32, first *float32, second *float32, eights int)
 
+// transposeTilesNEON transposes tiles of 16 x 16; those of to lie step bytes apart, tiles >= 1.
+//
+//go:noescape
+func transposeTilesNEON(from *float32, to *float32, step int, tiles int)
+
 // multiplyAddsNEON does 24 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
 //
 //go:noescape

@@ -33,6 +33,7 @@ func main() {
 	a.normBackwardRow()
 	a.addToRow()
 	a.adam()
+	a.transposeTiles()
 	a.multiplyAdds()
 	for file, text := range map[string]string{*out: a.text.String(), *stubs: a.stubs.String()} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
