@@ -68,32 +68,6 @@ func binEdges(bin, bins, size int) (first, end int) {
 	return bin * size / bins, ((bin+1)*size + bins - 1) / bins
 }
 
-// BiasGradient: dy (N, O, D, H, W) -> db (O padded), overwritten: sums over samples
-// and voxels in float64, per sample in row order, the samples' sums in order. dy
-// may leave out voxels where the gradient is zero.
-func BiasGradient(pool *Pool, s Shape, dy, db []float32) {
-	s.check("output gradient", dy)
-	p := newPass(func(p *pass, block int) {
-		var total [Lanes]float64
-		for n := range p.a.N {
-			var sum [Lanes]float64
-			for d := range p.a.D {
-				for h := range p.a.H {
-					addRow(&sum, p.a.row(p.x, (n*p.a.Blocks()+block)*p.a.D+d, h))
-				}
-			}
-			for lane, v := range sum {
-				total[lane] += v
-			}
-		}
-		for lane, v := range total {
-			p.y[block*Lanes+lane] = float32(v)
-		}
-	})
-	p.a, p.x, p.y = s, dy, db
-	p.run(pool, s.Blocks())
-}
-
 // addRow adds the voxels of a row to the sums of its lanes.
 func addRow(sum *[Lanes]float64, row []float32) {
 	for ; len(row) >= Lanes; row = row[Lanes:] {

@@ -170,7 +170,7 @@ func (c layerCase) convLayer(x []float32) *layer {
 			gradient := pack(pool, v.Out, dy)
 			dw, db := make([]float32, v.WeightLen()), make([]float32, v.Out.Padded())
 			v.BackwardWeights(pool, pack(pool, v.In, inputs[0]), gradient, dw)
-			BiasGradient(pool, v.Out, gradient, db)
+			biasGradient(v.Out, gradient, db)
 			planar := make([]float32, len(inputs[1]))
 			eachWeight(v, func(p, offset int) { planar[p] = dw[offset] })
 			var dx []float32

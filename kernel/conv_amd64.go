@@ -4,7 +4,7 @@ package kernel
 
 import "unsafe"
 
-// tileAssembly sums one tile.
+// tileAssembly sums the tiles of one size of a row.
 func tileAssembly(a *tileArguments, blocks, voxels int) {
 	if path == avx2 {
 		tileAVX2((*int)(unsafe.Pointer(a)), blocks, voxels)

@@ -4,8 +4,15 @@ package kernel
 
 import "unsafe"
 
-// tileAssembly sums one tile.
+// tileAssembly sums the tiles of one size of a row.
 func tileAssembly(a *tileArguments, blocks, voxels int) {
+	for a.repeat > 1 {
+		tileNEON((*int)(unsafe.Pointer(a)), blocks, voxels)
+		a.dst = (*float32)(unsafe.Add(unsafe.Pointer(a.dst), a.dstTile))
+		a.from = (*float32)(unsafe.Add(unsafe.Pointer(a.from), a.fromTile))
+		a.x = (*float32)(unsafe.Add(unsafe.Pointer(a.x), a.xTile))
+		a.repeat--
+	}
 	tileNEON((*int)(unsafe.Pointer(a)), blocks, voxels)
 }
 

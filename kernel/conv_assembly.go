@@ -12,6 +12,9 @@ type tileArguments struct {
 	count, depth                     int
 	xStride, dstStride, fromStride   int
 	dstBlock, fromBlock, weightBlock int
+
+	repeat                   int // tiles, one after another in the row; 0 afterwards
+	dstTile, fromTile, xTile int // from one to the next; dst, from and x move along
 }
 
 // outerArguments are the operands of the assembly of outerSum; strides in bytes.
@@ -40,9 +43,9 @@ func rowSumFast(r *rowSum) {
 	for k := 0; k < r.blocks; {
 		blocks, most := tileGroup(r.blocks-k, r.voxels)
 		tiles := (r.voxels + most - 1) / most
-		for i := range tiles {
-			r.tile(&a, k, blocks, i*r.voxels/tiles, (i+1)*r.voxels/tiles)
-		}
+		size, longer := r.voxels/tiles, r.voxels%tiles // so many tiles have a voxel more
+		r.tiles(&a, k, blocks, 0, longer, size+1)
+		r.tiles(&a, k, blocks, longer*(size+1), tiles-longer, size)
 		k += blocks
 	}
 }
@@ -51,19 +54,27 @@ func rowSumFast(r *rowSum) {
 // which the garbage collector waits.
 const maxProducts = 8192
 
-// tile sums the voxels [first, end) of some blocks from k on, for all samples.
-func (r *rowSum) tile(a *tileArguments, k, blocks, first, end int) {
-	dst, from := k*r.dstBlock+first*r.dstStride, k*r.fromBlock+first*r.fromStride
-	most := max(1, maxProducts/r.depth) // taps of a call
+// tiles sums some tiles of equal size, from voxel first on, of some blocks, from
+// block k on, for all rows and samples.
+func (r *rowSum) tiles(a *tileArguments, k, blocks, first, tiles, size int) {
+	if tiles == 0 {
+		return
+	}
+	most := max(1, maxProducts/(r.depth*tiles)) // taps of a call
+	a.dstTile, a.xTile = size*a.dstStride, size*a.xStride
+	a.weight = &r.weight[k*r.weightBlock]
+	dst, from, x := k*r.dstBlock+first*r.dstStride, k*r.fromBlock+first*r.fromStride, first*r.xStride
 	for sample := range r.samples {
-		a.dst, a.from = &r.dst[sample*r.dstStep+dst], &r.from[sample*r.fromStep+from]
-		a.fromBlock, a.fromStride = r.fromBlock*bytesPerFloat, r.fromStride*bytesPerFloat
-		a.x, a.weight = &r.x[sample*r.xStep+first*r.xStride], &r.weight[k*r.weightBlock]
-		for taps := r.list.taps[:r.list.count]; len(taps) > 0; {
-			a.count = min(len(taps), most)
-			a.taps, taps = &taps[0], taps[a.count:]
-			tileAssembly(a, blocks, end-first)
-			a.from, a.fromBlock, a.fromStride = a.dst, a.dstBlock, a.dstStride
+		for row := range r.rows {
+			dst := &r.dst[sample*r.dstStep+row*r.dstRow+dst]
+			a.from, a.fromBlock, a.fromStride = &r.from[sample*r.fromStep+row*r.fromRow+from], r.fromBlock*bytesPerFloat, r.fromStride*bytesPerFloat
+			for taps := r.list.taps[:r.list.count]; len(taps) > 0; {
+				a.count = min(len(taps), most)
+				a.taps, taps = &taps[0], taps[a.count:]
+				a.dst, a.x, a.repeat, a.fromTile = dst, &r.x[sample*r.xStep+row*r.xRow+x], tiles, size*a.fromStride
+				tileAssembly(a, blocks, size)
+				a.from, a.fromBlock, a.fromStride = dst, a.dstBlock, a.dstStride
+			}
 		}
 	}
 }

@@ -60,17 +60,27 @@ func (p *dataPass) do(task int) {
 	if p.layout.W <= shortRow {
 		group = min(group, max(1, cachedWeights/(part.blocks*pairBlock)))
 	}
+	r.rows = 1
+	whole, wholeEnd := 0, 0 // the rows to be done together, at stride 1
+	if c.Stride[1] == 1 {
+		whole, wholeEnd = covering(c.Kernel[1], 1, out.H, p.layout.H)
+		r.dstRow, r.xRow = p.layout.RowLen(), out.RowLen()
+	}
 	for first := 0; first < source.output.blocks; first += group {
 		end := min(first+group, source.output.blocks)
 		for d := part.d; d < part.dEnd; d++ {
-			for h := part.h; h < part.hEnd; h++ {
+			for h := part.h; h < part.hEnd; h += r.rows {
+				r.rows = 1
+				if h >= whole && h < wholeEnd {
+					r.rows = min(part.hEnd, wholeEnd) - h
+				}
 				row := p.dx[p.layout.Row(part.n, part.block, d, h):]
 				for phase := range min(stride, p.layout.W) {
 					r.dst = row[phase*Lanes:]
 					r.voxels = (p.layout.W - phase + stride - 1) / stride
-					r.from, r.fromBlock, r.fromStride, r.fromStep = zeroLanes, 0, 0, 0
+					r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = zeroLanes, 0, 0, 0, 0
 					if first > 0 {
-						r.from, r.fromBlock, r.fromStride, r.fromStep = r.dst, r.dstBlock, r.dstStride, r.dstStep
+						r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = r.dst, r.dstBlock, r.dstStride, r.dstStep, r.dstRow
 					}
 					start := source.gather(c, d, h, phase, columns, first, end)
 					r.x = p.dy[start:]

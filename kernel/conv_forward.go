@@ -72,9 +72,7 @@ func (p *forwardPass) do(task int) {
 	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part, rows)
 	for w.rowMaker.nextBlocks() {
 		for d := part.d; d < part.dEnd; d++ {
-			for h := part.h; h < part.hEnd; h++ {
-				w.rowMaker.row(d, h, rows.data[(d-part.d)*rows.plane+(h-part.h)*rows.row:])
-			}
+			w.rowMaker.rows(d, part.h, part.hEnd, rows.data[(d-part.d)*rows.plane:])
 		}
 	}
 	if p.after != nil {
@@ -180,6 +178,7 @@ func (m *rowMaker) begin(c *Conv, w *workspace, x, weight, bias []float32, part 
 		weight: weight[c.weightRow(part.block, 0, 0, 0):], weightBlock: c.weightRow(1, 0, 0, 0),
 		blocks: part.blocks, voxels: c.Out.W, depth: c.Kernel[2] * in.Lanes,
 		samples: part.nEnd - part.n, dstStep: rows.sample, xStep: in.Sample(),
+		dstRow: rows.row, xRow: c.Stride[1] * in.RowLen(),
 		dstBlock: rows.block, dstStride: Lanes, xStride: c.Stride[2] * in.Lanes, list: &w.list,
 	}
 }
@@ -193,17 +192,33 @@ func (m *rowMaker) nextBlocks() bool {
 	return m.first < m.end
 }
 
-// row adds the input blocks at work to output row (d, h) of all blocks.
-func (m *rowMaker) row(d, h int, dst []float32) {
-	r := &m.sum
-	r.dst = dst
-	r.from, r.fromBlock, r.fromStride, r.fromStep = m.bias, m.biasBlock, 0, 0
-	if m.first > 0 {
-		r.from, r.fromBlock, r.fromStride, r.fromStep = dst, r.dstBlock, r.dstStride, r.dstStep
+// rows adds the input blocks at work to the output rows [h, end) of plane d of
+// all blocks. Rows that the whole height of the kernel covers are done together.
+func (m *rowMaker) rows(d, h, end int, dst []float32) {
+	r, c := &m.sum, m.conv
+	whole, wholeEnd := covering(c.Kernel[1], c.Stride[1], c.In.H, c.Out.H)
+	for first := h; first < end; first += r.rows {
+		r.rows = 1
+		if first >= whole && first < wholeEnd {
+			r.rows = min(end, wholeEnd) - first
+		}
+		r.dst = dst[(first-h)*r.dstRow:]
+		r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = m.bias, m.biasBlock, 0, 0, 0
+		if m.first > 0 {
+			r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = r.dst, r.dstBlock, r.dstStride, r.dstStep, r.dstRow
+		}
+		start := m.source.gather(c, d, first, m.first, m.end)
+		r.x = m.x[start-m.left:]
+		r.run()
 	}
-	start := m.source.gather(m.conv, d, h, m.first, m.end)
-	r.x = m.x[start-m.left:]
-	r.run()
+}
+
+// covering returns the range of output positions where a kernel lies within the
+// input.
+func covering(kernel, stride, in, out int) (first, end int) {
+	first = (kernel/2 + stride - 1) / stride
+	end = min(out, (in-1-kernel/2)/stride+1)
+	return first, max(first, end)
 }
 
 // sourceRows lists the input rows, and the weights, that make an output row.

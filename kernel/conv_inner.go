@@ -28,8 +28,8 @@ func (l *tapList) add(a, b int) {
 // for block k, voxel t and lane o, in the order of taps, then j, each product
 // fused with its addition. Element (k, t, o) of dst is dst[k*dstBlock +
 // t*dstStride + o], and likewise of from, which may be dst itself or, with
-// stride 0, a bias. All this is done for some samples, whose rows lie sample
-// steps apart.
+// stride 0, a bias. All this is done for some rows of some samples, which lie
+// row distances and sample steps apart.
 type rowSum struct {
 	dst, from, x, weight             []float32
 	blocks, voxels, depth            int
@@ -37,32 +37,41 @@ type rowSum struct {
 	dstStride, fromStride, xStride   int
 	samples                          int
 	dstStep, fromStep, xStep         int // from one sample to the next
+	rows                             int
+	dstRow, fromRow, xRow            int // from one row to the next
 	list                             *tapList
 }
 
 // run panics when an operand is too short.
 func (r *rowSum) run() {
-	last, lastBlock, lastSample := r.voxels-1, r.blocks-1, r.samples-1
-	_ = r.dst[lastSample*r.dstStep+lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
-	_ = r.from[lastSample*r.fromStep+lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
+	last, lastBlock, lastSample, lastRow := r.voxels-1, r.blocks-1, r.samples-1, r.rows-1
+	_ = r.dst[lastSample*r.dstStep+lastRow*r.dstRow+lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
+	_ = r.from[lastSample*r.fromStep+lastRow*r.fromRow+lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
 	if r.list.count == 0 {
 		rowSumGo(r)
 		return
 	}
-	_ = r.x[lastSample*r.xStep+r.list.mostA+last*r.xStride+r.depth-1]
+	_ = r.x[lastSample*r.xStep+lastRow*r.xRow+r.list.mostA+last*r.xStride+r.depth-1]
 	_ = r.weight[r.list.mostB+lastBlock*r.weightBlock+r.depth*Lanes-1]
 	rowSumFast(r)
 }
 
 func rowSumGo(r *rowSum) {
 	for sample := range r.samples {
-		for k := range r.blocks {
-			for t := range r.voxels {
-				sum := *(*[Lanes]float32)(r.from[sample*r.fromStep+k*r.fromBlock+t*r.fromStride:])
-				r.voxel(&sum, sample*r.xStep+t*r.xStride, k)
-				*(*[Lanes]float32)(r.dst[sample*r.dstStep+k*r.dstBlock+t*r.dstStride:]) = sum
+		for row := range r.rows {
+			for k := range r.blocks {
+				r.rowGo(sample*r.dstStep+row*r.dstRow, sample*r.fromStep+row*r.fromRow, sample*r.xStep+row*r.xRow, k)
 			}
 		}
+	}
+}
+
+// rowGo does one row of block k, given the offsets of its operands.
+func (r *rowSum) rowGo(dst, from, x, k int) {
+	for t := range r.voxels {
+		sum := *(*[Lanes]float32)(r.from[from+k*r.fromBlock+t*r.fromStride:])
+		r.voxel(&sum, x+t*r.xStride, k)
+		*(*[Lanes]float32)(r.dst[dst+k*r.dstBlock+t*r.dstStride:]) = sum
 	}
 }
 

@@ -157,11 +157,13 @@ func (p *weightsPass) makeRows(g *gradientPart, w *workspace) {
 		n, _, _ := c.outputRow(first)
 		last = min(g.last, (n+1)*c.Out.D*c.Out.H)
 		if p.source.needsOutput() {
-			w.rowMaker.begin(c, w, p.x, p.weight, p.bias, chunk{n: n, nEnd: n + 1, block: g.block, blocks: g.blocks}, chunkRows{block: g.yBlock})
+			w.rowMaker.begin(c, w, p.x, p.weight, p.bias, chunk{n: n, nEnd: n + 1, block: g.block, blocks: g.blocks}, chunkRows{block: g.yBlock, row: row})
 			for w.rowMaker.nextBlocks() {
-				for index := first; index < last; index++ {
+				for index := first; index < last; {
 					_, d, h := c.outputRow(index)
-					w.rowMaker.row(d, h, g.y[(index-g.first)*row:])
+					end := min(c.Out.H, h+last-index)
+					w.rowMaker.rows(d, h, end, g.y[(index-g.first)*row:])
+					index += end - h
 				}
 			}
 		}

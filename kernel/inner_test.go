@@ -111,16 +111,17 @@ func (c innerCase) blocks() int { return 1 + (c.voxels+c.depth)%5 }
 
 func (c innerCase) rowSum(t *testing.T) []float32 {
 	const spareX, spareWeight = 200, 300
-	r := rowSum{voxels: c.voxels, depth: c.depth, blocks: c.blocks(), dstStride: Lanes + c.dstStride, xStride: c.xStride, list: c.tapsOf(spareX, spareWeight), samples: 1 + c.taps%3}
+	r := rowSum{voxels: c.voxels, depth: c.depth, blocks: c.blocks(), dstStride: Lanes + c.dstStride, xStride: c.xStride, list: c.tapsOf(spareX, spareWeight), samples: 1 + c.taps%3, rows: 1 + c.depth%3}
 	r.dstBlock = (r.voxels-1)*r.dstStride + Lanes + c.shift
 	r.weightBlock = r.depth*Lanes + c.shift
-	r.dstStep, r.xStep = r.blocks*r.dstBlock+c.shift, 5+c.shift
+	r.dstRow, r.xRow = r.blocks*r.dstBlock+c.shift, 3
+	r.dstStep, r.xStep = r.rows*r.dstRow, 5+c.shift
 	whole, dst := c.target(t, r.samples*r.dstStep, 1)
-	r.dst, r.from, r.fromBlock, r.fromStride, r.fromStep = dst, dst, r.dstBlock, r.dstStride, r.dstStep
+	r.dst, r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = dst, dst, r.dstBlock, r.dstStride, r.dstStep, r.dstRow
 	if c.taps%2 == 1 {
-		r.from, r.fromBlock, r.fromStride, r.fromStep = c.operand(t, r.blocks*Lanes, 4), Lanes, 0, 0
+		r.from, r.fromBlock, r.fromStride, r.fromStep, r.fromRow = c.operand(t, r.blocks*Lanes, 4), Lanes, 0, 0, 0
 	}
-	r.x = c.operand(t, spareX+(r.samples-1)*r.xStep+(r.voxels-1)*r.xStride+r.depth, 2)
+	r.x = c.operand(t, spareX+(r.samples-1)*r.xStep+(r.rows-1)*r.xRow+(r.voxels-1)*r.xStride+r.depth, 2)
 	r.weight = c.operand(t, spareWeight+r.blocks*r.weightBlock, 3)
 	r.run()
 	return whole

@@ -4,12 +4,12 @@
 
 package kernel
 
-// tileAVX512 computes blocks x voxels sums; see tileGo. blocks x voxels may be 1 x 1..28, 2 x 1..12, 4 x 1..6.
+// tileAVX512 computes tiles of blocks x voxels sums; see rowSumGo. blocks x voxels may be 1 x 1..28, 2 x 1..12, 4 x 1..6.
 //
 //go:noescape
 func tileAVX512(a *int, blocks int, voxels int)
 
-// tileAVX2 computes blocks x voxels sums; see tileGo. blocks x voxels may be 1 x 1..6.
+// tileAVX2 computes tiles of blocks x voxels sums; see rowSumGo. blocks x voxels may be 1 x 1..6.
 //
 //go:noescape
 func tileAVX2(a *int, blocks int, voxels int)

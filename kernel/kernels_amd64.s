@@ -298,8 +298,7 @@ tile_1_1_next:
 	MOVQ    (BX), AX
 	MOVQ    AX, DX
 	VMOVUPS Z0, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_1_end
 
 tile_1_1_three:
 	VMOVUPS          (AX), Z1
@@ -309,6 +308,22 @@ tile_1_1_three:
 	VMOVUPS          128(AX), Z1
 	VFMADD231PS.BCST 8(SI), Z1, Z0
 	JMP              tile_1_1_next
+
+tile_1_1_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_1_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_1
+
+tile_1_1_done:
+	VZEROUPPER
+	RET
 
 tile_1_2:
 	MOVQ    a+0(FP), BX
@@ -379,8 +394,7 @@ tile_1_2_next:
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_2_end
 
 tile_1_2_three:
 	VMOVUPS          (AX), Z2
@@ -393,6 +407,22 @@ tile_1_2_three:
 	VFMADD231PS.BCST 8(SI), Z2, Z0
 	VFMADD231PS.BCST 8(SI)(DI*1), Z2, Z1
 	JMP              tile_1_2_next
+
+tile_1_2_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_2_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_2
+
+tile_1_2_done:
+	VZEROUPPER
+	RET
 
 tile_1_3:
 	MOVQ    a+0(FP), BX
@@ -472,8 +502,7 @@ tile_1_3_next:
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_3_end
 
 tile_1_3_three:
 	VMOVUPS          (AX), Z3
@@ -489,6 +518,22 @@ tile_1_3_three:
 	VFMADD231PS.BCST 8(SI)(DI*1), Z3, Z1
 	VFMADD231PS.BCST 8(SI)(DI*2), Z3, Z2
 	JMP              tile_1_3_next
+
+tile_1_3_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_3_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_3
+
+tile_1_3_done:
+	VZEROUPPER
+	RET
 
 tile_1_4:
 	MOVQ    a+0(FP), BX
@@ -578,8 +623,7 @@ tile_1_4_next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_4_end
 
 tile_1_4_three:
 	VMOVUPS          (AX), Z4
@@ -598,6 +642,22 @@ tile_1_4_three:
 	VFMADD231PS.BCST 8(SI)(DI*2), Z4, Z2
 	VFMADD231PS.BCST 8(SI)(R8*1), Z4, Z3
 	JMP              tile_1_4_next
+
+tile_1_4_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_4_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_4
+
+tile_1_4_done:
+	VZEROUPPER
+	RET
 
 tile_1_5:
 	MOVQ    a+0(FP), BX
@@ -696,8 +756,7 @@ tile_1_5_next:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_5_end
 
 tile_1_5_three:
 	VMOVUPS          (AX), Z5
@@ -719,6 +778,22 @@ tile_1_5_three:
 	VFMADD231PS.BCST 8(SI)(R8*1), Z5, Z3
 	VFMADD231PS.BCST 8(SI)(DI*4), Z5, Z4
 	JMP              tile_1_5_next
+
+tile_1_5_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_5_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_5
+
+tile_1_5_done:
+	VZEROUPPER
+	RET
 
 tile_1_6:
 	MOVQ    a+0(FP), BX
@@ -827,8 +902,7 @@ tile_1_6_next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_6_end
 
 tile_1_6_three:
 	VMOVUPS          (AX), Z6
@@ -853,6 +927,22 @@ tile_1_6_three:
 	VFMADD231PS.BCST 8(SI)(DI*4), Z6, Z4
 	VFMADD231PS.BCST 8(SI)(R9*1), Z6, Z5
 	JMP              tile_1_6_next
+
+tile_1_6_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_6_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_6
+
+tile_1_6_done:
+	VZEROUPPER
+	RET
 
 tile_1_7:
 	MOVQ    a+0(FP), BX
@@ -970,8 +1060,7 @@ tile_1_7_next:
 	VMOVUPS Z5, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_7_end
 
 tile_1_7_three:
 	VMOVUPS          (AX), Z7
@@ -999,6 +1088,22 @@ tile_1_7_three:
 	VFMADD231PS.BCST 8(SI)(R9*1), Z7, Z5
 	VFMADD231PS.BCST 8(SI)(R8*2), Z7, Z6
 	JMP              tile_1_7_next
+
+tile_1_7_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_7_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_7
+
+tile_1_7_done:
+	VZEROUPPER
+	RET
 
 tile_1_8:
 	MOVQ    a+0(FP), BX
@@ -1126,8 +1231,7 @@ tile_1_8_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_8_end
 
 tile_1_8_three:
 	VMOVUPS          (AX), Z8
@@ -1158,6 +1262,22 @@ tile_1_8_three:
 	VFMADD231PS.BCST 8(SI)(R8*2), Z8, Z6
 	VFMADD231PS.BCST 8(SI)(R10*1), Z8, Z7
 	JMP              tile_1_8_next
+
+tile_1_8_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_8_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_8
+
+tile_1_8_done:
+	VZEROUPPER
+	RET
 
 tile_1_9:
 	MOVQ    a+0(FP), BX
@@ -1297,8 +1417,7 @@ tile_1_9_next:
 	VMOVUPS Z7, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_9_end
 
 tile_1_9_three:
 	VMOVUPS          (AX), Z9
@@ -1332,6 +1451,22 @@ tile_1_9_three:
 	VFMADD231PS.BCST 8(SI)(R11*1), Z9, Z7
 	VFMADD231PS.BCST 8(DI), Z9, Z8
 	JMP              tile_1_9_next
+
+tile_1_9_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_9_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_9
+
+tile_1_9_done:
+	VZEROUPPER
+	RET
 
 tile_1_10:
 	MOVQ    a+0(FP), BX
@@ -1480,8 +1615,7 @@ tile_1_10_next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_10_end
 
 tile_1_10_three:
 	VMOVUPS          (AX), Z10
@@ -1518,6 +1652,22 @@ tile_1_10_three:
 	VFMADD231PS.BCST 8(DI), Z10, Z8
 	VFMADD231PS.BCST 8(DI)(R8*1), Z10, Z9
 	JMP              tile_1_10_next
+
+tile_1_10_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_10_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_10
+
+tile_1_10_done:
+	VZEROUPPER
+	RET
 
 tile_1_11:
 	MOVQ    a+0(FP), BX
@@ -1675,8 +1825,7 @@ tile_1_11_next:
 	VMOVUPS Z9, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_11_end
 
 tile_1_11_three:
 	VMOVUPS          (AX), Z11
@@ -1716,6 +1865,22 @@ tile_1_11_three:
 	VFMADD231PS.BCST 8(DI)(R8*1), Z11, Z9
 	VFMADD231PS.BCST 8(DI)(R8*2), Z11, Z10
 	JMP              tile_1_11_next
+
+tile_1_11_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_11_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_11
+
+tile_1_11_done:
+	VZEROUPPER
+	RET
 
 tile_1_12:
 	MOVQ    a+0(FP), BX
@@ -1882,8 +2047,7 @@ tile_1_12_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_12_end
 
 tile_1_12_three:
 	VMOVUPS          (AX), Z12
@@ -1926,6 +2090,22 @@ tile_1_12_three:
 	VFMADD231PS.BCST 8(DI)(R8*2), Z12, Z10
 	VFMADD231PS.BCST 8(DI)(R9*1), Z12, Z11
 	JMP              tile_1_12_next
+
+tile_1_12_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_12_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_12
+
+tile_1_12_done:
+	VZEROUPPER
+	RET
 
 tile_1_13:
 	MOVQ    a+0(FP), BX
@@ -2101,8 +2281,7 @@ tile_1_13_next:
 	VMOVUPS Z11, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z12, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_13_end
 
 tile_1_13_three:
 	VMOVUPS          (AX), Z13
@@ -2148,6 +2327,22 @@ tile_1_13_three:
 	VFMADD231PS.BCST 8(DI)(R9*1), Z13, Z11
 	VFMADD231PS.BCST 8(DI)(R8*4), Z13, Z12
 	JMP              tile_1_13_next
+
+tile_1_13_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_13_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_13
+
+tile_1_13_done:
+	VZEROUPPER
+	RET
 
 tile_1_14:
 	MOVQ    a+0(FP), BX
@@ -2332,8 +2527,7 @@ tile_1_14_next:
 	VMOVUPS Z12, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z13, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_14_end
 
 tile_1_14_three:
 	VMOVUPS          (AX), Z14
@@ -2382,6 +2576,22 @@ tile_1_14_three:
 	VFMADD231PS.BCST 8(DI)(R8*4), Z14, Z12
 	VFMADD231PS.BCST 8(DI)(R10*1), Z14, Z13
 	JMP              tile_1_14_next
+
+tile_1_14_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_14_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_14
+
+tile_1_14_done:
+	VZEROUPPER
+	RET
 
 tile_1_15:
 	MOVQ    a+0(FP), BX
@@ -2575,8 +2785,7 @@ tile_1_15_next:
 	VMOVUPS Z13, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z14, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_15_end
 
 tile_1_15_three:
 	VMOVUPS          (AX), Z15
@@ -2628,6 +2837,22 @@ tile_1_15_three:
 	VFMADD231PS.BCST 8(DI)(R10*1), Z15, Z13
 	VFMADD231PS.BCST 8(DI)(R9*2), Z15, Z14
 	JMP              tile_1_15_next
+
+tile_1_15_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_15_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_15
+
+tile_1_15_done:
+	VZEROUPPER
+	RET
 
 tile_1_16:
 	MOVQ    a+0(FP), BX
@@ -2830,8 +3055,7 @@ tile_1_16_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_16_end
 
 tile_1_16_three:
 	VMOVUPS          (AX), Z16
@@ -2886,6 +3110,22 @@ tile_1_16_three:
 	VFMADD231PS.BCST 8(DI)(R9*2), Z16, Z14
 	VFMADD231PS.BCST 8(DI)(R11*1), Z16, Z15
 	JMP              tile_1_16_next
+
+tile_1_16_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_16_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_16
+
+tile_1_16_done:
+	VZEROUPPER
+	RET
 
 tile_1_17:
 	MOVQ    a+0(FP), BX
@@ -3100,8 +3340,7 @@ tile_1_17_next:
 	VMOVUPS Z15, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z16, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_17_end
 
 tile_1_17_three:
 	VMOVUPS          (AX), Z17
@@ -3159,6 +3398,22 @@ tile_1_17_three:
 	VFMADD231PS.BCST 8(DI)(R12*1), Z17, Z15
 	VFMADD231PS.BCST 8(R8), Z17, Z16
 	JMP              tile_1_17_next
+
+tile_1_17_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_17_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_17
+
+tile_1_17_done:
+	VZEROUPPER
+	RET
 
 tile_1_18:
 	MOVQ    a+0(FP), BX
@@ -3382,8 +3637,7 @@ tile_1_18_next:
 	VMOVUPS Z16, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z17, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_18_end
 
 tile_1_18_three:
 	VMOVUPS          (AX), Z18
@@ -3444,6 +3698,22 @@ tile_1_18_three:
 	VFMADD231PS.BCST 8(R8), Z18, Z16
 	VFMADD231PS.BCST 8(R8)(R9*1), Z18, Z17
 	JMP              tile_1_18_next
+
+tile_1_18_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_18_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_18
+
+tile_1_18_done:
+	VZEROUPPER
+	RET
 
 tile_1_19:
 	MOVQ    a+0(FP), BX
@@ -3676,8 +3946,7 @@ tile_1_19_next:
 	VMOVUPS Z17, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z18, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_19_end
 
 tile_1_19_three:
 	VMOVUPS          (AX), Z19
@@ -3741,6 +4010,22 @@ tile_1_19_three:
 	VFMADD231PS.BCST 8(R8)(R9*1), Z19, Z17
 	VFMADD231PS.BCST 8(R8)(R9*2), Z19, Z18
 	JMP              tile_1_19_next
+
+tile_1_19_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_19_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_19
+
+tile_1_19_done:
+	VZEROUPPER
+	RET
 
 tile_1_20:
 	MOVQ    a+0(FP), BX
@@ -3982,8 +4267,7 @@ tile_1_20_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_20_end
 
 tile_1_20_three:
 	VMOVUPS          (AX), Z20
@@ -4050,6 +4334,22 @@ tile_1_20_three:
 	VFMADD231PS.BCST 8(R8)(R9*2), Z20, Z18
 	VFMADD231PS.BCST 8(R8)(R10*1), Z20, Z19
 	JMP              tile_1_20_next
+
+tile_1_20_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_20_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_20
+
+tile_1_20_done:
+	VZEROUPPER
+	RET
 
 tile_1_21:
 	MOVQ    a+0(FP), BX
@@ -4300,8 +4600,7 @@ tile_1_21_next:
 	VMOVUPS Z19, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z20, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_21_end
 
 tile_1_21_three:
 	VMOVUPS          (AX), Z21
@@ -4371,6 +4670,22 @@ tile_1_21_three:
 	VFMADD231PS.BCST 8(R8)(R10*1), Z21, Z19
 	VFMADD231PS.BCST 8(R8)(R9*4), Z21, Z20
 	JMP              tile_1_21_next
+
+tile_1_21_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_21_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_21
+
+tile_1_21_done:
+	VZEROUPPER
+	RET
 
 tile_1_22:
 	MOVQ    a+0(FP), BX
@@ -4630,8 +4945,7 @@ tile_1_22_next:
 	VMOVUPS Z20, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z21, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_22_end
 
 tile_1_22_three:
 	VMOVUPS          (AX), Z22
@@ -4704,6 +5018,22 @@ tile_1_22_three:
 	VFMADD231PS.BCST 8(R8)(R9*4), Z22, Z20
 	VFMADD231PS.BCST 8(R8)(R11*1), Z22, Z21
 	JMP              tile_1_22_next
+
+tile_1_22_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_22_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_22
+
+tile_1_22_done:
+	VZEROUPPER
+	RET
 
 tile_1_23:
 	MOVQ    a+0(FP), BX
@@ -4972,8 +5302,7 @@ tile_1_23_next:
 	VMOVUPS Z21, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z22, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_23_end
 
 tile_1_23_three:
 	VMOVUPS          (AX), Z23
@@ -5049,6 +5378,22 @@ tile_1_23_three:
 	VFMADD231PS.BCST 8(R8)(R11*1), Z23, Z21
 	VFMADD231PS.BCST 8(R8)(R10*2), Z23, Z22
 	JMP              tile_1_23_next
+
+tile_1_23_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_23_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_23
+
+tile_1_23_done:
+	VZEROUPPER
+	RET
 
 tile_1_24:
 	MOVQ    a+0(FP), BX
@@ -5326,8 +5671,7 @@ tile_1_24_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_24_end
 
 tile_1_24_three:
 	VMOVUPS          (AX), Z24
@@ -5406,6 +5750,22 @@ tile_1_24_three:
 	VFMADD231PS.BCST 8(R8)(R10*2), Z24, Z22
 	VFMADD231PS.BCST 8(R8)(R12*1), Z24, Z23
 	JMP              tile_1_24_next
+
+tile_1_24_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_24_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_24
+
+tile_1_24_done:
+	VZEROUPPER
+	RET
 
 tile_1_25:
 	MOVQ    a+0(FP), BX
@@ -5695,8 +6055,7 @@ tile_1_25_next:
 	VMOVUPS Z23, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z24, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_25_end
 
 tile_1_25_three:
 	VMOVUPS          (AX), Z25
@@ -5778,6 +6137,22 @@ tile_1_25_three:
 	VFMADD231PS.BCST 8(R8)(R13*1), Z25, Z23
 	VFMADD231PS.BCST 8(R9), Z25, Z24
 	JMP              tile_1_25_next
+
+tile_1_25_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_25_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_25
+
+tile_1_25_done:
+	VZEROUPPER
+	RET
 
 tile_1_26:
 	MOVQ    a+0(FP), BX
@@ -6076,8 +6451,7 @@ tile_1_26_next:
 	VMOVUPS Z24, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z25, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_26_end
 
 tile_1_26_three:
 	VMOVUPS          (AX), Z26
@@ -6162,6 +6536,22 @@ tile_1_26_three:
 	VFMADD231PS.BCST 8(R9), Z26, Z24
 	VFMADD231PS.BCST 8(R9)(R10*1), Z26, Z25
 	JMP              tile_1_26_next
+
+tile_1_26_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_26_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_26
+
+tile_1_26_done:
+	VZEROUPPER
+	RET
 
 tile_1_27:
 	MOVQ    a+0(FP), BX
@@ -6469,8 +6859,7 @@ tile_1_27_next:
 	VMOVUPS Z25, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z26, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_27_end
 
 tile_1_27_three:
 	VMOVUPS          (AX), Z27
@@ -6558,6 +6947,22 @@ tile_1_27_three:
 	VFMADD231PS.BCST 8(R9)(R10*1), Z27, Z25
 	VFMADD231PS.BCST 8(R9)(R10*2), Z27, Z26
 	JMP              tile_1_27_next
+
+tile_1_27_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_27_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_27
+
+tile_1_27_done:
+	VZEROUPPER
+	RET
 
 tile_1_28:
 	MOVQ    a+0(FP), BX
@@ -6874,8 +7279,7 @@ tile_1_28_next:
 	VMOVUPS Z26, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, (AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_28_end
 
 tile_1_28_three:
 	VMOVUPS          (AX), Z28
@@ -6967,6 +7371,22 @@ tile_1_28_three:
 	VFMADD231PS.BCST 8(R9)(R11*1), Z28, Z27
 	JMP              tile_1_28_next
 
+tile_1_28_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_28_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_28
+
+tile_1_28_done:
+	VZEROUPPER
+	RET
+
 tile_2_1:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
@@ -7047,6 +7467,18 @@ tile_2_1_next:
 	ADDQ    80(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS Z1, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_1_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_1
+
+tile_2_1_done:
 	VZEROUPPER
 	RET
 
@@ -7153,6 +7585,18 @@ tile_2_2_next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_2_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_2
+
+tile_2_2_done:
 	VZEROUPPER
 	RET
 
@@ -7282,6 +7726,18 @@ tile_2_3_next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_3_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_3
+
+tile_2_3_done:
 	VZEROUPPER
 	RET
 
@@ -7435,6 +7891,18 @@ tile_2_4_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_4_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_4
+
+tile_2_4_done:
 	VZEROUPPER
 	RET
 
@@ -7611,6 +8079,18 @@ tile_2_5_next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_5_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_5
+
+tile_2_5_done:
 	VZEROUPPER
 	RET
 
@@ -7811,6 +8291,18 @@ tile_2_6_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_6_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_6
+
+tile_2_6_done:
 	VZEROUPPER
 	RET
 
@@ -8034,6 +8526,18 @@ tile_2_7_next:
 	VMOVUPS Z12, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z13, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_7_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_7
+
+tile_2_7_done:
 	VZEROUPPER
 	RET
 
@@ -8281,6 +8785,18 @@ tile_2_8_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_8_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_8
+
+tile_2_8_done:
 	VZEROUPPER
 	RET
 
@@ -8554,6 +9070,18 @@ tile_2_9_next:
 	VMOVUPS Z16, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z17, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_9_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_9
+
+tile_2_9_done:
 	VZEROUPPER
 	RET
 
@@ -8850,6 +9378,18 @@ tile_2_10_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_10_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_10
+
+tile_2_10_done:
 	VZEROUPPER
 	RET
 
@@ -9169,6 +9709,18 @@ tile_2_11_next:
 	VMOVUPS Z20, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z21, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_11_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_11
+
+tile_2_11_done:
 	VZEROUPPER
 	RET
 
@@ -9511,6 +10063,18 @@ tile_2_12_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_2_12_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_2_12
+
+tile_2_12_done:
 	VZEROUPPER
 	RET
 
@@ -9627,6 +10191,18 @@ tile_4_1_next:
 	ADDQ    80(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS Z3, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_1_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_1
+
+tile_4_1_done:
 	VZEROUPPER
 	RET
 
@@ -9784,6 +10360,18 @@ tile_4_2_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_2_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_2
+
+tile_4_2_done:
 	VZEROUPPER
 	RET
 
@@ -9982,6 +10570,18 @@ tile_4_3_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_3_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_3
+
+tile_4_3_done:
 	VZEROUPPER
 	RET
 
@@ -10222,6 +10822,18 @@ tile_4_4_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_4_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_4
+
+tile_4_4_done:
 	VZEROUPPER
 	RET
 
@@ -10503,6 +11115,18 @@ tile_4_5_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_5_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_5
+
+tile_4_5_done:
 	VZEROUPPER
 	RET
 
@@ -10826,6 +11450,18 @@ tile_4_6_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
+	MOVQ    a+0(FP), AX
+	DECQ    104(AX)
+	JE      tile_4_6_done
+	MOVQ    112(AX), BX
+	ADDQ    BX, (AX)
+	MOVQ    120(AX), BX
+	ADDQ    BX, 8(AX)
+	MOVQ    128(AX), BX
+	ADDQ    BX, 16(AX)
+	JMP     tile_4_6
+
+tile_4_6_done:
 	VZEROUPPER
 	RET
 
@@ -10940,8 +11576,7 @@ tile_1_1_next:
 	MOVQ    AX, DX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_1_end
 
 tile_1_1_three:
 	VMOVUPS      (AX), Y2
@@ -10960,6 +11595,22 @@ tile_1_1_three:
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
 	JMP          tile_1_1_next
+
+tile_1_1_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_1_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_1
+
+tile_1_1_done:
+	VZEROUPPER
+	RET
 
 tile_1_2:
 	MOVQ    a+0(FP), BX
@@ -11059,8 +11710,7 @@ tile_1_2_next:
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_2_end
 
 tile_1_2_three:
 	VMOVUPS      (AX), Y4
@@ -11088,6 +11738,22 @@ tile_1_2_three:
 	VFMADD231PS  Y7, Y4, Y2
 	VFMADD231PS  Y7, Y5, Y3
 	JMP          tile_1_2_next
+
+tile_1_2_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_2_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_2
+
+tile_1_2_done:
+	VZEROUPPER
+	RET
 
 tile_1_3:
 	MOVQ    a+0(FP), BX
@@ -11208,8 +11874,7 @@ tile_1_3_next:
 	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_3_end
 
 tile_1_3_three:
 	VMOVUPS      (AX), Y6
@@ -11246,6 +11911,22 @@ tile_1_3_three:
 	VFMADD231PS  Y10, Y6, Y4
 	VFMADD231PS  Y10, Y7, Y5
 	JMP          tile_1_3_next
+
+tile_1_3_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_3_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_3
+
+tile_1_3_done:
+	VZEROUPPER
+	RET
 
 tile_1_4:
 	MOVQ    a+0(FP), BX
@@ -11388,8 +12069,7 @@ tile_1_4_next:
 	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_4_end
 
 tile_1_4_three:
 	VMOVUPS      (AX), Y8
@@ -11435,6 +12115,22 @@ tile_1_4_three:
 	VFMADD231PS  Y13, Y8, Y6
 	VFMADD231PS  Y13, Y9, Y7
 	JMP          tile_1_4_next
+
+tile_1_4_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_4_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_4
+
+tile_1_4_done:
+	VZEROUPPER
+	RET
 
 tile_1_5:
 	MOVQ    a+0(FP), BX
@@ -11598,8 +12294,7 @@ tile_1_5_next:
 	ADDQ    CX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_5_end
 
 tile_1_5_three:
 	VMOVUPS      (AX), Y10
@@ -11654,6 +12349,22 @@ tile_1_5_three:
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
 	JMP          tile_1_5_next
+
+tile_1_5_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_5_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_5
+
+tile_1_5_done:
+	VZEROUPPER
+	RET
 
 tile_1_6:
 	MOVQ    a+0(FP), BX
@@ -11839,8 +12550,7 @@ tile_1_6_next:
 	ADDQ    CX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
-	VZEROUPPER
-	RET
+	JMP     tile_1_6_end
 
 tile_1_6_three:
 	VMOVUPS      (AX), Y12
@@ -11904,6 +12614,22 @@ tile_1_6_three:
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
 	JMP          tile_1_6_next
+
+tile_1_6_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_1_6_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_1_6
+
+tile_1_6_done:
+	VZEROUPPER
+	RET
 
 // func outerAVX512(a *int, patch int)
 // Requires: AVX, AVX512F

@@ -19,12 +19,14 @@ type PoolTail struct {
 	scale, shift, out []float32
 	normTask          func(task int)
 	unpool            unpooling
+	biasTask          func(task int)
+	partial           []float64 // per sample and block: 16 sums
 }
 
 // NewPoolTail returns the tail of a convolution, with a halo on its output.
 func NewPoolTail(c *Conv, norm *BatchNorm, halo int) *PoolTail {
 	t := &PoolTail{Conv: c, Pool: NewMaxPool(c.Out, halo), Norm: norm, signs: make([]float32, c.Out.Padded())}
-	t.normTask = t.normRows
+	t.normTask, t.biasTask = t.normRows, t.addGradient
 	return t
 }
 
@@ -116,6 +118,43 @@ func normReLURowGo(x, scale, shift, y []float32) {
 				v = 0
 			}
 			to[lane] = v
+		}
+	}
+}
+
+// BiasGradient: out as Normalise gives it, dy (N, O, D/2, H/2, W/2) in the given
+// layout, its gradient -> dy before the ReLU, in place, and db (O padded),
+// overwritten: its sums in float64, per sample in row order, the samples' sums in
+// order.
+func (t *PoolTail) BiasGradient(pool *Pool, out []float32, gradient Shape, dy, db []float32) {
+	t.Pool.Out.check("pooling output", out)
+	gradient.check("pooling output gradient", dy)
+	blocks := gradient.Blocks()
+	if need := gradient.N * blocks * 2 * Lanes; len(t.partial) < need {
+		t.partial = make([]float64, need)
+	}
+	t.out, t.unpool.gradient, t.unpool.dy = out, gradient, dy
+	pool.Run(gradient.N*blocks, t.biasTask)
+	t.out, t.unpool = nil, unpooling{}
+	for channel := range db[:gradient.Padded()] {
+		sum := 0.0
+		for n := range gradient.N {
+			sum += t.partial[(n*blocks+channel/Lanes)*2*Lanes+channel%Lanes]
+		}
+		db[channel] = float32(sum)
+	}
+}
+
+// addGradient does one sample and block of BiasGradient.
+func (t *PoolTail) addGradient(task int) {
+	sums := (*[2 * Lanes]float64)(t.partial[task*2*Lanes:]) // the sums of squares are not used
+	clear(sums[:])
+	s := &t.unpool.gradient
+	for plane := task * s.D; plane < (task+1)*s.D; plane++ {
+		for h := range s.H {
+			dy := s.row(t.unpool.dy, plane, h)
+			maskRowFast(t.Pool.Out.row(t.out, plane, h), dy)
+			addSquaresFast(sums, dy)
 		}
 	}
 }

@@ -1,19 +1,5 @@
 package kernel
 
-// ReLUBackward: y = ReLU(x) (N, C, D, H, W), dy -> dx, in place of dy: dy where
-// not y <= 0, else 0.
-func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32) {
-	s.check("ReLU output", y)
-	gradient.check("ReLU gradient", dy)
-	p := newPass(func(p *pass, plane int) {
-		for h := range p.a.H {
-			maskRowFast(p.a.row(p.x, plane, h), p.b.row(p.y, plane, h))
-		}
-	})
-	p.a, p.x, p.b, p.y = s, y, gradient, dy
-	p.run(pool, planes(s, gradient))
-}
-
 // maskRowGo sets dy to zero where y <= 0.
 func maskRowGo(y, dy []float32) {
 	dy = dy[:len(y)]

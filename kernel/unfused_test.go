@@ -219,3 +219,30 @@ func forRows(pool *Pool, a, b Shape, f func(rowA, rowB int)) {
 		}
 	})
 }
+
+// ReLUBackward: y = ReLU(x) (N, C, D, H, W), dy -> dx, in place of dy: dy where
+// not y <= 0, else 0.
+func ReLUBackward(pool *Pool, s Shape, y []float32, gradient Shape, dy []float32) {
+	s.check("ReLU output", y)
+	gradient.check("ReLU gradient", dy)
+	p := newPass(func(p *pass, plane int) {
+		for h := range p.a.H {
+			maskRowFast(p.a.row(p.x, plane, h), p.b.row(p.y, plane, h))
+		}
+	})
+	p.a, p.x, p.b, p.y = s, y, gradient, dy
+	p.run(pool, planes(s, gradient))
+}
+
+// biasGradient: dy (N, O, D, H, W) -> db (O padded): sums over samples and voxels.
+func biasGradient(s Shape, dy, db []float32) {
+	for channel := range s.C {
+		sum := 0.0
+		for n := range s.N {
+			for voxel := range s.Voxels() {
+				sum += float64(dy[s.Index(n, channel, voxel/(s.H*s.W), voxel/s.W%s.H, voxel%s.W)])
+			}
+		}
+		db[channel] = float32(sum)
+	}
+}

@@ -158,8 +158,7 @@ func (b *block) backward(s *step, in []float32, layout kernel.Shape, din []float
 func (b *block) throughNorm(s *step, pooled kernel.Shape) *kernel.NormGradient {
 	down := b.tail.Pool
 	if b.norm == nil {
-		kernel.ReLUBackward(s.pool, down.Out, b.out, pooled, b.dout)
-		kernel.BiasGradient(s.pool, pooled, b.dout, b.conv.bias.Grad)
+		b.tail.BiasGradient(s.pool, b.out, pooled, b.dout, b.conv.bias.Grad)
 		return nil
 	}
 	through := b.norm.backward(s.pool, pooled, b.best, down.Out, b.out, pooled, b.dout, s.mode)

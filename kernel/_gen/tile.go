@@ -12,9 +12,10 @@ import (
 const (
 	tileDst, tileFrom, tileX, tileWeight, tileTaps, tileCount, tileDepth                     = 0, 8, 16, 24, 32, 40, 48
 	tileXStride, tileDstStride, tileFromStride, tileDstBlock, tileFromBlock, tileWeightBlock = 56, 64, 72, 80, 88, 96
+	tileRepeat, tileDstTile, tileFromTile, tileXTile                                         = 104, 112, 120, 128
 )
 
-const tileDoc = "tile%s computes blocks x voxels sums; see tileGo. blocks x voxels may be %s."
+const tileDoc = "tile%s computes tiles of blocks x voxels sums; see rowSumGo. blocks x voxels may be %s."
 
 // tileShapes lists the tiles up to the given ones: with more than one block each
 // broadcast element of a voxel serves several products.
@@ -104,6 +105,7 @@ const unroll = 4
 func tileOf(m machine, s shape) {
 	label := s.label("tile")
 	Label(label)
+	defer nextTile(label)
 	free := registers(general())
 	weight, counter, taps, count := free.next(), free.next(), free.next(), free.next()
 	var weightBlock, weightTriple reg.GPPhysical
@@ -213,8 +215,7 @@ func tileOf(m machine, s shape) {
 	JNZ(LabelRef(label + "_tap"))
 
 	transfer(tileDst, tileDstStride, tileDstBlock, func(at Mem, v []reg.VecPhysical) { m.store(v, at) })
-	VZEROUPPER()
-	RET()
+	JMP(LabelRef(label + "_end"))
 	if s.blocks == 1 {
 		Label(label + "_three")
 		for j := range 3 {
@@ -222,4 +223,21 @@ func tileOf(m machine, s shape) {
 		}
 		JMP(LabelRef(label + "_next"))
 	}
+}
+
+// nextTile goes on to the next tile of the row, if there is one.
+func nextTile(label string) {
+	Label(label + "_end")
+	arguments, step := reg.RAX, reg.RBX
+	Load(Param("a"), arguments)
+	DECQ(Mem{Base: arguments, Disp: tileRepeat})
+	JE(LabelRef(label + "_done"))
+	for _, move := range []struct{ pointer, by int }{{tileDst, tileDstTile}, {tileFrom, tileFromTile}, {tileX, tileXTile}} {
+		MOVQ(Mem{Base: arguments, Disp: move.by}, step)
+		ADDQ(step, Mem{Base: arguments, Disp: move.pointer})
+	}
+	JMP(LabelRef(label))
+	Label(label + "_done")
+	VZEROUPPER()
+	RET()
 }
