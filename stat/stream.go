@@ -50,19 +50,16 @@ func philox(counter [4]uint32, key [2]uint32) [4]uint32 {
 		multiplier0, multiplier1 = 0xD2511F53, 0xCD9E8D57
 		weyl0, weyl1             = 0x9E3779B9, 0xBB67AE85
 	)
+	c0, c1, c2, c3 := counter[0], counter[1], counter[2], counter[3]
+	k0, k1 := key[0], key[1]
 	for range 10 {
-		product0 := uint64(multiplier0) * uint64(counter[0])
-		product1 := uint64(multiplier1) * uint64(counter[2])
-		counter = [4]uint32{
-			uint32(product1>>32) ^ counter[1] ^ key[0],
-			uint32(product1),
-			uint32(product0>>32) ^ counter[3] ^ key[1],
-			uint32(product0),
-		}
-		key[0] += weyl0
-		key[1] += weyl1
+		product0 := uint64(multiplier0) * uint64(c0)
+		product1 := uint64(multiplier1) * uint64(c2)
+		c0, c1, c2, c3 = uint32(product1>>32)^c1^k0, uint32(product1), uint32(product0>>32)^c3^k1, uint32(product0)
+		k0 += weyl0
+		k1 += weyl1
 	}
-	return counter
+	return [4]uint32{c0, c1, c2, c3}
 }
 
 func (s *Stream) blockAt(number uint64) [4]uint32 {
