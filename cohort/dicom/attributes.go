@@ -30,6 +30,7 @@ var wantedTags = map[uint32]bool{
 	0x00181060: true, // TriggerTime
 	0x00189082: true, // EffectiveEchoTime
 	0x00189087: true, // DiffusionBValue
+	0x00089007: true, // FrameType
 	0x0020000e: true, // SeriesInstanceUID
 	0x00200011: true, // SeriesNumber
 	0x00200012: true, // AcquisitionNumber
@@ -37,7 +38,6 @@ var wantedTags = map[uint32]bool{
 	0x00200032: true, // ImagePositionPatient
 	0x00200037: true, // ImageOrientationPatient
 	0x00200100: true, // TemporalPositionIdentifier
-	0x00209056: true, // StackID
 	0x00209128: true, // TemporalPositionIndex
 	0x00280002: true, // SamplesPerPixel
 	0x00280004: true, // PhotometricInterpretation
@@ -57,6 +57,7 @@ var wantedTags = map[uint32]bool{
 	0x52009230: true, // PerFrameFunctionalGroupsSequence
 	0x00189114: true, // MREchoSequence
 	0x00189117: true, // MRDiffusionSequence
+	0x00189226: true, // MRImageFrameTypeSequence
 	0x00209111: true, // FrameContentSequence
 	0x00209113: true, // PlanePositionSequence
 	0x00209116: true, // PlaneOrientationSequence
@@ -192,11 +193,7 @@ func (a attributes) items(t uint32) []attributes {
 }
 
 // readAttributes fills the file from its data set.
-func (f *File) readAttributes(clean []byte, order binary.ByteOrder) error {
-	a, err := parse(clean, order)
-	if err != nil {
-		return err
-	}
+func (f *File) readAttributes(a attributes) error {
 	f.SOPClass, f.SOPInstance = a.text(0x00080016), a.text(0x00080018)
 	f.SeriesUID, f.SeriesDescription = a.text(0x0020000e), a.text(0x0008103e)
 	f.Modality, f.Equipment = a.text(0x00080060), a.text(0x00080070)
@@ -243,7 +240,7 @@ func (f *File) readFrames(a attributes) error {
 
 // readGroups reads the functional groups of a frame (PS3.3 section C.7.6.16).
 func (s *Frame) readGroups(groups attributes) {
-	for _, group := range []uint32{0x00189114, 0x00189117, 0x00209111, 0x00209113, 0x00209116, 0x00289110, 0x00289145} {
+	for _, group := range []uint32{0x00189114, 0x00189117, 0x00189226, 0x00209111, 0x00209113, 0x00209116, 0x00289110, 0x00289145} {
 		for _, item := range groups.items(group) {
 			s.read(item)
 		}
@@ -280,7 +277,9 @@ func (s *Frame) read(a attributes) {
 	} {
 		*single.target = a.whole(single.t, *single.target)
 	}
-	if stack := a.text(0x00209056); stack != "" {
-		s.Stack = stack
+	for _, t := range []uint32{0x00080008, 0x00089007} {
+		if kind := a.texts(t); kind != nil {
+			s.Kind = strings.Join(kind, `\`)
+		}
 	}
 }

@@ -20,7 +20,6 @@ type walker struct {
 	pixels   pixelData
 	creators map[uint32]string // of private blocks: (gggg,00bb)
 	csa      []byte            // Siemens' private image header
-	tiles    int               // Siemens' number of images in a mosaic, 0 when not stated
 }
 
 // maxDepth bounds how deep sequences may be nested; enhanced MR needs 6.
@@ -30,14 +29,11 @@ const undefinedLength = 0xffffffff
 
 // Tags that are not attributes.
 const (
-	tagItem             = 0xfffee000
-	tagItemEnd          = 0xfffee00d
-	tagSequenceEnd      = 0xfffee0dd
-	tagPixelData        = 0x7fe00010
-	tagTransferSyntax   = 0x00020010
-	tagMosaicTiles      = 0x0019100a
-	siemensHeader       = "SIEMENS CSA HEADER"
-	siemensMeasurements = "SIEMENS MR HEADER"
+	tagItem           = 0xfffee000
+	tagItemEnd        = 0xfffee00d
+	tagSequenceEnd    = 0xfffee0dd
+	tagPixelData      = 0x7fe00010
+	tagTransferSyntax = 0x00020010
 )
 
 // An element is a data element's header; its value starts at byte value.
@@ -257,22 +253,16 @@ func (w *walker) copyHeader(t uint32, vr string, length uint32) {
 	w.clean = order.AppendUint32(w.clean, length)
 }
 
-// private keeps what is needed of Siemens' private attributes.
+// private keeps Siemens' private image header, wherever its block was put.
 func (w *walker) private(e element, value []byte) {
 	group, number := e.tag>>16, e.tag&0xffff
-	if group != 0x0029 && group != 0x0019 {
+	if group != 0x0029 {
 		return
 	}
 	if number >= 0x10 && number <= 0xff {
 		w.creators[e.tag] = trimmed(value)
-		return
-	}
-	creator := w.creators[group<<16|number>>8]
-	switch {
-	case group == 0x0029 && number&0xff == 0x10 && creator == siemensHeader:
+	} else if number&0xff == 0x10 && w.creators[group<<16|number>>8] == "SIEMENS CSA HEADER" {
 		w.csa = value
-	case e.tag&0xffff00ff == tagMosaicTiles&0xffff00ff && creator == siemensMeasurements && len(value) == 2:
-		w.tiles = int(w.order.Uint16(value))
 	}
 }
 

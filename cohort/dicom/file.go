@@ -88,7 +88,6 @@ type File struct {
 	Frames []Frame
 
 	csa    []byte
-	tiles  int
 	pixels pixelData
 }
 
@@ -105,11 +104,12 @@ type Frame struct {
 	// What tells volumes at the same place apart.
 	TemporalPosition, EchoNumber, Acquisition int
 	EchoTime, BValue, TriggerTime             float64 // ms, s/mm², ms
-	Stack                                     string
+	Kind                                      string  // ImageType or FrameType: magnitude, phase, ...
 }
 
 // Parse reads a file from its bytes, which the File keeps. Errors wrap ErrFormat,
-// ErrDamaged, ErrTruncated or ErrUnsupported.
+// ErrDamaged, ErrTruncated or ErrUnsupported. When the attributes could be read
+// and only the pixels cannot, the File comes with the error.
 func Parse(data []byte) (f *File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -136,12 +136,16 @@ func Parse(data []byte) (f *File, err error) {
 	if _, err := w.walk(0, len(w.data), implicit, true, 0, 0); err != nil {
 		return nil, err
 	}
-	f = &File{TransferSyntax: syntax, csa: w.csa, tiles: w.tiles, pixels: w.pixels, HasPixels: w.pixels.present}
-	if err := f.readAttributes(w.clean, w.order); err != nil {
+	f = &File{TransferSyntax: syntax, csa: w.csa, pixels: w.pixels, HasPixels: w.pixels.present}
+	a, err := parse(w.clean, w.order)
+	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return f, f.readAttributes(a)
 }
+
+// Release drops the file's bytes; Stored and Mosaic cannot be called after it.
+func (f *File) Release() { f.pixels, f.csa = pixelData{}, nil }
 
 // IsDICOM tells by a file's first 132 bytes or more whether Parse may read it:
 // by the mark DICM behind a preamble, else by a data set that begins at once, as

@@ -1,6 +1,7 @@
 package dicom
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 
@@ -209,6 +210,26 @@ func (f *File) interpret(v int32) int32 {
 		return v >> (32 - f.BitsStored)
 	}
 	return int32(uint32(v) >> (32 - f.BitsStored))
+}
+
+// Digest is a SHA-256 hash of the pixel data as the file holds them.
+func (f *File) Digest() [32]byte {
+	hash := sha256.New()
+	hash.Write(f.pixels.native)
+	for _, part := range f.pixels.fragments {
+		hash.Write(part.data)
+	}
+	return [32]byte(hash.Sum(nil))
+}
+
+// CanDecode reports whether Stored knows the compression of a transfer syntax.
+func CanDecode(syntax string) bool {
+	switch syntax {
+	case ImplicitLittleEndian, ExplicitLittleEndian, DeflatedLittleEndian, ExplicitBigEndian,
+		JPEGBaseline, JPEGLossless, JPEGLosslessFirstOrder, JPEGLSLossless, JPEGLSNearLossless, RLELossless:
+		return true
+	}
+	return false
 }
 
 // decode decompresses one frame.
