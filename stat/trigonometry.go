@@ -27,7 +27,7 @@ func turn(x float64, quarters int) float64 {
 	}
 	x = math.Mod(x, 2) // exact, as everything up to the product with pi
 	nearest := math.Floor(float64(2*x) + 0.5)
-	rest := x - nearest/2 // -1/4 to 1/4
+	rest := x - float64(nearest/2) // -1/4 to 1/4
 	angle := float64(rest * math.Pi)
 	var y float64
 	switch (int(nearest) + quarters) % 4 {

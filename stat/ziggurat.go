@@ -87,10 +87,13 @@ func (s *Stream) edge(strip uint32, x float64) float64 {
 // tail draws from the normal distribution beyond tailFrom (Marsaglia 1964).
 func (s *Stream) tail() float64 {
 	for {
-		x := -Log(1-s.Float64()) / tailFrom
-		y := -Log(1 - s.Float64())
+		x := -Log(s.open()) / tailFrom
+		y := -Log(s.open())
 		if y+y > float64(x*x) {
 			return tailFrom + x
 		}
 	}
 }
+
+// open draws evenly from (0, 1].
+func (s *Stream) open() float64 { return float64(1<<53-s.Uint64()>>11) * (1.0 / (1 << 53)) }
