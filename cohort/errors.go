@@ -16,6 +16,8 @@ var (
 
 	ErrNoCohort         = errors.New("no cohort here")
 	ErrTable            = errors.New("damaged table")
+	ErrArchive          = errors.New("damaged archive of arrays")
+	ErrSequence         = errors.New("MRI sequence not found or ambiguous")
 	ErrColumn           = errors.New("column not found")
 	ErrMissingFiles     = errors.New("files not found")
 	ErrDuplicateImage   = errors.New("the same image is listed twice")

@@ -154,7 +154,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty subject", table("pid,file,label\n,a.nii,0\n", "a"), Options{}, ErrTable, "line 2 has no subject"},
 		{"missing files", table("pid,file,label,mask\na,a.nii,0,x.nii\nb,b.nii,1,\nc,c.nii,1,\nd,d.nii,1,\n", "a"), Options{}, ErrMissingFiles, "x.nii, b.nii, c.nii and 1 more"},
 		{"no BIDS image", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n2\t1\n3\t1\n4\t1\n5\t1\n"}, Options{}, ErrMissingFiles, "1, 2, 3 and 2 more"},
-		{"two BIDS images", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n", "sub-1/anat/sub-1_run-1_T1w.nii": "", "sub-1/anat/sub-1_run-2_T1w.nii": ""}, Options{}, ErrTable, "2 T1w images"},
+		{"two BIDS images", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n", "sub-1/anat/sub-1_run-1_T1w.nii": "", "sub-1/anat/sub-1_run-2_T1w.nii": ""}, Options{}, ErrSequence, "2 T1w images"},
 		{"one class", table("pid,file,label\na,a.nii,0\nb,b.nii,0\n", "ab"), Options{}, ErrOneClass, "all 2 subjects have label 0"},
 		{"two spellings", table("pid,file,label\na,a.nii,Yes\nb,b.nii,yes\n", "ab"), Options{}, ErrTable, `"Yes" and "yes"`},
 		{"two spellings of 1", table("pid,file,label\na,a.nii,1\nb,b.nii,1.0\n", "ab"), Options{}, ErrTable, "two spellings"},
