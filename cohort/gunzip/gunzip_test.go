@@ -1,0 +1,195 @@
+package gunzip
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"hash/crc32"
+	"io"
+	"math/rand"
+	"testing"
+	"testing/iotest"
+)
+
+// samples are data of many kinds: runs, text, noise, smooth 16-bit signals, and
+// matches that cross the 32 KiB window and the reader's buffers.
+func samples() map[string][]byte {
+	random := rand.New(rand.NewSource(1))
+	noise := make([]byte, 300_000)
+	random.Read(noise)
+	signal := make([]byte, 400_000)
+	level := 500
+	for n := 0; n < len(signal); n += 2 {
+		level += random.Intn(41) - 20
+		signal[n], signal[n+1] = byte(level), byte(level>>8)
+	}
+	skewed := make([]byte, 200_000) // codes of up to 15 bits
+	for n := range skewed {
+		for skewed[n] < 40 && random.Intn(2) == 0 {
+			skewed[n]++
+		}
+	}
+	far := append(append(bytes.Clone(noise[:32768]), noise[:32768]...), bytes.Repeat(noise[:1000], 300)...)
+	periods := []byte{}
+	for period := 1; period <= 40; period++ {
+		periods = append(periods, noise[:period]...)
+		periods = append(periods, bytes.Repeat(noise[:period], 20)...)
+	}
+	return map[string][]byte{
+		"empty": nil, "one byte": {7}, "zeros": make([]byte, 500_000), "noise": noise, "signal": signal, "skewed": skewed,
+		"far matches": far, "periods": periods, "text": bytes.Repeat([]byte("the quick brown fox "), 20_000),
+	}
+}
+
+func compress(t testing.TB, data []byte, level int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(data)
+	w.Close()
+	return b.Bytes()
+}
+
+func decompress(compressed []byte) ([]byte, error) {
+	r, err := NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// All levels of the standard library's compressor, which it can read itself,
+// whether input comes in large pieces or byte by byte.
+func TestAgreesWithTheStandardLibrary(t *testing.T) {
+	for name, data := range samples() {
+		for _, level := range []int{gzip.NoCompression, 1, 6, 9, gzip.HuffmanOnly} {
+			compressed := compress(t, data, level)
+			for kind, source := range map[string]io.Reader{
+				"whole": bytes.NewReader(compressed), "bytes": iotest.OneByteReader(bytes.NewReader(compressed)),
+				"halves": iotest.HalfReader(bytes.NewReader(compressed)), "early EOF": iotest.DataErrReader(bytes.NewReader(compressed)),
+			} {
+				r, err := NewReader(source)
+				if err != nil {
+					t.Fatalf("%s, level %d, %s: %v", name, level, kind, err)
+				}
+				got, err := io.ReadAll(iotest.OneByteReader(r))
+				if err != nil || !bytes.Equal(got, data) {
+					t.Errorf("%s, level %d, %s: %d of %d bytes, %v", name, level, kind, len(got), len(data), err)
+				}
+			}
+		}
+	}
+}
+
+func TestMembersAndHeaders(t *testing.T) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Name, w.Comment, w.Extra = "name", "a comment", []byte("extra field")
+	w.Write([]byte("first "))
+	w.Close()
+	first := bytes.Clone(b.Bytes())
+	members := append(bytes.Clone(first), compress(t, []byte("second"), 6)...)
+	for _, c := range []struct {
+		name string
+		text []byte
+		want string
+		kind error
+	}{
+		{"one member", first, "first ", nil},
+		{"two members", members, "first second", nil},
+		{"zeros behind", append(bytes.Clone(members), make([]byte, 1000)...), "first second", nil},
+		{"noise behind", append(bytes.Clone(members), "this is no member"...), "first second", ErrHeader},
+		{"nothing", nil, "", io.ErrUnexpectedEOF},
+		{"half a header", first[:15], "", io.ErrUnexpectedEOF},
+		{"other method", append([]byte{0x1f, 0x8b, 7}, first[3:]...), "", ErrHeader},
+		{"reserved flag", append([]byte{0x1f, 0x8b, 8, 0x20}, first[4:]...), "", ErrHeader},
+	} {
+		got, err := decompress(c.text)
+		if string(got) != c.want || !errors.Is(err, c.kind) {
+			t.Errorf("%s: %q, %v; want %q, %v", c.name, got, err, c.want, c.kind)
+		}
+	}
+}
+
+// A header with its own checksum, which the standard library reads but never
+// writes: FHCRC as computed by hand with zlib's crc32.
+func TestHeaderChecksum(t *testing.T) {
+	plain := compress(t, []byte("x"), 6)
+	with := append([]byte{0x1f, 0x8b, 8, 2, 0, 0, 0, 0, 0, 255}, 0, 0)
+	digest := headerChecksum(with[:10])
+	with[10], with[11] = byte(digest), byte(digest>>8)
+	with = append(with, plain[10:]...)
+	if got, err := decompress(with); string(got) != "x" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+	if r, err := gzip.NewReader(bytes.NewReader(with)); err != nil {
+		t.Errorf("the standard library refuses the test's header: %v %v", r, err)
+	}
+	with[10] ^= 1
+	if _, err := decompress(with); !errors.Is(err, ErrHeader) {
+		t.Errorf("wrong checksum: %v", err)
+	}
+}
+
+// Every prefix of a file is truncated, and a wrong checksum or size is found.
+func TestDamage(t *testing.T) {
+	data := samples()["signal"][:3000]
+	for _, level := range []int{gzip.NoCompression, 6, gzip.HuffmanOnly} {
+		whole := compress(t, data, level)
+		for n := range whole {
+			got, err := decompress(whole[:n])
+			if !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.HasPrefix(data, got) {
+				t.Fatalf("level %d, %d of %d bytes: %v", level, n, len(whole), err)
+			}
+		}
+		for n := 1; n <= 8; n++ {
+			changed := bytes.Clone(whole)
+			changed[len(changed)-n] ^= 1
+			if got, err := decompress(changed); !errors.Is(err, ErrChecksum) || !bytes.Equal(got, data) {
+				t.Errorf("trailer byte %d: %v", n, err)
+			}
+		}
+	}
+	long := compress(t, samples()["noise"], 6)
+	for n := 2*inputSize - 40; n < 2*inputSize+40; n++ { // where the reader fetches more
+		if _, err := decompress(long[:n]); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d of %d bytes: %v", n, len(long), err)
+		}
+	}
+	failing := errors.New("the disk is gone")
+	r, err := NewReader(io.MultiReader(bytes.NewReader(compress(t, data, 6)[:100]), iotest.ErrReader(failing)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); !errors.Is(err, failing) {
+		t.Errorf("failing disk: %v", err)
+	}
+}
+
+// Whatever the input, the result is that of the standard library: the same bytes,
+// and an error when it has one.
+func FuzzAgainstTheStandardLibrary(f *testing.F) {
+	for _, data := range samples() {
+		f.Add(compress(f, data[:min(len(data), 2000)], 6))
+		f.Add(compress(f, data[:min(len(data), 200)], 9))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := decompress(text)
+		var want []byte
+		r, wantErr := gzip.NewReader(bytes.NewReader(text))
+		if wantErr == nil {
+			want, wantErr = io.ReadAll(r)
+		}
+		if wantErr == nil && (err != nil || !bytes.Equal(got, want)) {
+			t.Fatalf("%d bytes and %v, the standard library gives %d", len(got), err, len(want))
+		}
+		if wantErr != nil && err == nil && len(bytes.TrimRight(text, "\x00")) == len(text) {
+			t.Fatalf("no error, but the standard library says %v", wantErr)
+		}
+	})
+}
+
+func headerChecksum(header []byte) uint16 { return uint16(crc32.ChecksumIEEE(header)) }
