@@ -149,7 +149,7 @@ func (d *blockDecoder) decode(code *block, kind, style int) []int32 {
 	for _, s := range code.segments {
 		d.bypassing = style&styleBypass != 0 && done >= 10 && pass != 2
 		if d.bypassing {
-			d.raw = headerBits{data: s.data}
+			d.raw = headerBits{data: s.data, beyond: 0xff} // an encoder may leave out bytes of ones
 		} else {
 			d.start(s.data)
 		}

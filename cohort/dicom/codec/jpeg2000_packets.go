@@ -203,6 +203,7 @@ type headerBits struct {
 	at      int
 	current byte
 	left    int
+	beyond  byte // what is read after the end
 	missing bool
 }
 
@@ -212,11 +213,10 @@ func (b *headerBits) bit() int {
 		if b.current == 0xff {
 			b.left = 7
 		}
-		b.current = 0
 		if b.at < len(b.data) {
 			b.current = b.data[b.at]
 		} else {
-			b.missing = true
+			b.current, b.missing = b.beyond, true
 		}
 		b.at++
 	}
