@@ -255,7 +255,7 @@ func TestZscoreWithoutForeground(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mean, deviation := moments(image.Data, func(float32) bool { return true })
+		mean, deviation := moments(image.Data, nil)
 		if !(math.Abs(mean) <= 1e-6 && math.Abs(deviation-1) <= 1e-6) {
 			t.Errorf("mean %g, deviation %g", mean, deviation)
 		}
@@ -302,7 +302,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"flat", "same value", cohort.ErrConstant, flat, v, nil},
 		{"dims", "4 dimensions", nil, v, v, func(c *Config) { c.Dims = 4 }},
 		{"crop", `"lesion"`, nil, v, v, func(c *Config) { c.Crop = "lesion" }},
-		{"normalise", `"minmax"`, nil, v, v, func(c *Config) { c.Normalise = "minmax" }},
+		{"normalise", `"histogram"`, nil, v, v, func(c *Config) { c.Normalise = "histogram" }},
 		{"grid", "[0 4 4]", nil, v, v, func(c *Config) { c.Grid[0] = 0 }},
 		{"spacing", "NaN", nil, v, v, func(c *Config) { c.Spacing[1] = math.NaN() }},
 		{"depth in 2D", "depth is 1", nil, v, v, func(c *Config) { c.Dims = 2 }},

@@ -97,7 +97,7 @@ func TestRampIsKept(t *testing.T) {
 // wholly outside is background.
 func TestTapsSumToOne(t *testing.T) {
 	for _, ratio := range []float64{0.2, 1, 1.7, 3, 12.5} {
-		for n, tap := range filter(50, 3.3, ratio, 9) {
+		for n, tap := range filter("linear", 50, 3.3, ratio, 9) {
 			sum := tap.outside
 			for _, weight := range tap.weights {
 				sum += weight
@@ -129,10 +129,10 @@ func TestQuantileAgreesWithSorting(t *testing.T) {
 		}
 	}
 	sorted := slices.Sorted(slices.Values(data))
-	keys := newSelection(data)
-	for _, q := range []float64{0, 0.02, 0.25, 0.5, 0.6, 0.98, 1} {
-		if got, want := keys.quantile(q), sorted[int(q*5000)]; got != want {
-			t.Errorf("quantile %g = %v, want %v", q, got, want)
+	ranks := []int{5000, 0, 100, 1250, 2500, 2501, 3000, 4900, 100}
+	for n, got := range orderStatistics(data, ranks) {
+		if want := sorted[ranks[n]]; got != want {
+			t.Errorf("rank %d = %v, want %v", ranks[n], got, want)
 		}
 	}
 }

@@ -82,8 +82,8 @@ func fastest(n int, f func()) time.Duration {
 // image of the right shape.
 func placeholders(p Plan, classes, train, validation, test int) *Images {
 	config := p.PrepConfig()
-	image := &prep.Image{C: 1, D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
-	image.Data = make([]float32, image.D*image.H*image.W)
+	image := &prep.Image{C: max(1, config.Channels), D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
+	image.Data = make([]float32, image.C*image.D*image.H*image.W)
 	for i := range image.Data {
 		image.Data[i] = float32(i%7) - 3
 	}

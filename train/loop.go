@@ -50,6 +50,11 @@ func Train(ctx context.Context, p Plan, images *Images, recorder Recorder, o Opt
 		return err
 	}
 	defer t.pool.Close()
+	if images.Fitted != nil {
+		if err := recorder.WriteFile(PrepFile, images.Fitted.JSON()); err != nil {
+			return err
+		}
+	}
 	best := math.Inf(-1)
 	for number := 1; number <= p.Epochs; number++ {
 		epoch, err := t.epoch(ctx, number)
@@ -123,7 +128,7 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		plan: p, images: images, pool: pool, net: network, averaged: averaged,
 		optimizer: newOptimizer(p.Optimizer, network.Params(), pool),
 		chunks:    chunksOf(network.Params()),
-		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
+		augment:   p.Augmentation(),
 		progress:  o.Progress,
 	}
 	samples := len(images.Train.Samples)
@@ -151,7 +156,7 @@ func trainable(p *Plan, images *Images) error {
 	case len(images.Validation.Samples) == 0:
 		return errors.New("there are no images to validate on")
 	}
-	return nil
+	return p.checkAugment(images.Classes)
 }
 
 // largestBatch is the number of images of the largest batch in training and in
@@ -216,7 +221,7 @@ func (t *trainer) order(epoch int) []int {
 func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct int, norm float64) {
 	set := &t.images.Train
 	t.fill(set, indices, func(i int) prep.Draw {
-		return t.augment.Draw(stat.NewStream(t.plan.Seed, "augment", uint64(indices[i]), uint64(epoch)))
+		return t.plan.DrawOf(indices[i], epoch)
 	})
 	classes := len(t.images.Classes)
 	logits := t.net.Forward(&t.batch, net.Training, stat.NewStream(t.plan.Seed, "dropout", uint64(t.step)).Uint64())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"ballast/cohort"
 	"ballast/net"
 	"ballast/prep"
 )

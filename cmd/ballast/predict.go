@@ -17,14 +17,14 @@ import (
 func predictCommand() *cobra.Command {
 	var masks []string
 	var weights string
-	var pool, asJSON bool
+	var pool, asJSON, noCache bool
 	var threads int
 	c := &cobra.Command{
 		Use:   "predict RUN IMAGE...",
 		Short: "Predict the class of new images with a trained run",
 		Long: "Predict prepares each image exactly as the run's own images were, and prints the\n" +
 			"probability of each class. Each image is a subject of its own unless --pool is given.\n" +
-			"A run that crops around the mask needs one --mask per image, in the same order.",
+			"A run whose preprocessing needs masks needs one --mask per image, in the same order.",
 		Example: "  ballast predict runs/COHORT-1 new/sub-01_T1w.nii.gz --mask new/sub-01_mask.nii.gz\n" +
 			"  ballast predict runs/SLICES-1 patient7/*.png --pool --json",
 		Args: func(c *cobra.Command, args []string) error {
@@ -42,11 +42,14 @@ func predictCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errInput, err)
 			}
-			cropped := predictor.Config.Crop == "mask"
-			if !cropped && len(masks) > 0 {
-				fmt.Fprintln(c.ErrOrStderr(), "note: the run does not crop around the mask, so --mask is not used")
+			needed := predictor.Config.NeedsMask()
+			if !needed && len(masks) > 0 {
+				fmt.Fprintln(c.ErrOrStderr(), "note: the run's preprocessing needs no mask, so --mask is not used")
 			}
-			images, err := pairMasks(args[1:], masks, cropped)
+			images, err := pairMasks(args[1:], masks, needed)
+			if err == nil {
+				predictor.Cache, err = cacheUnless(noCache)
+			}
 			if err != nil {
 				predictor.Close()
 				return err
@@ -65,13 +68,14 @@ func predictCommand() *cobra.Command {
 	c.Flags().StringVar(&weights, "weights", train.LastWeights, "last, best or averaged")
 	c.Flags().BoolVar(&pool, "pool", false, "all images are of one subject: print the mean of their probabilities")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	addNoCache(c, &noCache)
 	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
 	return c
 }
 
 func pairMasks(paths, masks []string, needed bool) ([]cohort.Image, error) {
 	if needed && len(masks) != len(paths) {
-		return nil, fmt.Errorf("%w: the run crops around the mask: give one --mask per image (%d images, %d masks)", errUsage, len(paths), len(masks))
+		return nil, fmt.Errorf("%w: the run's preprocessing needs the mask: give one --mask per image (%d images, %d masks)", errUsage, len(paths), len(masks))
 	}
 	images := make([]cohort.Image, len(paths))
 	for i, path := range paths {
