@@ -87,7 +87,7 @@ func splitSeries(path string) (folder, series string) {
 
 // openDICOM reads the headers of a file, or of the chosen series of a folder, and
 // puts the slices in order.
-func openDICOM(path string) (imageFile, error) {
+func openDICOM(path string) (*dicomSeries, error) {
 	folder, chosen := splitSeries(path)
 	info, err := os.Stat(folder)
 	if err != nil {
@@ -103,7 +103,7 @@ func openDICOM(path string) (imageFile, error) {
 		return nil, err
 	}
 	if syntax := s.undecodable(); syntax != "" {
-		return s.convert(syntax)
+		return nil, fmt.Errorf("%w: compressed as %s, which ballast does not decode; decompress the files first, with gdcmconv --raw or dcmdjpeg", ErrUnsupported, dicom.SyntaxName(syntax))
 	}
 	if s.dicomStack, err = newDICOMStack(s.files); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func openDICOM(path string) (imageFile, error) {
 	return s, nil
 }
 
-// undecodable returns the first transfer syntax that Go code cannot decode.
+// undecodable returns the first transfer syntax whose pixels cannot be decoded.
 func (s *dicomSeries) undecodable() string {
 	for _, file := range s.files {
 		if !dicom.CanDecode(file.header.TransferSyntax) {

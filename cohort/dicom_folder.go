@@ -27,6 +27,7 @@ func isCandidate(entry fs.DirEntry) bool {
 type dicomGroup struct {
 	uid, description string
 	number           int
+	unique           bool         // no other series of the folder has the number
 	files            []*dicomFile // with pictures
 }
 
@@ -97,6 +98,9 @@ func readSeries(folder string) ([]*dicomGroup, error) {
 	slices.SortStableFunc(groups, func(a, b *dicomGroup) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.uid, b.uid))
 	})
+	for n, group := range groups {
+		group.unique = (n == 0 || groups[n-1].number != group.number) && (n+1 == len(groups) || groups[n+1].number != group.number)
+	}
 	return groups, nil
 }
 
@@ -124,7 +128,7 @@ func (g *dicomGroup) hasImages() bool {
 // String names the series in a list to choose from. Its description is what the
 // operator called the sequence; nothing that names the patient is shown.
 func (g *dicomGroup) String() string {
-	text := fmt.Sprintf("series %d", g.number)
+	text := "series " + g.handle()
 	if g.description != "" {
 		text += fmt.Sprintf(" %q", g.description)
 	}
@@ -132,6 +136,14 @@ func (g *dicomGroup) String() string {
 		return text + " (1 file)"
 	}
 	return fmt.Sprintf("%s (%d files)", text, len(g.files))
+}
+
+// handle is what chooses the series behind a folder's #.
+func (g *dicomGroup) handle() string {
+	if g.unique || g.uid == "" {
+		return strconv.Itoa(g.number)
+	}
+	return g.uid
 }
 
 func chooseSeries(groups []*dicomGroup, folder, chosen string) (*dicomGroup, error) {
@@ -146,16 +158,15 @@ func chooseSeries(groups []*dicomGroup, folder, chosen string) (*dicomGroup, err
 	if len(fitting) == 1 {
 		return fitting[0], nil
 	}
-	list, example := listSeries(groups), fmt.Sprint(groups[0].number)
 	switch {
 	case chosen == "" && len(fitting) > 1:
-		return nil, fmt.Errorf("%w: the folder holds %d series: %s; choose one by its number, as in %s#%s, or by its SeriesInstanceUID", ErrVolumes, len(fitting), list, filepath.Base(folder), example)
+		return nil, fmt.Errorf("%w: the folder holds %d series: %s; choose one by its number or SeriesInstanceUID, as in %s#%s", ErrVolumes, len(fitting), listSeries(groups), filepath.Base(folder), fitting[0].handle())
 	case chosen == "":
 		return groups[0], nil // none can be read; its error says why
 	case len(fitting) > 1:
-		return nil, fmt.Errorf("%w: %d series have the number %s; choose by SeriesInstanceUID: %s", ErrVolumes, len(fitting), chosen, listUIDs(fitting))
+		return nil, fmt.Errorf("%w: %d series have the number %s; choose one by its SeriesInstanceUID: %s", ErrVolumes, len(fitting), chosen, listSeries(fitting))
 	}
-	return nil, fmt.Errorf("%w: no series %s in the folder, which holds %s", ErrVolumes, chosen, list)
+	return nil, fmt.Errorf("%w: no series %s in the folder, which holds %s", ErrVolumes, chosen, listSeries(groups))
 }
 
 // maxListed bounds the series in one message.
@@ -168,14 +179,6 @@ func listSeries(groups []*dicomGroup) string {
 	}
 	if more := len(groups) - maxListed; more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(names, ", ")
-}
-
-func listUIDs(groups []*dicomGroup) string {
-	var names []string
-	for _, group := range groups[:min(len(groups), maxListed)] {
-		names = append(names, fmt.Sprintf("%s (%d files)", group.uid, len(group.files)))
 	}
 	return strings.Join(names, ", ")
 }
@@ -193,7 +196,7 @@ func (s *dicomSeries) dropCopies(files []*dicomFile) (kept []*dicomFile, err err
 			first[uid] = file
 			kept = append(kept, file)
 		case earlier.digest != file.digest:
-			return nil, fmt.Errorf("%w: %s and %s have the same SOPInstanceUID but different pixels", ErrHeader, filepath.Base(earlier.path), filepath.Base(file.path))
+			return nil, fmt.Errorf("%w: %s and %s have the same SOPInstanceUID but different pixel data", ErrHeader, filepath.Base(earlier.path), filepath.Base(file.path))
 		default:
 			dropped++
 		}

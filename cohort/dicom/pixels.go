@@ -226,7 +226,8 @@ func (f *File) Digest() [32]byte {
 func CanDecode(syntax string) bool {
 	switch syntax {
 	case ImplicitLittleEndian, ExplicitLittleEndian, DeflatedLittleEndian, ExplicitBigEndian,
-		JPEGBaseline, JPEGLossless, JPEGLosslessFirstOrder, JPEGLSLossless, JPEGLSNearLossless, RLELossless:
+		JPEGBaseline, JPEGLossless, JPEGLosslessFirstOrder, JPEGLSLossless, JPEGLSNearLossless,
+		JPEG2000Lossless, JPEG2000, RLELossless:
 		return true
 	}
 	return false
@@ -243,6 +244,8 @@ func (f *File) decode(data []byte) (*codec.Image, error) {
 		return codec.JPEGLossless(data)
 	case JPEGLSLossless, JPEGLSNearLossless:
 		return codec.JPEGLS(data)
+	case JPEG2000Lossless, JPEG2000:
+		return codec.JPEG2000(data)
 	}
 	return nil, fmt.Errorf("%w: compression %s", ErrUnsupported, SyntaxName(f.TransferSyntax))
 }
