@@ -173,7 +173,9 @@ func parseBIDS(stem string) (file bidsFile) {
 }
 
 // name is the file's sequence: T1w, ce-gd_T1w, acq-ax_run-2_FLAIR.
-func (f *bidsFile) name() string { return strings.Join(append(slices.Clone(f.entities), f.suffix), "_") }
+func (f *bidsFile) name() string {
+	return strings.Join(append(slices.Clone(f.entities), f.suffix), "_")
+}
 
 // pick returns the file of a sequence: the one with its suffix and entities; of
 // several the one that has no further entity. Two of these are ambiguous.

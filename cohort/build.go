@@ -66,8 +66,28 @@ func (c *Cohort) build(rows []row, lenient bool) error {
 		c.Subjects = append(c.Subjects, *subjects[id])
 	}
 	c.noteSpelling()
+	c.noteSessions()
 	c.keepValues(rowsOf)
+	c.freeTraining()
 	return c.checkClasses()
+}
+
+// freeTraining lets the split divide the training subjects when nobody is set
+// aside to validate on, as where only training and test sets are published.
+func (c *Cohort) freeTraining() {
+	counts := map[string]int{}
+	for _, s := range c.Subjects {
+		counts[s.Set]++
+	}
+	if counts["train"] == 0 || counts["validation"] > 0 {
+		return
+	}
+	for n := range c.Subjects {
+		if c.Subjects[n].Set == "train" {
+			c.Subjects[n].Set = ""
+		}
+	}
+	c.Notes = append(c.Notes, fmt.Sprintf("no subject is set aside for validation, so the %d training subjects are divided by split.validation", counts["train"]))
 }
 
 // image is what a row says of its files.
@@ -101,6 +121,25 @@ func (c *Cohort) noteSpelling() {
 			c.Notes = append(c.Notes, fmt.Sprintf("subjects %q and %q count as two patients; if they are one, write them alike", other, s.ID))
 		}
 		spelt[strings.ToLower(s.ID)] = s.ID
+	}
+}
+
+// noteSessions speaks up about visits: images from after a treatment may tell
+// its outcome.
+func (c *Cohort) noteSessions() {
+	most, several := 0, 0
+	for _, s := range c.Subjects {
+		sessions := map[string]bool{}
+		for _, image := range s.Images {
+			sessions[image.Session] = true
+		}
+		most = max(most, len(sessions))
+		if len(sessions) > 1 {
+			several++
+		}
+	}
+	if several > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("%d of %d subjects have up to %d sessions, each an image of its own; --session NAME or --session first uses one", several, len(c.Subjects), most))
 	}
 }
 

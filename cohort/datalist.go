@@ -24,9 +24,8 @@ type datalist struct {
 
 }
 
-// openDatalist reads a cohort from a MONAI datalist. Items of "training" keep
-// their set only when there is a "validation": else the split divides them. A
-// label that names a file is the mask, and the class needs another key.
+// openDatalist reads a cohort from a MONAI datalist. A label that names a file is
+// the mask, and the class needs another key.
 func openDatalist(path string, o Options, lenient bool) (*Cohort, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -53,11 +52,11 @@ func openDatalist(path string, o Options, lenient bool) (*Cohort, error) {
 	return c, c.fromDatalist(list, o, lenient)
 }
 
-func (c *Cohort) fromDatalist(list *datalist, o Options, lenient bool) error {
-	if len(o.Path) == 0 {
+func (c *Cohort) fromDatalist(list *datalist, o Options, lenient bool) (err error) {
+	if len(o.Path) == 0 && !list.areColumns(o.Sequences) {
 		o.Path = list.images
 	}
-	if len(o.Path) == 0 {
+	if len(o.Path)+len(o.Sequences) == 0 {
 		return fmt.Errorf("%w: no item has a key image (keys: %s)", ErrColumn, list.list())
 	}
 	if o.Mask == "" && o.Label != "" && plain(o.Label) != "label" && list.masksInLabel() {
@@ -66,11 +65,12 @@ func (c *Cohort) fromDatalist(list *datalist, o Options, lenient bool) error {
 	if (o.Label == "" || plain(o.Label) == "label") && list.masksInLabel() {
 		return fmt.Errorf("%w: the labels name files (a list for segmentation); say which key holds the class with --label KEY (keys: %s)", ErrColumn, list.list())
 	}
-	if err := list.addSets(o); err != nil {
+	if o.Set, err = list.addSets(o.Set); err != nil {
 		return err
 	}
-	if o.Subject == "" && len(slices.Concat(list.candidates(subjectNames)...)) == 0 {
-		list.addSubjects(o.Path[0])
+	if o.Subject == subjectColumn && !slices.Contains(list.columns, subjectColumn) || o.Subject == "" && len(slices.Concat(list.candidates(subjectNames)...)) == 0 {
+		o.Subject = subjectColumn
+		list.addSubjects(append(o.Path, o.Sequences...)[0])
 		c.Notes = append(c.Notes, "subjects are told by the images' names: sub-XX, else each image is one; give the items a key subject when patients have several images")
 	}
 	return c.fromTable(&list.table, o, lenient, false)
@@ -86,37 +86,33 @@ func (d *datalist) masksInLabel() bool {
 	return false
 }
 
-// setColumn holds the section of each item; subjectColumn what its image's name says.
+// setColumn holds the section of each item, subjectColumn what its image's name
+// says, unless the items have such keys of their own.
 const (
 	setColumn     = "set"
 	subjectColumn = "subject"
 )
 
-// addSets puts the sections into a column, unless the items say more by a key
-// of their own. Training items without any validation item have no set yet.
-func (d *datalist) addSets(o Options) error {
-	if o.Set != "" || len(slices.Concat(d.candidates(setNames)...)) > 0 {
-		if _, err := d.findSet(o.Set); err != nil || o.Set != "" {
-			return err
-		}
-		if column, _ := d.findSet(""); column != "" {
-			return nil
+// addSets puts the sections into a column, unless the items name their sets by a
+// key of their own, and returns the column to use.
+func (d *datalist) addSets(asked string) (string, error) {
+	if asked == "" || slices.Contains(d.columns, asked) {
+		if column, err := d.findSet(asked); column != "" || err != nil {
+			return column, err
 		}
 	}
 	name := setColumn
 	for slices.Contains(d.columns, name) {
 		name = "datalist " + name
 	}
-	divided := slices.Contains(d.setOf, "validation")
+	if asked != "" && asked != name {
+		return d.named(asked, "set data.set")
+	}
 	d.columns = append(slices.Clip(d.columns), name)
 	for n := range d.rows {
-		set := d.setOf[n]
-		if set == "train" && !divided {
-			set = ""
-		}
-		d.rows[n] = append(d.rows[n], set)
+		d.rows[n] = append(d.rows[n], d.setOf[n])
 	}
-	return nil
+	return name, nil
 }
 
 // addSubjects names subjects by the image: sub-XX where its path has it, else
@@ -218,7 +214,12 @@ func (p *listParser) damaged(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: line %d: the JSON text ends early", ErrTable, p.here())
 	}
-	return fmt.Errorf("%w: line %d: %s", ErrTable, p.here(), strings.ReplaceAll(err.Error(), "\n", " "))
+	line := p.here()
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		line = 1 + bytes.Count(p.text[:min(max(0, int(syntax.Offset)), len(p.text))], []byte("\n"))
+	}
+	return fmt.Errorf("%w: line %d: %s", ErrTable, line, strings.ReplaceAll(err.Error(), "\n", " "))
 }
 
 // here is the line that has been reached.

@@ -105,15 +105,15 @@ func (h *npyHeader) parse(text string) error {
 
 // describe reads a data type such as "<f4", "|u1", ">i2", "<U12".
 func (h *npyHeader) describe(descr string) error {
+	if strings.TrimLeft(descr, "|") == "O" {
+		return fmt.Errorf("%w: an array of Python objects, which only Python reads; save it as numbers or text (dtype=float, dtype=str)", ErrUnsupported)
+	}
 	if len(descr) < 3 || !strings.Contains("<>|=", descr[:1]) {
 		return fmt.Errorf("%w: NumPy data type %q", ErrHeader, descr)
 	}
 	size, err := strconv.Atoi(descr[2:])
 	if descr[1] == 'M' || descr[1] == 'm' {
 		return fmt.Errorf("%w: NumPy data type %q, times", ErrUnsupported, descr)
-	}
-	if err == nil && descr[1] == 'O' || descr == "|O" {
-		return fmt.Errorf("%w: an array of Python objects, which only Python reads; save it as numbers or text (dtype=float, dtype=str)", ErrUnsupported)
 	}
 	if err != nil || size < 0 || size > 1<<20 {
 		return fmt.Errorf("%w: NumPy data type %q", ErrHeader, descr)

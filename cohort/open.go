@@ -230,11 +230,15 @@ func (c *Cohort) readRows(t *table, used columns) ([]row, error) {
 			set:     sets[strings.ToLower(t.value(n, c.Columns.Set))],
 			values:  t.values(n, used.rest),
 		}
-		if r.subject == "" {
-			return nil, fmt.Errorf("%w: %s line %d has no subject in column %s", ErrTable, t.path, r.line, c.Columns.Subject)
-		}
 		if strings.ContainsFunc(r.subject+r.label+r.site, unicode.IsControl) {
 			return nil, fmt.Errorf("%w: %s line %d has a control character in %q", ErrTable, t.path, r.line, cmp.Or(firstControl(r.subject, r.label), r.site))
+		}
+		if r.label == "" {
+			c.exclude(r, "no label in column "+c.Columns.Label)
+			continue
+		}
+		if r.subject == "" {
+			return nil, fmt.Errorf("%w: %s line %d has no subject in column %s", ErrTable, t.path, r.line, c.Columns.Subject)
 		}
 		var err error
 		if r.volume, err = used.volumeOf(t, n); err != nil {
@@ -246,10 +250,6 @@ func (c *Cohort) readRows(t *table, used columns) ([]row, error) {
 			} else {
 				r.also = append(r.also, file)
 			}
-		}
-		if r.label == "" {
-			c.exclude(r, "no label in column "+c.Columns.Label)
-			continue
 		}
 		rows = append(rows, r)
 	}
@@ -339,9 +339,12 @@ func firstControl(texts ...string) string {
 }
 
 func (c *Cohort) exclude(r row, why string) {
-	where := ""
+	var where []string
 	if r.line > 0 {
-		where = fmt.Sprintf("line %d, ", r.line)
+		where = append(where, fmt.Sprintf("line %d", r.line))
 	}
-	c.Excluded = append(c.Excluded, fmt.Sprintf("%ssubject %s: %s", where, r.subject, why))
+	if r.subject != "" {
+		where = append(where, "subject "+r.subject)
+	}
+	c.Excluded = append(c.Excluded, strings.Join(where, ", ")+": "+why)
 }

