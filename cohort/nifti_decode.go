@@ -3,7 +3,6 @@ package cohort
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"math/bits"
 )
@@ -159,24 +158,28 @@ func narrowFloat32(dst []float32, raw []byte) {
 	}
 }
 
-// block is the number of voxels that are decoded at a time.
+// block is the number of voxels that are decoded at a time, at most.
 const block = 1 << 15
 
-// blocks calls visit with the little-endian bytes of up to block voxels at a
-// time and returns how many bytes it read.
-func (d datatype) blocks(r io.Reader, voxels int, order binary.ByteOrder, visit func(raw []byte, count int)) (read int64, err error) {
-	raw := make([]byte, min(block, voxels)*d.size)
+// blocks calls visit with the little-endian bytes of some voxels at a time, which
+// it must not change, and returns how many bytes it read.
+func (d datatype) blocks(source *byteSource, voxels int, order binary.ByteOrder, visit func(raw []byte, count int)) (read int64, err error) {
+	most := min(block, peekSize/d.size)
+	var swapped []byte
 	for done := 0; done < voxels; {
-		count := min(block, voxels-done)
-		n, err := io.ReadFull(r, raw[:count*d.size])
-		read += int64(n)
+		count := min(most, voxels-done)
+		raw, err := source.Peek(count * d.size)
+		read += int64(len(raw))
 		if err != nil {
 			return read, err
 		}
-		if order == binary.BigEndian {
-			reverseBytes(raw[:n], d.word)
+		if order == binary.BigEndian && d.word > 1 {
+			swapped = append(swapped[:0], raw...)
+			reverseBytes(swapped, d.word)
+			raw = swapped
 		}
-		visit(raw[:n], count)
+		visit(raw, count)
+		source.advance(count * d.size)
 		done += count
 	}
 	return read, nil
@@ -185,14 +188,14 @@ func (d datatype) blocks(r io.Reader, voxels int, order binary.ByteOrder, visit 
 // decode reads the voxels into memory that grows only with bytes that really
 // came, beginning with room for expected voxels, and returns how many bytes it
 // read. Scaling is computed in float64 and rounded once.
-func (d datatype) decode(r io.Reader, voxels, expected int, order binary.ByteOrder, slope, inter float64) ([]float32, int64, error) {
-	data := make([]float32, 0, min(voxels, max(expected, block)))
+func (d datatype) decode(source *byteSource, voxels, expected int, order binary.ByteOrder, slope, inter float64) ([]float32, int64, error) {
+	data := takeVoxels(min(voxels, max(expected, block)))
 	unscaled := slope == 1 && inter == 0
 	var values []float64
 	if !unscaled || d.narrow == nil {
 		values = make([]float64, min(block, voxels))
 	}
-	read, err := d.blocks(r, voxels, order, func(raw []byte, count int) {
+	read, err := d.blocks(source, voxels, order, func(raw []byte, count int) {
 		done := len(data)
 		if done+count > cap(data) {
 			grown := make([]float32, done, min(voxels, 2*cap(data)))
@@ -217,9 +220,9 @@ func (d datatype) decode(r io.Reader, voxels, expected int, order binary.ByteOrd
 }
 
 // scan gives the scaled voxels block by block to visit.
-func (d datatype) scan(r io.Reader, voxels int, order binary.ByteOrder, slope, inter float64, visit func(values []float64)) (int64, error) {
+func (d datatype) scan(source *byteSource, voxels int, order binary.ByteOrder, slope, inter float64, visit func(values []float64)) (int64, error) {
 	values := make([]float64, min(block, voxels))
-	return d.blocks(r, voxels, order, func(raw []byte, count int) {
+	return d.blocks(source, voxels, order, func(raw []byte, count int) {
 		d.widen(values[:count], raw)
 		scale(values[:count], slope, inter)
 		visit(values[:count])

@@ -193,11 +193,7 @@ func (f *niftiFile) read(index int) (*Volume, error) {
 	if err := f.seek(volume); err != nil {
 		return nil, err
 	}
-	expected := f.voxels
-	if f.source.compressed { // at most 64 bytes of memory for each of the file
-		expected = int(min(int64(f.voxels), 16*f.source.size))
-	}
-	data, read, err := f.kind.decode(f.source, f.voxels, expected, f.order, f.scale, f.shift)
+	data, read, err := f.kind.decode(f.source, f.voxels, f.expected(), f.order, f.scale, f.shift)
 	f.position += read
 	if err != nil {
 		return nil, truncation(err, f.position, f.end())
@@ -212,6 +208,16 @@ func (f *niftiFile) read(index int) (*Volume, error) {
 		v.replaceNonFinite()
 	}
 	return v, nil
+}
+
+// expected is how many voxels memory is taken for before they are read: all when
+// the size of the file, or that at the end of a gzip file, agrees with the header,
+// which mustHold bounds; else at most 64 bytes for each byte of the file.
+func (f *niftiFile) expected() int {
+	if size, ok := f.source.trailer(); !f.source.compressed || ok && size == uint32(f.end()) {
+		return f.voxels
+	}
+	return int(min(int64(f.voxels), 16*f.source.size))
 }
 
 func (f *niftiFile) readDescribed(index int) (*Volume, *Description, error) {

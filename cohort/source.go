@@ -2,11 +2,13 @@ package cohort
 
 import (
 	"bufio"
-	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"ballast/cohort/gunzip"
 )
 
 // What is read at most. The limits bound time and memory for hostile files and
@@ -20,10 +22,40 @@ const (
 
 // A byteSource is the content of an opened file, decompressed when it is gzip.
 type byteSource struct {
-	*bufio.Reader
-	file       *os.File // nil in tests
-	size       int64    // of the file as it lies on the disk
+	plain      *bufio.Reader  // of the file, nil when it is compressed
+	zipped     *gunzip.Reader // nil when it is not
+	file       *os.File       // nil in tests
+	size       int64          // of the file as it lies on the disk
 	compressed bool
+}
+
+// peekSize is the largest number of bytes that Peek can return.
+const peekSize = 1 << 16
+
+// Read fills p with the next bytes.
+func (s *byteSource) Read(p []byte) (int, error) {
+	if s.compressed {
+		return s.zipped.Read(p)
+	}
+	return s.plain.Read(p)
+}
+
+// Peek returns the next n bytes, at most peekSize, without advancing: fewer with
+// the reason. They are valid until the next call and must not be changed.
+func (s *byteSource) Peek(n int) ([]byte, error) {
+	if s.compressed {
+		return s.zipped.Peek(n)
+	}
+	return s.plain.Peek(n)
+}
+
+// advance skips n bytes that Peek has returned.
+func (s *byteSource) advance(n int) {
+	if s.compressed {
+		s.zipped.Advance(n)
+		return
+	}
+	s.plain.Discard(n)
 }
 
 // openSource opens a plain file.
@@ -56,16 +88,21 @@ func openSource(path string) (*byteSource, error) {
 
 // newSource reads a file of the given size.
 func newSource(file io.Reader, size int64) (*byteSource, error) {
-	buffered := bufio.NewReaderSize(file, 1<<16)
+	buffered := bufio.NewReaderSize(file, peekSize)
 	start, _ := buffered.Peek(2)
 	if len(start) < 2 || start[0] != 0x1f || start[1] != 0x8b {
-		return &byteSource{Reader: buffered, size: size}, nil
+		return &byteSource{plain: buffered, size: size}, nil
 	}
-	r, err := gzip.NewReader(buffered)
-	if err != nil {
-		return nil, fmt.Errorf("%w: gzip header: %w", ErrFormat, err)
+	r, err := gunzip.NewReader(buffered)
+	switch {
+	case errors.Is(err, gunzip.ErrHeader):
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("%w: the gzip header goes on after the file's %d bytes", ErrTruncated, size)
+	case err != nil:
+		return nil, err
 	}
-	return &byteSource{Reader: bufio.NewReaderSize(r, 1<<12), size: size, compressed: true}, nil
+	return &byteSource{zipped: r, size: size, compressed: true}, nil
 }
 
 func (s *byteSource) Close() error {
@@ -95,14 +132,27 @@ func (s *byteSource) mustHold(bytes int64) error {
 	return fmt.Errorf("%w: %d of %d bytes", ErrTruncated, s.size, bytes)
 }
 
+// trailer is the size of the content that the last four bytes of a gzip file
+// state, modulo 2^32: a hint that is worth as much as the file.
+func (s *byteSource) trailer() (size uint32, ok bool) {
+	var last [4]byte
+	if !s.compressed || s.file == nil || s.size < 18 {
+		return 0, false
+	}
+	if _, err := s.file.ReadAt(last[:], s.size-4); err != nil {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint32(last[:]), true
+}
+
 // skip reads over the given number of bytes.
 func (s *byteSource) skip(bytes int64) (skipped int64, err error) {
-	if !s.compressed && s.file != nil && bytes > int64(s.Buffered()) {
-		rest := bytes - int64(s.Buffered())
+	if !s.compressed && s.file != nil && bytes > int64(s.plain.Buffered()) {
+		rest := bytes - int64(s.plain.Buffered())
 		if _, err := s.file.Seek(rest, io.SeekCurrent); err != nil {
 			return 0, err
 		}
-		s.Reset(s.file)
+		s.plain.Reset(s.file)
 		return bytes, nil
 	}
 	return io.CopyN(io.Discard, s, bytes)

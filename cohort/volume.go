@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 )
 
 // ErrVolumes is wrapped when a file holds several volumes and none of them was
@@ -51,6 +52,29 @@ type Volume struct {
 // At returns the voxel at (i, j, k).
 func (v *Volume) At(i, j, k int) float32 {
 	return v.Data[i+v.Shape[0]*(j+v.Shape[1]*k)]
+}
+
+// voxelMemory holds slices that Release gave back. A cohort is read image after
+// image of similar size; taking fresh memory from the system for each costs as
+// much time as converting the voxels.
+var voxelMemory sync.Pool
+
+// takeVoxels returns an empty slice with room for at least n voxels.
+func takeVoxels(n int) []float32 {
+	if data, ok := voxelMemory.Get().(*[]float32); ok && cap(*data) >= n {
+		return (*data)[:0]
+	}
+	return make([]float32, 0, n)
+}
+
+// Release gives the voxels' memory back for images that are read later. It need
+// not be called; after it Data is nil, and no slice of it may be used any more.
+func (v *Volume) Release() {
+	if v.Data != nil {
+		data := v.Data
+		voxelMemory.Put(&data)
+	}
+	v.Data = nil
 }
 
 // Check returns an error when no network can learn from the image:

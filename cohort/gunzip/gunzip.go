@@ -25,9 +25,12 @@ const (
 	inputSize   = 1 << 16
 	padding     = 16      // zero bytes behind the end of the input, so that eight can be loaded anywhere
 	historySize = 1 << 15 // how far back a match can lie
-	outputSize  = 1 << 17
-	slack       = 258 + 32 // a match is written whole, and up to 31 bytes beyond it
+	outputSize  = 1 << 18
+	slack       = 258 + 8 // a match is written whole, and up to 7 bytes beyond it
 )
+
+// PeekSize is the largest number of bytes that Peek can return.
+const PeekSize = outputSize / 2
 
 // A Reader decompresses what it reads from source.
 type Reader struct {
@@ -90,12 +93,29 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// decompress makes more output, at least a byte or an error.
+// Peek returns the next n bytes, at most PeekSize, without advancing: fewer with
+// the reason. They are valid until the next call and must not be changed, because
+// what follows may repeat them.
+func (r *Reader) Peek(n int) ([]byte, error) {
+	for r.filled-r.given < n && r.err == nil {
+		r.decompress()
+	}
+	if have := r.filled - r.given; have < n {
+		return r.output[r.given:r.filled], r.err
+	}
+	return r.output[r.given : r.given+n], nil
+}
+
+// Advance skips n bytes that Peek has returned.
+func (r *Reader) Advance(n int) { r.given += n }
+
+// decompress makes more output, at least a byte or an error. There must be room
+// for it once all that was given away and is no longer history is dropped.
 func (r *Reader) decompress() {
-	if r.filled >= historySize+outputSize { // keep what matches may point to
-		shift := r.filled - historySize
-		copy(r.output[:historySize], r.output[shift:r.filled])
-		r.given, r.filled, r.start = historySize, historySize, max(0, r.start-shift)
+	if r.filled >= historySize+outputSize {
+		shift := min(r.given, r.filled-historySize)
+		copy(r.output[:], r.output[shift:r.filled])
+		r.given, r.filled, r.start = r.given-shift, r.filled-shift, max(0, r.start-shift)
 	}
 	from := r.filled
 	for r.filled == from && r.err == nil {

@@ -151,11 +151,11 @@ func (r *Reader) inflate() error {
 // The loop keeps its state in local variables. One load gives at least 56 bits:
 // enough for three literals from the first level of the table (33 bits), or,
 // after a second load, for a length with its distance (48 bits).
-func (r *Reader) inflateFast(safe, limit int) (bool, error) {
+func (r *Reader) inflateFast(safe, limit int) (done bool, err error) {
 	input, output := &r.input, &r.output
 	lengths, offsets := r.lengths, r.offsets
 	next, filled, bits, count := r.next, r.filled, r.bits, r.count
-	save := func() { r.next, r.filled, r.bits, r.count = next, filled, bits, count }
+	var problem string
 	for next <= safe && filled < limit {
 		bits |= binary.LittleEndian.Uint64(input[next:next+8]) << (count & 63)
 		next += int((63 - count) / 8)
@@ -192,7 +192,7 @@ func (r *Reader) inflateFast(safe, limit int) (bool, error) {
 			if e&subtable != 0 {
 				bits >>= lengthBits
 				count -= lengthBits
-				e = lengths[(uint64(e>>16&0xfff)+bits&(1<<(e>>8&15)-1))&(lengthEntries-1)]
+				e = lengths[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(lengthEntries-1)]
 			}
 			if e&literal != 0 {
 				bits >>= e & 63
@@ -202,16 +202,15 @@ func (r *Reader) inflateFast(safe, limit int) (bool, error) {
 				continue
 			}
 			if e&exception != 0 {
-				save()
-				if e&endOfBlock != 0 {
-					r.bits >>= e & 63
-					r.count -= uint(e & 63)
-					return true, nil
+				if done = e&endOfBlock != 0; !done {
+					problem = "unassigned code of a length"
 				}
-				return false, r.corrupt("unassigned code of a length")
+				bits >>= e & 63
+				count -= uint(e & 63)
+				break
 			}
 		}
-		length := int(e>>16&0x1ff) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
+		length := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
 		bits >>= e & 63
 		count -= uint(e & 63)
 
@@ -220,50 +219,58 @@ func (r *Reader) inflateFast(safe, limit int) (bool, error) {
 			if e&subtable != 0 {
 				bits >>= distanceBits
 				count -= distanceBits
-				e = offsets[(uint64(e>>16&0xfff)+bits&(1<<(e>>8&15)-1))&(distanceEntries-1)]
+				e = offsets[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(distanceEntries-1)]
 			}
 			if e&exception != 0 {
-				save()
-				return false, r.corrupt("unassigned code of a distance")
+				problem = "unassigned code of a distance"
+				break
 			}
 		}
-		distance := int(e>>16&0x7fff) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
+		distance := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
 		bits >>= e & 63
 		count -= uint(e & 63)
-		if distance > filled-r.start {
-			save()
-			return false, r.corrupt("distance beyond the start")
+		from := filled - distance
+		if from < r.start {
+			problem = "distance beyond the start"
+			break
 		}
-		match(output, filled, length, distance)
+		if distance >= 8 { // the eight bytes that most matches are shorter than
+			binary.LittleEndian.PutUint64(output[filled:filled+8], binary.LittleEndian.Uint64(output[from:from+8]))
+			if length > 8 {
+				match(output, filled+8, length-8, distance)
+			}
+		} else {
+			match(output, filled, length, distance)
+		}
 		filled += length
 	}
-	save()
-	return false, nil
+	r.next, r.filled, r.bits, r.count = next, filled, bits, count
+	if problem != "" {
+		return false, r.corrupt(problem)
+	}
+	return done, nil
 }
 
-// match repeats length bytes from distance bytes before at, writing up to 31
+// match repeats length bytes from distance bytes before at, writing up to 7
 // bytes more than asked for.
 func match(output *[historySize + outputSize + slack]byte, at, length, distance int) {
 	little := binary.LittleEndian
 	from, end := at-distance, at+length
-	if distance >= 8 {
-		if distance >= length && length > 32 {
-			copy(output[at:end], output[from:from+length])
-			return
-		}
+	switch {
+	case distance >= length && length > 32:
+		copy(output[at:end], output[from:from+length])
+	case distance >= 8:
 		for ; at < end; at, from = at+8, from+8 {
 			little.PutUint64(output[at:at+8], little.Uint64(output[from:from+8]))
 		}
-		return
-	}
-	if distance == 1 {
+	case distance == 1:
 		pattern := uint64(output[from]) * 0x0101010101010101
 		for ; at < end; at += 8 {
 			little.PutUint64(output[at:at+8], pattern)
 		}
-		return
-	}
-	for ; at < end; at, from = at+1, from+1 {
-		output[at] = output[from]
+	default:
+		for ; at < end; at, from = at+1, from+1 {
+			output[at] = output[from]
+		}
 	}
 }
