@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"ballast/cohort"
 	"ballast/kernel"
@@ -20,6 +21,7 @@ type Predictor struct {
 	Classes []string
 	Config  prep.Config
 	Cache   *prep.Cache // of prepared images; nil: none
+	Volume  int         // that the run uses of 4D files; cohort.Unchosen: none
 	net     *net.Net
 	pool    *kernel.Pool
 }
@@ -59,7 +61,11 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		pool.Close()
 		return nil, fmt.Errorf("load the %s weights of %s: %w", weights, dir, err)
 	}
-	return &Predictor{Classes: r.Header.Classes, Config: config, net: network, pool: pool}, nil
+	predictor := &Predictor{Classes: r.Header.Classes, Config: config, Volume: cohort.Unchosen, net: network, pool: pool}
+	if volume, err := strconv.Atoi(plan.Data.Volume); err == nil {
+		predictor.Volume = volume
+	}
+	return predictor, nil
 }
 
 // prepConfig is the preprocessing of a run: that of its plan with what was fitted

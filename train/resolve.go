@@ -31,6 +31,9 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	if err := chooseChannels(&p, c); err != nil {
 		return p, err
 	}
+	if err := checkMasks(&p, c); err != nil {
+		return p, err
+	}
 	training := trainingImages(c, split)
 	samples := len(training)
 	if len(p.Prep.Grid) == 0 || len(p.Prep.Spacing) == 0 || len(p.Prep.Grid) == 2 {
@@ -55,9 +58,6 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	config := p.PrepConfig()
 	if err := config.Check(); err != nil {
 		return p, fmt.Errorf("%w: prep.%w", ErrPlan, err)
-	}
-	if err := checkMasks(config, c); err != nil {
-		return p, err
 	}
 	return p, p.netConfig(len(c.Classes)).Check()
 }
@@ -101,7 +101,11 @@ func chooseChannels(p *Plan, c *cohort.Cohort) error {
 }
 
 // checkMasks refuses a preprocessing that needs masks which are not there.
-func checkMasks(config prep.Config, c *cohort.Cohort) error {
+func checkMasks(p *Plan, c *cohort.Cohort) error {
+	config := p.PrepConfig()
+	if p.Prep.Slice != "" {
+		config.Dims = 2
+	}
 	if !config.NeedsMask() {
 		return nil
 	}
