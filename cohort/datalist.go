@@ -165,6 +165,7 @@ type listParser struct {
 	text    []byte
 	decoder *json.Decoder
 	items   []listItem
+	labels  map[string]string // names of numbered classes
 	offset  int64 // up to which lines are counted
 	line    int   // line feeds before offset
 }
@@ -187,6 +188,9 @@ func (p *listParser) parse() error {
 			var other json.RawMessage
 			if err := p.decoder.Decode(&other); err != nil {
 				return p.damaged(err)
+			}
+			if name == "labels" && json.Unmarshal(other, &p.labels) != nil {
+				p.labels = nil // it says something else
 			}
 			continue
 		}
@@ -293,9 +297,31 @@ func plainText(value any) string {
 	return plainFact(value)
 }
 
+// nameLabels replaces numbered labels by their names in the list's "labels",
+// provided that it names all of them, each by its own.
+func (p *listParser) nameLabels() {
+	names := map[string]bool{}
+	for _, name := range p.labels {
+		names[name] = nonMissing(strings.TrimSpace(name)) != ""
+	}
+	unnamed := func(item listItem) bool {
+		label, ok := item.values["label"]
+		return ok && !names[p.labels[label]]
+	}
+	if len(names) < len(p.labels) || slices.ContainsFunc(p.items, unnamed) {
+		return
+	}
+	for _, item := range p.items {
+		if label, ok := item.values["label"]; ok {
+			item.values["label"] = strings.TrimSpace(p.labels[label])
+		}
+	}
+}
+
 // table lays the items out as rows. Columns: image (image 2, ...), then the
 // other keys by name.
 func (p *listParser) table() *datalist {
+	p.nameLabels()
 	d := &datalist{}
 	most, keys := 0, map[string]bool{}
 	for _, item := range p.items {
