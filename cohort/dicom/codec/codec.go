@@ -30,18 +30,26 @@ type Image struct {
 	Samples       []int32 // row by row, from the top left
 }
 
-// checkSize refuses a picture larger than so many bytes can hold. JPEG-LS spends at
-// least one bit on 2^15 equal samples and JPEG 2000 as little on an empty
-// block, so real pictures stay below it.
-func checkSize(width, height, bytes int) error {
+// checkSize refuses a picture larger than so many bytes can hold at the best
+// compression of its kind, in pixels per byte.
+func checkSize(width, height, bytes, best int) error {
 	if width < 1 || height < 1 {
 		return fmt.Errorf("%w: a picture of %d x %d pixels", ErrDamaged, width, height)
 	}
-	if samples := int64(width) * int64(height); samples > 1<<29 || samples > int64(bytes)<<14 {
+	if samples := int64(width) * int64(height); samples > 1<<29 || samples > int64(bytes)*int64(best) {
 		return fmt.Errorf("%w: %d bytes cannot hold %d x %d pixels", ErrTruncated, bytes, width, height)
 	}
 	return nil
 }
+
+// The best compressions, in pixels per byte.
+const (
+	bestRLE      = 64      // 2 bytes for 128 pixels
+	bestLossless = 8       // a bit for a pixel
+	bestBaseline = 1 << 12 // progressive scans pass over blocks
+	bestJPEGLS   = 1 << 14 // a bit for a run of 2^15 pixels, or for the rest of a row
+	bestJPEG2000 = 1 << 14 // a byte for an empty packet; an empty slice of 1024 x 1024 takes 150
+)
 
 // recovered turns a panic of the standard library's decoders, should one ever
 // happen on damaged data, into an error.
@@ -59,7 +67,7 @@ func JPEGBaseline(data []byte) (picture *Image, err error) {
 	if err != nil {
 		return nil, baselineError(err)
 	}
-	if err := checkSize(config.Width, config.Height, len(data)); err != nil {
+	if err := checkSize(config.Width, config.Height, len(data), bestBaseline); err != nil {
 		return nil, err
 	}
 	decoded, err := jpeg.Decode(bytes.NewReader(data))

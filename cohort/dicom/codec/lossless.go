@@ -14,7 +14,7 @@ func JPEGLossless(data []byte) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(d.width, d.height, len(data)); err != nil {
+	if err := checkSize(d.width, d.height, len(data), bestLossless); err != nil {
 		return nil, err
 	}
 	if err := d.readScan(scan); err != nil {
