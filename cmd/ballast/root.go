@@ -91,7 +91,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.SetVersionTemplate("ballast {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(demoCommand(), trainCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), volumeCommand(), cacheCommand(), versionCommand())
+	root.AddCommand(demoCommand(), trainCommand(), splitCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), lookCommand(), volumeCommand(), cacheCommand(), versionCommand())
 	return root
 }
 

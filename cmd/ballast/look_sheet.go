@@ -1,0 +1,504 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"math"
+	"slices"
+	"strings"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"ballast/prep"
+)
+
+// A contactSheet is a picture of what the network sees, and the facts about it.
+type contactSheet struct {
+	File      string     `json:"sheet"`
+	Cohort    string     `json:"cohort"`
+	Run       string     `json:"run,omitempty"`
+	Seed      uint64     `json:"seed"`
+	Grid      [3]int     `json:"grid"`       // D, H, W
+	Spacing   [3]float64 `json:"spacing_mm"` // along D, H, W
+	Channels  int        `json:"channels"`
+	Crop      string     `json:"crop"`
+	Normalise string     `json:"normalise"`
+	NotShown  int        `json:"groups_not_shown"` // groups of a class and a site
+	Images    []*lookRow `json:"images"`
+
+	anatomical bool // the axes are those of the body
+}
+
+// Sizes in pixels.
+const (
+	longest3D = 132 // longest side of the three planes of a volume
+	longest2D = 180 // longest side of a slice
+	mostLabel = 210 // width of the labels
+	between   = 4   // planes of an image
+	gap       = 18  // images
+	line      = 14  // of text
+	margin    = 12
+	letter    = 7 // width of a character
+)
+
+var (
+	pageColour    = color.RGBA{0x14, 0x16, 0x1a, 0xff}
+	brightColour  = color.RGBA{0xf2, 0xf2, 0xf2, 0xff}
+	textColour    = color.RGBA{0xb8, 0xbe, 0xc8, 0xff}
+	outlineColour = color.RGBA{0xff, 0xb0, 0x20, 0xff}
+	markColour    = color.RGBA{0x6f, 0xd0, 0xff, 0xff}
+	stripeColour  = color.RGBA{0x2a, 0x2e, 0x36, 0xff}
+)
+
+// write draws the sheet and writes it as PNG.
+func (s *contactSheet) write() error {
+	var file bytes.Buffer
+	err := png.Encode(&file, s.picture())
+	if err == nil {
+		err = writeWhole(s.File, file.Bytes(), []byte("\x89PNG"))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", s.File, withoutPath(err))
+	}
+	return nil
+}
+
+// A cell is one image on the sheet, with a caption beneath.
+type cell struct {
+	planes  []plane
+	longest int // pixels
+	window  window
+	outline bool
+	caption string
+}
+
+// A plane is one slice as it is drawn, rows from the top.
+type plane struct {
+	rows, columns int
+	values        []float32
+	height, width float64    // mm
+	mark          string     // at the left edge
+	field         [4]float64 // top, left, bottom, right of the outline as shares of the plane
+}
+
+// picture draws the sheet.
+func (s *contactSheet) picture() *image.RGBA {
+	var table [][]cell
+	var labels [][]string
+	for _, row := range s.Images {
+		for channel := range row.prepared.C {
+			table = append(table, s.cells(row, channel))
+			labels = append(labels, s.label(row, channel))
+		}
+	}
+	heads := s.heads()
+	widths := make([]int, len(heads))
+	heights := make([]int, len(table))
+	for n, cells := range table {
+		for column, c := range cells {
+			width, height := c.size()
+			widths[column], heights[n] = max(widths[column], width), max(heights[n], height)
+		}
+	}
+	labelSide := gap
+	for _, text := range labels {
+		labelSide = max(labelSide, min(letter*longestLine(text), mostLabel)+gap)
+	}
+	total := image.Pt(2*margin+labelSide, 2*margin+5*line+10)
+	for column, head := range heads {
+		if widths[column] > 0 {
+			widths[column] = max(widths[column], letter*longestLine(head))
+		}
+		total.X += widths[column] + gap
+	}
+	for n, cells := range table {
+		lines := 0
+		for column, c := range cells {
+			lines = max(lines, len(c.captionLines(widths[column])))
+		}
+		heights[n] = max(heights[n]+lines*line+4, line*len(labels[n]))
+		total.Y += heights[n] + gap
+	}
+	total.X = max(total.X, 2*margin+letter*longestLine(s.title()))
+	canvas := image.NewRGBA(image.Rectangle{Max: total})
+	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(pageColour), image.Point{}, draw.Src)
+	at := image.Pt(margin, margin)
+	write(canvas, at, brightColour, s.title()[0])
+	write(canvas, at.Add(image.Pt(0, line)), textColour, s.title()[1])
+	at.Y += 3 * line
+	x := margin + labelSide
+	for column, head := range heads {
+		if widths[column] > 0 {
+			write(canvas, image.Pt(x, at.Y), brightColour, head[0])
+			write(canvas, image.Pt(x, at.Y+line), textColour, head[1])
+		}
+		x += widths[column] + gap
+	}
+	at.Y += 2*line + 16
+	for n, cells := range table {
+		fill(canvas, image.Rect(margin, at.Y-gap/2, total.X-margin, at.Y-gap/2+1), stripeColour)
+		for i, text := range labels[n] {
+			colour := textColour
+			if i == 0 {
+				colour = brightColour
+			}
+			write(canvas, image.Pt(margin, at.Y+i*line), colour, shortened(text, (labelSide-gap)/letter))
+		}
+		x := margin + labelSide
+		for column, c := range cells {
+			c.draw(canvas, image.Pt(x, at.Y), widths[column])
+			x += widths[column] + gap
+		}
+		at.Y += heights[n] + gap
+	}
+	return canvas
+}
+
+// title says what the sheet is of.
+func (s *contactSheet) title() []string {
+	of := "cohort " + cohortName(s.Cohort)
+	if s.Run != "" {
+		of = "run " + cohortName(s.Run) + " on " + of
+	}
+	grid := s.Grid[:]
+	spacing := s.Spacing[:]
+	if s.Grid[0] == 1 {
+		grid, spacing = grid[1:], spacing[1:]
+	}
+	legend := "outline: the field that the network sees; planes through its middle"
+	if s.flat() {
+		legend = "outline: the field that the network sees"
+	} else if s.anatomical {
+		legend += ": axial, coronal, sagittal; R: patient's right, A: anterior"
+	}
+	legend += "; sizes along " + map[bool]string{true: "H x W", false: "D x H x W"}[s.flat()]
+	return []string{
+		fmt.Sprintf("What the network sees of %s: grid %s voxels of %s mm, crop %s, normalise %s, seed %d", of, joined(grid), joined(spacing), s.Crop, s.Normalise, s.Seed),
+		legend,
+	}
+}
+
+func (s *contactSheet) flat() bool { return s.Grid[0] == 1 }
+
+// joined writes numbers as 32 x 48 x 48.
+func joined[T int | float64](numbers []T) string {
+	var words []string
+	for _, n := range numbers {
+		words = append(words, fmt.Sprint(n))
+	}
+	return strings.Join(words, " x ")
+}
+
+// heads are the two lines above each column.
+func (s *contactSheet) heads() [][]string {
+	heads := [][]string{{"whole image", "before preprocessing"}, {"prepared", "what validation sees"}}
+	columns := 0
+	for _, row := range s.Images {
+		columns = max(columns, len(row.Epochs))
+	}
+	for column := range columns {
+		number := 0
+		same := true
+		for _, row := range s.Images {
+			if column < len(row.Epochs) {
+				same = same && (number == 0 || number == row.Epochs[column].Epoch)
+				number = row.Epochs[column].Epoch
+			}
+		}
+		head := []string{fmt.Sprintf("epoch %d", number), "what training sees"}
+		if !same {
+			head[0] = "augmented"
+		}
+		heads = append(heads, head)
+	}
+	return heads
+}
+
+// label is the text beside a row.
+func (s *contactSheet) label(row *lookRow, channel int) []string {
+	text := []string{row.Subject, "class " + row.Class}
+	if row.Site != "" {
+		text = append(text, "site "+row.Site)
+	}
+	text = append(text, row.Set, cohortName(row.File))
+	if len(row.image.Also) > 0 && channel > 0 {
+		text[len(text)-1] = cohortName(row.image.Also[channel-1])
+	}
+	if row.Image > 0 {
+		text = append(text, fmt.Sprintf("image %d", row.Image+1))
+	}
+	if s.Channels > 1 {
+		text = append(text, fmt.Sprintf("channel %d of %d", channel+1, s.Channels))
+	}
+	return text
+}
+
+// cells are the images of a row.
+func (s *contactSheet) cells(row *lookRow, channel int) []cell {
+	overview := row.overviews[channel]
+	most := longest3D
+	if s.flat() {
+		most = longest2D
+	}
+	whole := cell{longest: most, planes: s.planes(overview.Data, overview.Size, overview.Spacing, middleOf(overview)), outline: true, window: windowOf(overview.Data)}
+	s.mark(whole.planes, overview)
+	whole.caption = extent(overview.Size, overview.Spacing)
+	p := row.prepared
+	size := [3]int{p.D, p.H, p.W}
+	voxels := p.D * p.H * p.W
+	part := func(data []float32) []float32 { return data[channel*voxels : (channel+1)*voxels] }
+	middle := [3]int{p.D / 2, p.H / 2, p.W / 2}
+	seen := cell{longest: most, planes: s.planes(part(p.Data), size, s.Spacing, middle), window: windowOf(part(p.Data)), caption: extent(size, s.Spacing)}
+	list := []cell{whole, seen}
+	for _, epoch := range row.Epochs {
+		list = append(list, cell{longest: most, planes: s.planes(part(epoch.data), size, s.Spacing, middle), window: seen.window, caption: changes(epoch.Draw, s.flat())})
+	}
+	return list
+}
+
+// extent is the size of an image in mm.
+func extent(size [3]int, spacing [3]float64) string {
+	var words []string
+	for axis := range 3 {
+		if size[axis] > 1 {
+			words = append(words, fmt.Sprintf("%.0f", float64(size[axis])*spacing[axis]))
+		}
+	}
+	return strings.Join(words, " x ") + " mm"
+}
+
+// middleOf is the voxel of an overview at the middle of the field.
+func middleOf(o *prep.Overview) (middle [3]int) {
+	for axis, size := range o.Size {
+		middle[axis] = min(max(int(math.Round((o.Low[axis]+o.High[axis])/2)), 0), size-1)
+	}
+	return middle
+}
+
+// planes cuts an image: in 2D it is one plane, in 3D axial, coronal and sagittal
+// as a radiologist looks at them, the patient's right on the left.
+func (s *contactSheet) planes(data []float32, size [3]int, spacing [3]float64, middle [3]int) []plane {
+	cut := func(down, right int, flipDown, flipRight bool, mark string) plane {
+		p := plane{rows: size[down], columns: size[right], mark: mark}
+		p.height, p.width = float64(p.rows)*spacing[down], float64(p.columns)*spacing[right]
+		for r := range p.rows {
+			for c := range p.columns {
+				at := middle
+				at[down], at[right] = r, c
+				if flipDown {
+					at[down] = p.rows - 1 - r
+				}
+				if flipRight {
+					at[right] = p.columns - 1 - c
+				}
+				p.values = append(p.values, data[(at[0]*size[1]+at[1])*size[2]+at[2]])
+			}
+		}
+		return p
+	}
+	if s.flat() {
+		return []plane{cut(1, 2, false, false, "")}
+	}
+	if !s.anatomical {
+		return []plane{cut(1, 2, false, false, ""), cut(0, 2, false, false, ""), cut(0, 1, false, false, "")}
+	}
+	return []plane{cut(1, 2, true, true, "R"), cut(0, 2, true, true, "R"), cut(0, 1, true, true, "A")}
+}
+
+// mark sets the outline of the field in the planes of an overview.
+func (s *contactSheet) mark(planes []plane, o *prep.Overview) {
+	axes := [][2]int{{1, 2}, {0, 2}, {0, 1}}
+	turned := s.anatomical && !s.flat()
+	for n := range planes {
+		down, right := axes[n][0], axes[n][1]
+		share := func(axis int, edge float64) float64 { return (edge + 0.5) / float64(o.Size[axis]) }
+		top, bottom := share(down, o.Low[down]), share(down, o.High[down])
+		left, far := share(right, o.Low[right]), share(right, o.High[right])
+		if turned {
+			top, bottom, left, far = 1-bottom, 1-top, 1-far, 1-left
+		}
+		planes[n].field = [4]float64{top, left, bottom, far}
+	}
+}
+
+// A window is the values that are drawn black and white.
+type window struct{ black, white float32 }
+
+// windowOf leaves out the darkest hundredth and the brightest two hundredth of
+// the values: a few bright voxels must not make the rest dark.
+func windowOf(data []float32) window {
+	sorted := slices.Clone(data)
+	slices.Sort(sorted)
+	last := float64(len(sorted) - 1)
+	w := window{sorted[int(0.01*last)], sorted[int(0.995*last)]}
+	if !(w.white > w.black) {
+		w = window{sorted[0], max(sorted[len(sorted)-1], sorted[0]+1)}
+	}
+	return w
+}
+
+func (w window) grey(x float64) uint8 {
+	share := (x - float64(w.black)) / (float64(w.white) - float64(w.black))
+	return uint8(math.Round(255 * min(max(share, 0), 1)))
+}
+
+// scale is the pixels per mm of a cell.
+func (c cell) scale() float64 {
+	side := 0.0
+	for _, p := range c.planes {
+		side = max(side, p.height, p.width)
+	}
+	return float64(c.longest) / side
+}
+
+// pixels is the size of a plane on the sheet.
+func (c cell) pixels(p plane) (width, height int) {
+	scale := c.scale()
+	return max(1, int(math.Round(p.width*scale))), max(1, int(math.Round(p.height*scale)))
+}
+
+func (c cell) size() (width, height int) {
+	for n, p := range c.planes {
+		w, h := c.pixels(p)
+		width, height = width+w, max(height, h)
+		if n > 0 {
+			width += between
+		}
+	}
+	return width, height
+}
+
+// captionLines breaks the caption to the width of the column.
+func (c cell) captionLines(columnWidth int) []string {
+	return wrapped(c.caption, max(12, columnWidth/letter), 4)
+}
+
+// draw draws a cell with its caption.
+func (c cell) draw(canvas *image.RGBA, at image.Point, columnWidth int) {
+	x := at.X
+	_, height := c.size()
+	for _, p := range c.planes {
+		w, h := c.pixels(p)
+		frame := image.Rect(x, at.Y, x+w, at.Y+h)
+		p.draw(canvas, frame, c.window)
+		if p.mark != "" {
+			write(canvas, image.Pt(x+2, at.Y+h/2-line/2), markColour, p.mark)
+		}
+		if c.outline {
+			box := image.Rect(x+int(math.Round(p.field[1]*float64(w))), at.Y+int(math.Round(p.field[0]*float64(h))),
+				x+int(math.Round(p.field[3]*float64(w))), at.Y+int(math.Round(p.field[2]*float64(h))))
+			outline(canvas, box, frame)
+		}
+		x += w + between
+	}
+	for n, text := range c.captionLines(columnWidth) {
+		write(canvas, image.Pt(at.X, at.Y+height+2+n*line), textColour, text)
+	}
+}
+
+// draw draws a plane into a frame: each pixel is the mean over the part of the
+// plane that it covers, so that voxels keep their shape at any scale.
+func (p plane) draw(canvas *image.RGBA, frame image.Rectangle, w window) {
+	down, right := coverage(p.rows, frame.Dy()), coverage(p.columns, frame.Dx())
+	for y, rows := range down {
+		for x, columns := range right {
+			sum := 0.0
+			for r, weight := range rows.weights {
+				line := p.values[(rows.first+r)*p.columns+columns.first:]
+				for c, across := range columns.weights {
+					sum += weight * across * float64(line[c])
+				}
+			}
+			g := w.grey(sum)
+			canvas.SetRGBA(frame.Min.X+x, frame.Min.Y+y, color.RGBA{g, g, g, 0xff})
+		}
+	}
+}
+
+// A covered is the voxels that a pixel covers and the share of it of each.
+type covered struct {
+	first   int
+	weights []float64
+}
+
+func coverage(voxels, pixels int) []covered {
+	list := make([]covered, pixels)
+	for n := range list {
+		low, high := float64(n*voxels)/float64(pixels), float64((n+1)*voxels)/float64(pixels)
+		list[n].first = min(int(low), voxels-1)
+		for voxel := list[n].first; voxel < voxels && float64(voxel) < high-1e-9; voxel++ {
+			share := (min(high, float64(voxel+1)) - max(low, float64(voxel))) / (high - low)
+			list[n].weights = append(list[n].weights, share)
+		}
+	}
+	return list
+}
+
+// outline draws the part of a box that lies within a frame; an edge on the
+// frame's far border is drawn just inside.
+func outline(canvas *image.RGBA, box, frame image.Rectangle) {
+	box.Max.X, box.Max.Y = max(box.Max.X, box.Min.X+1), max(box.Max.Y, box.Min.Y+1)
+	for _, edge := range []image.Rectangle{
+		image.Rect(box.Min.X, box.Min.Y, box.Max.X, box.Min.Y+1), image.Rect(box.Min.X, box.Max.Y-1, box.Max.X, box.Max.Y),
+		image.Rect(box.Min.X, box.Min.Y, box.Min.X+1, box.Max.Y), image.Rect(box.Max.X-1, box.Min.Y, box.Max.X, box.Max.Y),
+	} {
+		fill(canvas, edge.Intersect(frame), outlineColour)
+	}
+}
+
+func fill(canvas *image.RGBA, area image.Rectangle, colour color.RGBA) {
+	draw.Draw(canvas, area, image.NewUniform(colour), image.Point{}, draw.Src)
+}
+
+// write writes a line of text below and to the right of a point.
+func write(canvas *image.RGBA, at image.Point, colour color.RGBA, text string) {
+	face := basicfont.Face7x13
+	drawer := font.Drawer{Dst: canvas, Src: image.NewUniform(colour), Face: face, Dot: fixed.P(at.X, at.Y+face.Ascent)}
+	drawer.DrawString(text)
+}
+
+// shortened leaves out the middle of a text that is too long.
+func shortened(text string, most int) string {
+	letters := []rune(text)
+	if len(letters) <= most {
+		return text
+	}
+	head := (most - 2) / 2
+	return string(letters[:head]) + ".." + string(letters[len(letters)-(most-2-head):])
+}
+
+// wrapped breaks a list at its commas into at most so many lines.
+func wrapped(text string, width, lines int) []string {
+	var list []string
+	for part := range strings.SplitSeq(text, ", ") {
+		part = shortened(part, width-1)
+		last := len(list) - 1
+		switch {
+		case last >= 0 && len(list[last])+len(", ")+len(part) <= width-1:
+			list[last] += ", " + part
+		case len(list) == lines:
+			list[last] = shortened(list[last]+", ...", width)
+			return list
+		case last >= 0:
+			list[last] += ","
+			fallthrough
+		default:
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+func longestLine(lines []string) int {
+	longest := 0
+	for _, text := range lines {
+		longest = max(longest, len([]rune(text)))
+	}
+	return longest
+}
