@@ -286,28 +286,5 @@ func inFile(path string, err error) error {
 	return fmt.Errorf("%s: %w", filepath.Base(path), err)
 }
 
+// Close does nothing: no file stays open.
 func (s *dicomSeries) Close() error { return nil }
-
-// readDICOM reads one volume of a DICOM file, a folder, or a "folder#series".
-func readDICOM(path string, index int) (*Volume, []Note, error) {
-	file, err := openDICOM(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	v, d, err := file.readDescribed(index)
-	if err != nil {
-		return nil, nil, err
-	}
-	return v, d.Notes, nil
-}
-
-// describeDICOM describes what readDICOM would read.
-func describeDICOM(path string, index int) (*Description, error) {
-	file, err := openDICOM(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return file.describe(index)
-}

@@ -129,7 +129,7 @@ func Parse(data []byte) (f *File, err error) {
 	case ExplicitBigEndian:
 		w.order = binary.BigEndian
 	case DeflatedLittleEndian:
-		if w.data, err = inflate(body); err != nil {
+		if w.data, err = inflate(body, maxInflated); err != nil {
 			return nil, err
 		}
 	}
@@ -215,12 +215,12 @@ func readMeta(data []byte) (body []byte, syntax string, err error) {
 	return body, syntax, nil
 }
 
-// inflate decompresses a deflated data set. Memory grows with what arrives.
-func inflate(data []byte) ([]byte, error) {
+// inflate decompresses a deflated data set up to a limit. Memory grows with what arrives.
+func inflate(data []byte, limit int64) ([]byte, error) {
 	var whole bytes.Buffer
-	n, err := io.Copy(&whole, io.LimitReader(flate.NewReader(bytes.NewReader(data)), maxInflated+1))
-	if n > maxInflated {
-		return nil, fmt.Errorf("%w: more than %d MiB when inflated", ErrUnsupported, maxInflated>>20)
+	n, err := io.Copy(&whole, io.LimitReader(flate.NewReader(bytes.NewReader(data)), limit+1))
+	if n > limit {
+		return nil, fmt.Errorf("%w: more than %d MiB when inflated", ErrUnsupported, limit>>20)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: the deflated data set: %w", ErrTruncated, err)
