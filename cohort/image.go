@@ -115,7 +115,7 @@ func openImage(path string) (imageFile, error) {
 		return openMember(archive, member)
 	}
 	if isDICOMPath(path) {
-		return dicomPath(path), nil
+		return openDICOM(path)
 	}
 	path = headerBeside(path)
 	source, err := openSource(path)
@@ -137,7 +137,10 @@ func openKind(source *byteSource, path string) (imageFile, error) {
 	case err != nil:
 		return nil, err
 	case kind == dicomKind:
-		return dicomPath(path), source.Close()
+		if err := source.Close(); err != nil {
+			return nil, err
+		}
+		return openDICOM(path)
 	case kind == niftiKind:
 		return openNIfTI(source, path)
 	case kind == npyKind:
@@ -146,29 +149,6 @@ func openKind(source *byteSource, path string) (imageFile, error) {
 	return openPicture(source, kind)
 }
 
-// A dicomPath is a DICOM file, a folder of them, or one series of a folder.
-type dicomPath string
-
-func (p dicomPath) read(index int) (*Volume, error) {
-	v, _, err := readDICOM(string(p), index)
-	return v, err
-}
-
-func (p dicomPath) describe(index int) (*Description, error) {
-	return describeDICOM(string(p), index)
-}
-
-func (p dicomPath) readDescribed(index int) (*Volume, *Description, error) {
-	v, err := p.read(index)
-	if err != nil {
-		return nil, nil, err
-	}
-	d, err := p.describe(index)
-	return v, d, err
-}
-
-func (p dicomPath) Close() error { return nil }
-
 // isDICOMPath tells what only the reader of DICOM can open: a folder, or one
 // series of a folder, named "folder#series".
 func isDICOMPath(path string) bool {
@@ -176,11 +156,12 @@ func isDICOMPath(path string) bool {
 	if err == nil {
 		return info.IsDir()
 	}
-	folder, _, named := strings.Cut(path, "#")
-	if info, err = os.Stat(folder); !named || err != nil {
+	at := strings.LastIndex(path, "#")
+	if at < 0 {
 		return false
 	}
-	return info.IsDir()
+	info, err = os.Stat(path[:at])
+	return err == nil && info.IsDir()
 }
 
 // The kinds of files by content.

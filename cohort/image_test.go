@@ -3,6 +3,7 @@ package cohort
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"image"
 	"image/color"
@@ -166,6 +167,43 @@ func TestReadPicture(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The files of testdata/pictures were written by Pillow 13.0.0, which also read
+// them back, but for grey16_be.tif, which was put together after the TIFF 6.0
+// specification and read by Pillow.
+func TestPicturesAgreeWithPillow(t *testing.T) {
+	var expected struct {
+		Files []struct {
+			File  string
+			Shape []int
+			Pages [][]float32
+		}
+	}
+	text, err := os.ReadFile("testdata/pictures/expected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &expected); err != nil {
+		t.Fatal(err)
+	}
+	if len(expected.Files) != 10 {
+		t.Fatalf("expected.json has %d files, want 10", len(expected.Files))
+	}
+	for _, want := range expected.Files {
+		for page, values := range want.Pages {
+			v, err := ReadVolumeAt(filepath.Join("testdata/pictures", want.File), page)
+			if err != nil || v.Shape[0] != want.Shape[0] || v.Shape[1] != want.Shape[1] || !slices.Equal(v.Data, values) {
+				t.Errorf("%s, page %d: %v %v, want %v", want.File, page, v, err, values)
+			}
+		}
+	}
+	if _, err := ReadVolume("testdata/pictures/two_pages.tif"); !errors.Is(err, ErrVolumes) {
+		t.Errorf("two pages, none chosen: %v", err)
+	}
+	if _, err := ReadVolume("testdata/pictures/refused_float32.tif"); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "save the picture as PNG") {
+		t.Errorf("float32: %v", err)
 	}
 }
 

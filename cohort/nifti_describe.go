@@ -34,6 +34,9 @@ func (f *niftiFile) describe(index int) (*Description, error) {
 		}
 	}
 	m.fill(d)
+	if largest := max(-m.min, m.max); f.kind.integer && m.count > 0 && f.scale == 1 && f.shift == 0 && largest > 1<<24 {
+		d.note(LevelInfo, "rounded to float32, which holds whole numbers exactly up to 16777216", "the image holds whole numbers up to %.0f", largest)
+	}
 	return d, nil
 }
 
@@ -175,8 +178,5 @@ func (f *niftiFile) noteStorage(d *Description) {
 	}
 	if extra := f.source.size - f.end(); !f.source.compressed && extra > 0 {
 		d.note(LevelInfo, "ignored", "%d bytes follow the last voxel", extra)
-	}
-	if f.kind.integer && f.kind.size == 8 {
-		d.note(LevelInfo, "numbers beyond 2^53 are rounded", "voxels are stored as %s", f.kind.name)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,11 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 			Axcodes string
 			Voxels  []float32
 		}
+		Series []struct {
+			File    string
+			Shape   []int
+			Volumes [][]float32
+		}
 	}
 	text, err := os.ReadFile("testdata/nifti/expected.json")
 	if err != nil {
@@ -51,8 +57,8 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 	if err := json.Unmarshal(text, &expected); err != nil {
 		t.Fatal(err)
 	}
-	if len(expected.Files) != 31 {
-		t.Fatalf("expected.json has %d files, want 31", len(expected.Files))
+	if len(expected.Files) != 33 || len(expected.Series) != 2 {
+		t.Fatalf("expected.json has %d files and %d of several volumes, want 33 and 2", len(expected.Files), len(expected.Series))
 	}
 	for _, want := range expected.Files {
 		t.Run(want.File, func(t *testing.T) {
@@ -70,6 +76,29 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, want := range expected.Series {
+		compareVolumes(t, filepath.Join("testdata/nifti", want.File), want.Shape, want.Volumes)
+	}
+}
+
+func compareVolumes(t *testing.T, path string, shape []int, volumes [][]float32) {
+	t.Helper()
+	for n, want := range volumes {
+		v, err := ReadVolumeAt(path, n)
+		if err != nil || !slices.Equal(v.Data, want) {
+			t.Errorf("%s, volume %d: %v %v, want %v", path, n, v, err, want)
+		}
+	}
+	if _, err := ReadVolume(path); !errors.Is(err, ErrVolumes) {
+		t.Errorf("%s, no volume chosen: %v", path, err)
+	}
+	if _, err := ReadVolumeAt(path, len(volumes)); !errors.Is(err, ErrVolumes) {
+		t.Errorf("%s, volume %d: %v", path, len(volumes), err)
+	}
+	d, err := Describe(path)
+	if err != nil || d.Volumes != len(volumes) || !slices.Equal(d.Shape, shape) {
+		t.Errorf("%s: %+v %v", path, d, err)
 	}
 }
 
@@ -255,7 +284,7 @@ func TestReadVolumeRefuses(t *testing.T) {
 		{"negative size", change(42, 255, 255), ErrHeader, "-1 voxels along axis 1"},
 		{"no dimension", change(40, 0, 0), ErrHeader, "0 dimensions"},
 		{"one dimension", change(40, 1, 0), ErrUnsupported, "one-dimensional"},
-		{"4D", file("refused_4d.nii"), ErrVolumes, "shape 2 x 2 x 2 x 3 holds 3; choose one, 0 to 2"},
+		{"4D", file("four_dimensions.nii"), ErrVolumes, "shape 2 x 2 x 2 x 3 holds 3; choose one, 0 to 2"},
 		{"complex64", file("refused_complex64.nii"), ErrUnsupported, "complex64"},
 		{"float128", change(70, 0, 6), ErrUnsupported, "float128"},
 		{"unknown type", change(70, 99, 0), ErrHeader, "unknown stored type 99"},

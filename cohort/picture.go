@@ -51,6 +51,9 @@ type pictureFile struct {
 }
 
 func openPicture(source *byteSource, kind imageKind) (*pictureFile, error) {
+	if source.compressed { // a small file could hold a huge one
+		return nil, fmt.Errorf("%w: a %s inside a gzip file; unpack it", ErrUnsupported, pictureFormats[kind].name)
+	}
 	text, err := io.ReadAll(io.LimitReader(source, maxPictureBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: after %d bytes: %w", ErrTruncated, len(text), err)
