@@ -105,9 +105,11 @@ func openDICOM(path string) (*dicomSeries, error) {
 	if syntax := s.undecodable(); syntax != "" {
 		return nil, fmt.Errorf("%w: compressed as %s, which ballast does not decode; decompress the files first, with gdcmconv --raw or dcmdjpeg", ErrUnsupported, dicom.SyntaxName(syntax))
 	}
+	found := s.notes
 	if s.dicomStack, err = newDICOMStack(s.files); err != nil {
 		return nil, err
 	}
+	s.notes = append(found, s.notes...)
 	s.noteHeader()
 	return s, nil
 }
