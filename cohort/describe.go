@@ -154,13 +154,13 @@ func (m *moments) add(values []float64) {
 	mean, squares := sum/float64(count), 0.0
 	for _, x := range values {
 		if d := x - mean; x-x == 0 {
-			squares += d * d
+			squares += float64(d * d)
 		}
 	}
 	total := float64(m.count + count)
 	d := mean - m.mean
-	m.squares += squares + d*d*float64(m.count)*float64(count)/total
-	m.mean += d * float64(count) / total
+	m.squares += squares + float64(d*d*float64(m.count)*float64(count)/total)
+	m.mean += float64(d * float64(count) / total)
 	m.count += count
 }
 

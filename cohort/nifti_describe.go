@@ -149,7 +149,7 @@ func skew(affine [3][4]float64) (first, second int, degrees float64) {
 		for b := a + 1; b < 3; b++ {
 			dot := 0.0
 			for row := range 3 {
-				dot += affine[row][a] / size[a] * affine[row][b] / size[b]
+				dot += float64(affine[row][a] / size[a] * affine[row][b] / size[b])
 			}
 			if angle := math.Asin(min(math.Abs(dot), 1)) * 180 / math.Pi; angle > degrees {
 				first, second, degrees = a, b, angle

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -65,12 +66,15 @@ func printDescription(w io.Writer, d *cohort.Description) error {
 	line("stored type", "%s", d.Dtype)
 	line("spacing", "%s x %s x %s mm", short(d.Spacing[0]), short(d.Spacing[1]), short(d.Spacing[2]))
 	line("orientation", "%s", d.Orientation)
-	for row := range 3 {
-		name := ""
-		if row == 0 {
-			name = "affine"
+	for row, name := range []string{"affine", "", ""} {
+		cells := make([]any, 4)
+		for column, x := range d.Affine[row] {
+			cells[column] = short(x)
+			if math.Abs(x) < 1e-6*min(d.Spacing[0], d.Spacing[1], d.Spacing[2]) {
+				cells[column] = "0" // rounding left -0 or 1e-18
+			}
 		}
-		line(name, "%11s %11s %11s %11s", short(d.Affine[row][0]), short(d.Affine[row][1]), short(d.Affine[row][2]), short(d.Affine[row][3]))
+		line(name, "%11s %11s %11s %11s", cells...)
 	}
 	line("scaling", "stored x %s + %s", short(d.Scaling.Slope), short(d.Scaling.Intercept))
 	line("values", "%s to %s, mean %s, standard deviation %s", short(float64(d.Min)), short(float64(d.Max)), short(float64(d.Mean)), short(float64(d.Std)))
