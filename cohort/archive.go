@@ -46,20 +46,43 @@ func openMember(archive, member string) (imageFile, error) {
 	if err != nil || index < 0 || len(parts) > 3 || len(parts) == 3 && channel < 0 {
 		return nil, fmt.Errorf("%w: %q does not name an image of an archive; write it as file.npz#array/index", ErrFormat, "#"+member)
 	}
-	a, err := openNPZ(archive)
+	data, h, err := memberElement(archive, parts[0], index)
 	if err != nil {
 		return nil, err
-	}
-	defer a.Close()
-	array, err := a.array(parts[0])
-	if err != nil {
-		return nil, err
-	}
-	data, h, err := array.element(index)
-	if err != nil {
-		return nil, fmt.Errorf("array %s: %w", parts[0], err)
 	}
 	return &arrayFile{h, data, channel}, nil
+}
+
+// memberElement reads one element of an array, from the archive or from what was
+// kept of it.
+func memberElement(archive, name string, index int) ([]byte, npyHeader, error) {
+	info, err := os.Stat(archive)
+	if err != nil {
+		return nil, npyHeader{}, err
+	}
+	content := keptContent(arrayKey{archive, info.Size(), info.ModTime(), name})
+	if content == nil {
+		a, err := openNPZ(archive)
+		if err != nil {
+			return nil, npyHeader{}, err
+		}
+		defer a.Close()
+		array, err := a.array(name)
+		if err != nil {
+			return nil, npyHeader{}, err
+		}
+		if array.file.Method == zip.Store && !array.header.fortran {
+			return array.stored(index)
+		}
+		if content, err = array.content(); err != nil {
+			return nil, npyHeader{}, fmt.Errorf("array %s: %w", name, err)
+		}
+	}
+	data, h, err := content.element(index)
+	if err != nil {
+		return nil, h, fmt.Errorf("array %s: %w", name, err)
+	}
+	return data, h, nil
 }
 
 // An npzArchive is an opened zip file of NumPy arrays.
@@ -143,80 +166,97 @@ func (a *npzArchive) array(name string) (*npzArray, error) {
 	return array, nil
 }
 
-// element returns the part of the array with the given first index, and the
-// header of that part.
-func (a *npzArray) element(index int) ([]byte, npyHeader, error) {
-	h := a.header
+// part is the header of one element of the array's first axis.
+func (h npyHeader) part(index int) (part npyHeader, elements int, err error) {
 	if len(h.shape) == 0 || index >= h.shape[0] {
-		return nil, h, fmt.Errorf("%w: its shape %v has no element %d", ErrArchive, h.shape, index)
+		return h, 0, fmt.Errorf("%w: its shape %v has no element %d", ErrArchive, h.shape, index)
 	}
-	part := h
+	part = h
 	part.shape = h.shape[1:]
-	n, _ := part.elements()
-	if n > maxVoxels {
-		return nil, h, fmt.Errorf("%w: an image of shape %v", ErrUnsupported, part.shape)
+	elements, _ = part.elements()
+	if elements > maxVoxels {
+		return h, 0, fmt.Errorf("%w: an image of shape %v", ErrUnsupported, part.shape)
 	}
-	bytes := n * h.size
-	if a.file.Method == zip.Store && !h.fortran {
-		start, err := a.file.DataOffset()
-		if err != nil {
-			return nil, h, fmt.Errorf("%w: %w", ErrArchive, withoutZip(err))
-		}
-		data := make([]byte, bytes)
-		if _, err := a.archive.file.ReadAt(data, start+int64(h.length)+int64(index)*int64(bytes)); err != nil {
-			return nil, h, fmt.Errorf("%w: element %d: %w", ErrTruncated, index, err)
-		}
-		return data, part, nil
-	}
-	all, err := a.all()
+	return part, elements, nil
+}
+
+// stored reads an element of an uncompressed array in place.
+func (a *npzArray) stored(index int) ([]byte, npyHeader, error) {
+	part, n, err := a.header.part(index)
 	if err != nil {
-		return nil, h, err
+		return nil, part, fmt.Errorf("array %s: %w", strings.TrimSuffix(a.file.Name, ".npy"), err)
 	}
-	if !h.fortran {
-		return all[index*bytes:][:bytes:bytes], part, nil
+	start, err := a.file.DataOffset()
+	if err != nil {
+		return nil, part, fmt.Errorf("%w: %w", ErrArchive, withoutZip(err))
 	}
-	// The first index runs fastest: collect every shape[0]-th element.
-	data := make([]byte, 0, bytes)
-	for at := index; at < n*h.shape[0]; at += h.shape[0] {
-		data = append(data, all[at*h.size:][:h.size]...)
+	data := make([]byte, n*part.size)
+	if _, err := a.archive.file.ReadAt(data, start+int64(part.length)+int64(index)*int64(len(data))); err != nil {
+		return nil, part, fmt.Errorf("%w: element %d: %w", ErrTruncated, index, err)
 	}
 	return data, part, nil
 }
 
-// A keptArray is the content of a compressed array, for a while.
-type keptArray struct {
+// An arrayContent is a compressed array that was read whole.
+type arrayContent struct {
+	header npyHeader
+	data   []byte
+}
+
+// element returns one element of the first axis.
+func (c *arrayContent) element(index int) ([]byte, npyHeader, error) {
+	part, n, err := c.header.part(index)
+	if err != nil {
+		return nil, part, err
+	}
+	size := part.size
+	if !part.fortran {
+		return c.data[index*n*size:][: n*size : n*size], part, nil
+	}
+	// The first index runs fastest: collect every shape[0]-th element.
+	data := make([]byte, 0, n*size)
+	for at := index; at < n*c.header.shape[0]; at += c.header.shape[0] {
+		data = append(data, c.data[at*size:][:size]...)
+	}
+	return data, part, nil
+}
+
+// An arrayKey tells the content of an array of a file.
+type arrayKey struct {
 	path     string
 	size     int64
 	modified time.Time
 	name     string
 }
 
-// kept holds the arrays that were read lately, at most maxCompressed bytes
-// besides the last one. One of them is read at a time.
+// kept holds the compressed arrays that were read lately: the last one, and
+// others as long as they make up less than maxCompressed bytes with it.
 var kept = struct {
 	sync.Mutex
-	data  map[keptArray][]byte
-	order []keptArray
-	timer *time.Timer
-}{data: map[keptArray][]byte{}}
+	content map[arrayKey]*arrayContent
+	order   []arrayKey
+	timer   *time.Timer
+}{content: map[arrayKey]*arrayContent{}}
 
-// all returns all elements of the array. Images of one compressed array are
-// read one after the other, so it is kept for some seconds.
-func (a *npzArray) all() ([]byte, error) {
-	key := keptArray{realPath(a.archive.file.Name()), a.archive.info.Size(), a.archive.info.ModTime(), a.file.Name}
+// keptContent returns a kept array, nil when it is not there.
+func keptContent(key arrayKey) *arrayContent {
 	kept.Lock()
 	defer kept.Unlock()
-	if kept.timer != nil {
-		kept.timer.Stop()
+	content := kept.content[key]
+	if content != nil {
+		kept.timer.Reset(keepArrays)
 	}
-	kept.timer = time.AfterFunc(keepArrays, func() {
-		kept.Lock()
-		defer kept.Unlock()
-		clear(kept.data)
-		kept.order = nil
-	})
-	if data, ok := kept.data[key]; ok {
-		return data, nil
+	return content
+}
+
+// content reads the whole array. Images of one compressed array are read one
+// after the other, so it is kept for some seconds; one array is read at a time.
+func (a *npzArray) content() (*arrayContent, error) {
+	key := arrayKey{a.archive.file.Name(), a.archive.info.Size(), a.archive.info.ModTime(), strings.TrimSuffix(a.file.Name, ".npy")}
+	kept.Lock()
+	defer kept.Unlock()
+	if content := kept.content[key]; content != nil { // read while this one waited
+		return content, nil
 	}
 	data, err := a.inflate()
 	if err != nil {
@@ -224,14 +264,25 @@ func (a *npzArray) all() ([]byte, error) {
 	}
 	total := len(data)
 	for n := len(kept.order) - 1; n >= 0; n-- {
-		if total += len(kept.data[kept.order[n]]); total > maxCompressed {
-			delete(kept.data, kept.order[n])
+		if total += len(kept.content[kept.order[n]].data); total > maxCompressed {
+			delete(kept.content, kept.order[n])
 			kept.order = slices.Delete(kept.order, n, n+1)
 		}
 	}
-	kept.data[key] = data
+	kept.content[key] = &arrayContent{a.header, data}
 	kept.order = append(kept.order, key)
-	return data, nil
+	if kept.timer == nil {
+		kept.timer = time.AfterFunc(keepArrays, forgetArrays)
+	}
+	kept.timer.Reset(keepArrays)
+	return kept.content[key], nil
+}
+
+func forgetArrays() {
+	kept.Lock()
+	defer kept.Unlock()
+	clear(kept.content)
+	kept.order = nil
 }
 
 // inflate reads all elements. The size is bounded by array: what the archive

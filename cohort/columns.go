@@ -169,10 +169,14 @@ func (c *Cohort) chooseFold(t *table, o Options) (err error) {
 		return err
 	}
 	for _, column := range t.candidates(foldNames)[0] {
-		if column != c.Columns.Set && column != c.Columns.Label && t.within(c.Columns.Subject, column) {
+		if column == c.Columns.Set || column == c.Columns.Label {
+			continue
+		}
+		if t.within(c.Columns.Subject, column) {
 			c.Columns.Fold = column
 			return nil
 		}
+		c.Notes = append(c.Notes, fmt.Sprintf("column %s is not taken for folds: it has several values for one subject of column %s", column, c.Columns.Subject))
 	}
 	return nil
 }

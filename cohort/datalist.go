@@ -166,8 +166,8 @@ type listParser struct {
 	decoder *json.Decoder
 	items   []listItem
 	labels  map[string]string // names of numbered classes
-	offset  int64 // up to which lines are counted
-	line    int   // line feeds before offset
+	offset  int64             // up to which lines are counted
+	line    int               // line feeds before offset
 }
 
 // parse walks through the object by tokens, which keeps the lines of items.

@@ -108,7 +108,11 @@ func (c *Cohort) split(seed uint64, o SplitOptions) (Split, error) {
 	for set := range members {
 		slices.Sort(members[set])
 	}
-	return Split{members[0], members[1], members[2]}, c.checkSets(members, o.Test > 0 && len(free) > 0)
+	err = c.checkSets(members, o.Test > 0 && len(free) > 0)
+	if err != nil && len(c.Duplicates) > 0 {
+		err = fmt.Errorf("%w (%d pairs of subjects share an image and are kept in one set)", err, len(c.Duplicates))
+	}
+	return Split{members[0], members[1], members[2]}, err
 }
 
 // wishedSets returns the set of each subject that the table, the left-out site

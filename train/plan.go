@@ -72,6 +72,7 @@ func (s Split) Options() cohort.SplitOptions { return cohort.SplitOptions(s) }
 // Prep is the preprocessing of every image, the same for all sets.
 type Prep struct {
 	Orient      string    `yaml:"orient" doc:"anatomy: RAS+, in 2D a radiologist's screen; stored: as the file runs"`
+	Bias        string    `yaml:"bias" doc:"none; n4: the shading by the receive coils is estimated and divided out"`
 	Crop        string    `yaml:"crop" doc:"mask, foreground or none; empty: mask if every image has one"`
 	Margin      float64   `yaml:"margin" doc:"mm (pixels for images without a scale) around the crop"`
 	Slice       string    `yaml:"slice" doc:"makes a 2D run of 3D images: middle of the crop, mask-largest or all of the crop; empty: 3D, or middle where the grid has two numbers"`
@@ -130,7 +131,7 @@ func DefaultPlan() Plan {
 		Epochs: 50,
 		Split:  Split{Validation: 0.25, Stratify: []string{"label"}},
 		Prep: Prep{
-			Orient: "anatomy", Margin: 10, Resample: "linear", Pad: "background",
+			Orient: "anatomy", Bias: "none", Margin: 10, Resample: "linear", Pad: "background",
 			Standardise: "none", Normalise: "zscore", Over: "foreground",
 		},
 		Augment:    defaultAugment(),
@@ -189,6 +190,7 @@ func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(strin
 		oneOf("prep.crop", p.Prep.Crop, "mask", "foreground", "none")
 	}
 	oneOf("prep.orient", p.Prep.Orient, prep.Choices("orient")...)
+	oneOf("prep.bias", p.Prep.Bias, prep.Choices("bias")...)
 	if p.Prep.Slice != "" {
 		oneOf("prep.slice", p.Prep.Slice, prep.Choices("slice")...)
 	}

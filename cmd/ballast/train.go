@@ -30,9 +30,9 @@ func trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train COHORT",
 		Short: "Train a network on a cohort and diagnose its validation curve",
-		Long: "Train reads a cohort (a folder with participants.tsv or another table, a table file, or a\n" +
-			"folder with one subfolder of images per class), splits it by subject, trains, and records\n" +
-			"every subject's prediction after every epoch. Everything left out is chosen; --dry-run shows it.",
+		Long: "Train reads a cohort (a table, a BIDS tree, a MONAI datalist, an .npz archive, or a folder with\n" +
+			"one subfolder of images per class), splits it by subject, trains, and records every subject's\n" +
+			"prediction after every epoch. Everything left out is chosen; --dry-run shows it.",
 		Example: "  ballast train COHORT\n" +
 			"  ballast train COHORT --label pcr --subject patient_id --epochs 100 --seed 2\n" +
 			"  ballast train COHORT --plan plan.yaml --set optimizer.lr=3e-4 --out runs/low-lr\n" +
@@ -70,13 +70,20 @@ func trainCommand() *cobra.Command {
 // planFlags are the flags that change a plan, in rising order of precedence:
 // --plan, the named ones, --set.
 type planFlags struct {
-	file, label, subject, mask, site, session, net string
-	epochs                                         int
-	seed                                           uint64
-	path, sequences, set                           []string
+	file, label, subject, mask, site, session, volume, net string
+	epochs                                                 int
+	seed                                                   uint64
+	path, sequences, set                                   []string
 }
 
 func (f *planFlags) add(c *cobra.Command) {
+	f.addData(c)
+	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
+	c.Flags().IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
+}
+
+// addData adds the flags of commands that open and split a cohort.
+func (f *planFlags) addData(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.file, "plan", "", "YAML file with the plan; what it leaves out is the default")
 	flags.StringVar(&f.label, "label", "", "column with the class (default: found by name)")
@@ -86,8 +93,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	flags.StringSliceVar(&f.path, "path", nil, "column with the image file (default: found by name); several, as t1,flair, are channels")
 	flags.StringSliceVar(&f.sequences, "sequences", nil, "MRI sequences to use, a channel each, as T1w,FLAIR (default: one that all subjects have)")
 	flags.StringVar(&f.session, "session", "", "the visit to use, or first (default: each visit is an image of its subject)")
-	flags.StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
-	flags.IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
+	flags.StringVar(&f.volume, "volume", "", "of 4D files: the volume to use, counted from 0, or the column that holds it")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of every random number (default 1)")
 	flags.StringArrayVar(&f.set, "set", nil, "change one value of the plan, as in optimizer.lr=3e-4; may be repeated")
 }
@@ -112,6 +118,7 @@ func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
 		{"path", func() { plan.Data.Path = f.path }},
 		{"sequences", func() { plan.Data.Sequences = f.sequences }},
 		{"session", func() { plan.Data.Session = f.session }},
+		{"volume", func() { plan.Data.Volume = f.volume }},
 		{"net", func() { plan.Net.Name = f.net }},
 		{"epochs", func() { plan.Epochs = f.epochs }},
 		{"seed", func() { plan.Seed = f.seed }},
