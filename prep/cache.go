@@ -97,7 +97,8 @@ func (c *Cache) Measure(image cohort.Image, config Config) (e Extent, flat bool,
 // Landmarks reads an image and returns the Landmarks of its sequences; through
 // the cache.
 func (c *Cache) Landmarks(image cohort.Image, config Config) ([][]float64, error) {
-	config = Config{Over: config.complete().Over, Channels: config.complete().Channels}
+	config = config.complete()
+	config = Config{Bias: config.Bias, Over: config.Over, Channels: config.Channels}
 	return cached(c, kindLandmarks, image, config, func() ([][]float64, error) {
 		volumes, _, err := readAll(image, config)
 		if err != nil {

@@ -22,10 +22,10 @@ func Measure(v, mask *cohort.Volume, crop string, margin float64) (Extent, error
 
 // geometry is the settings that an extent depends on.
 func (c Config) geometry() Config {
-	return Config{Dims: 3, Orient: c.Orient, Crop: c.Crop, Margin: c.Margin, Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}}.complete()
+	return Config{Dims: 3, Orient: c.Orient, Bias: c.Bias, Crop: c.Crop, Margin: c.Margin, Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}}.complete()
 }
 
-// Measure returns the extent of an image by Orient, Crop and Margin alone.
+// Measure returns the extent of an image by Orient, Bias, Crop and Margin alone.
 func (c Config) Measure(v, mask *cohort.Volume) (Extent, error) {
 	c = c.geometry()
 	if err := c.Check(); err != nil {
@@ -47,7 +47,9 @@ func (c Config) Measure(v, mask *cohort.Volume) (Extent, error) {
 	}
 	var ground Ground
 	if c.Crop == "foreground" {
-		ground = Foreground(v)
+		if v, ground, err = c.examine(v); err != nil {
+			return Extent{}, err
+		}
 	}
 	b, err := cropBox(v, mask, c.Crop, axes, ground)
 	if err != nil {

@@ -97,10 +97,11 @@ func Landmarks(volumes []*cohort.Volume, c Config) ([][]float64, error) {
 	c = c.complete()
 	var all [][]float64
 	for n, v := range volumes {
-		if err := v.Check(); err != nil {
+		v, ground, err := c.examine(v)
+		if err != nil {
 			return nil, inSequence(n, len(volumes), err)
 		}
-		own, err := landmarks(v, Foreground(v), c.Over)
+		own, err := landmarks(v, ground, c.Over)
 		if err != nil {
 			return nil, inSequence(n, len(volumes), err)
 		}

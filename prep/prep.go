@@ -18,13 +18,15 @@ import (
 // A Config says what every image of a run becomes. An empty word stands for the
 // first of its choices.
 //
-// The steps follow one another in this order: orient, crop, choose slices, resample, clip, standardise, normalise. Whatever a step
+// The steps follow one another in this order: orient, correct the bias field,
+// crop, choose slices, resample, clip, standardise, normalise. Whatever a step
 // looks at in a single image, it looks at in the resampled field, of that channel
 // alone; only the foreground threshold, the bias field and the landmarks of a
 // histogram come from the whole image.
 type Config struct {
 	Dims   int    // 2 or 3
 	Orient string // "anatomy" (see Image) or "stored": W, H, D run as i, j, k of the file
+	Bias   string // "none"; "n4": see CorrectBias
 
 	// Crop names the box on whose centre the result is centred: "mask", the
 	// bounding box of the mask; "foreground", that of the voxels that are not
@@ -82,6 +84,7 @@ func (m *Image) BackgroundOf(channel int) float32 {
 // choices are the words that each setting can be; the first is the default.
 var choices = map[string][]string{
 	"orient":      {"anatomy", "stored"},
+	"bias":        {"none", "n4"},
 	"slice":       {"middle", "mask-largest", "all"},
 	"resample":    {"linear", "cubic", "nearest", "area"},
 	"standardise": {"none", "nyul"},
@@ -89,7 +92,7 @@ var choices = map[string][]string{
 	"over":        {"foreground", "mask", "image"},
 }
 
-// Choices lists the words that a setting can be (orient, slice, resample,
+// Choices lists the words that a setting can be (orient, bias, slice, resample,
 // standardise, normalise, over), the default first.
 func Choices(setting string) []string { return slices.Clone(choices[setting]) }
 
@@ -105,7 +108,7 @@ func (c Config) complete() Config {
 
 func (c *Config) words() map[string]*string {
 	return map[string]*string{
-		"orient": &c.Orient, "slice": &c.Slice, "resample": &c.Resample,
+		"orient": &c.Orient, "bias": &c.Bias, "slice": &c.Slice, "resample": &c.Resample,
 		"standardise": &c.Standardise, "normalise": &c.Normalise, "over": &c.Over,
 	}
 }
@@ -139,7 +142,7 @@ func (c Config) Check() error {
 // checkSteps checks the settings that have defaults.
 func (c Config) checkSteps() error {
 	words := c.words()
-	for _, setting := range []string{"orient", "slice", "resample", "standardise", "normalise", "over"} {
+	for _, setting := range []string{"orient", "bias", "slice", "resample", "standardise", "normalise", "over"} {
 		if word := *words[setting]; !slices.Contains(choices[setting], word) {
 			return fmt.Errorf("%s %q: choose among %s", setting, word, strings.Join(choices[setting], ", "))
 		}

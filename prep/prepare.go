@@ -70,10 +70,11 @@ func newPreparation(volumes []*cohort.Volume, mask *cohort.Volume, c Config) (*p
 		return nil, errors.New("standardise nyul, but no landmarks were fitted on training subjects")
 	}
 	for n, v := range volumes {
-		if err := v.Check(); err != nil {
+		v, ground, err := p.examine(v)
+		if err != nil {
 			return nil, inSequence(n, p.Channels, err)
 		}
-		p.volumes, p.grounds = append(p.volumes, v), append(p.grounds, Foreground(v))
+		p.volumes, p.grounds = append(p.volumes, v), append(p.grounds, ground)
 	}
 	var err error
 	if p.axes, err = orient(volumes[0], p.Dims, p.Orient); err != nil {
@@ -84,6 +85,23 @@ func newPreparation(volumes []*cohort.Volume, mask *cohort.Volume, c Config) (*p
 	}
 	p.box, err = cropBox(p.volumes[0], p.mask, p.Crop, p.axes, p.grounds[0])
 	return p, err
+}
+
+// examine checks a volume, corrects its bias field if that is asked for, and tells
+// its foreground.
+func (c Config) examine(v *cohort.Volume) (*cohort.Volume, Ground, error) {
+	if err := v.Check(); err != nil {
+		return nil, Ground{}, err
+	}
+	ground := Foreground(v)
+	if c.Bias != "n4" {
+		return v, ground, nil
+	}
+	corrected, err := CorrectBias(v, ground)
+	if err != nil {
+		return nil, Ground{}, err
+	}
+	return corrected, Foreground(corrected), nil
 }
 
 // inSequence names the sequence of an error where there are several.

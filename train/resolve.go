@@ -217,7 +217,7 @@ func chooseBatch(dims, images int) int {
 // PrepConfig is the preprocessing of a resolved plan.
 func (p *Plan) PrepConfig() prep.Config {
 	config := prep.Config{
-		Dims: len(p.Prep.Grid), Orient: p.Prep.Orient, Crop: p.Prep.Crop, Margin: p.Prep.Margin, Slice: p.Prep.Slice,
+		Dims: len(p.Prep.Grid), Orient: p.Prep.Orient, Bias: p.Prep.Bias, Crop: p.Prep.Crop, Margin: p.Prep.Margin, Slice: p.Prep.Slice,
 		Resample: p.Prep.Resample, Pad: p.Prep.Pad, Clip: p.Prep.Clip,
 		Standardise: p.Prep.Standardise, Normalise: p.Prep.Normalise, Over: p.Prep.Over, Channels: p.Prep.Channels,
 		Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1},
