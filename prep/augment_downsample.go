@@ -70,6 +70,10 @@ func (d *DownsampleDraw) apply(data []float32, g grid) {
 		copy(*before, planes)
 		for n, row := range rows {
 			out := planes[n*inner : (n+1)*inner]
+			if inner == 1 {
+				out[0] = row.sum(*before)
+				continue
+			}
 			clear(out)
 			for m, weight := range row.weights {
 				for x, value := range (*before)[(row.first+m)*inner:][:inner] {
@@ -84,6 +88,14 @@ func (d *DownsampleDraw) apply(data []float32, g grid) {
 type coarseRow struct {
 	first   int
 	weights []float32
+}
+
+// sum weighs neighbouring voxels.
+func (r coarseRow) sum(line []float32) (sum float32) {
+	for m, value := range line[r.first:][:len(r.weights)] {
+		sum += float32(r.weights[m] * value)
+	}
+	return sum
 }
 
 // rows returns how each voxel of the result is made: of the one or two samples

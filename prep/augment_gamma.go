@@ -2,6 +2,7 @@ package prep
 
 import (
 	"fmt"
+	"math"
 
 	"ballast/stat"
 )
@@ -31,7 +32,7 @@ func (o Gamma) check() error {
 	if o.Probability > 0 {
 		low = 1
 	}
-	return setting("gamma.change", o.Change, low, 10)
+	return setting("gamma.change", o.Change, low, 5)
 }
 
 func (o Gamma) draw(s *stat.Stream, channels int) *GammaDraw {
@@ -40,8 +41,8 @@ func (o Gamma) draw(s *stat.Stream, channels int) *GammaDraw {
 
 func (d *GammaDraw) checkFits(channels int) error {
 	for _, gamma := range d.Gamma {
-		if !(gamma >= 0.01 && gamma <= 100) {
-			return fmt.Errorf("gamma: %g; it must lie between 0.01 and 100", gamma)
+		if !(gamma >= 0.2 && gamma <= 5) {
+			return fmt.Errorf("gamma: %g; it must lie between 0.2 and 5", gamma)
 		}
 	}
 	if len(d.Gamma) != channels {
@@ -52,15 +53,13 @@ func (d *GammaDraw) checkFits(channels int) error {
 
 func (d *GammaDraw) apply(data []float32, channel int) {
 	low, high := lowAndHigh(data)
-	span := float64(high) - float64(low)
-	if !(span > 0) {
+	span := high - low
+	if !(span > 0) || span > math.MaxFloat32 {
 		return
 	}
-	gamma := d.Gamma[channel]
+	table, scale := newPowerTable(d.Gamma[channel]), 1/span
 	for i, x := range data {
-		if u := (float64(x) - float64(low)) / span; u > 0 {
-			data[i] = float32(float64(low) + float64(span*exp2(float64(gamma*log2(u)))))
-		}
+		data[i] = low + float32(span*table.of((x-low)*scale))
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 //
 // Sigma is in standard deviations of the channel's voxels and drawn evenly from 0
 // to the largest, for each channel anew. The numbers come from stat.Stream's
-// Normals with a seed that the draw holds.
+// NormalsAt with a seed that the draw holds.
 type Noise struct {
 	Probability float64 `yaml:"probability" doc:"share of the images that get this noise"`
 	Sigma       float64 `yaml:"sigma" doc:"largest standard deviation of the noise, in standard deviations of the image"`
@@ -60,13 +60,12 @@ func (d *NoiseDraw) gaussian(data []float32, channel int, deviation float64) {
 	sigma := float32(d.Sigma[channel] * deviation)
 	s := stat.NewStream(d.Seed, "noise", uint64(channel))
 	var numbers [noisePiece]float32
-	for len(data) > 0 {
-		piece := data[:min(len(data), noisePiece)]
-		s.Normals(numbers[:len(piece)])
+	for from := 0; from < len(data); from += noisePiece {
+		piece := data[from:min(from+noisePiece, len(data))]
+		s.NormalsAt(uint64(from), numbers[:len(piece)])
 		for i, n := range numbers[:len(piece)] {
 			piece[i] += float32(sigma * n)
 		}
-		data = data[len(piece):]
 	}
 }
 
@@ -75,14 +74,13 @@ func (d *NoiseDraw) rician(data []float32, channel int, deviation float64, zero 
 	sigma := float32(d.Sigma[channel] * deviation)
 	s := stat.NewStream(d.Seed, "noise", uint64(channel))
 	var first, second [noisePiece]float32
-	for len(data) > 0 {
-		piece := data[:min(len(data), noisePiece)]
-		s.Normals(first[:len(piece)])
-		s.Normals(second[:len(piece)])
+	for from := 0; from < len(data); from += noisePiece {
+		piece := data[from:min(from+noisePiece, len(data))]
+		s.NormalsAt(uint64(2*from), first[:len(piece)])
+		s.NormalsAt(uint64(2*from+noisePiece), second[:len(piece)])
 		for i, x := range piece {
 			re, im := x-zero+float32(sigma*first[i]), float32(sigma*second[i])
 			piece[i] = zero + float32(math.Sqrt(float64(float32(re*re)+float32(im*im))))
 		}
-		data = data[len(piece):]
 	}
 }

@@ -55,3 +55,49 @@ func exp2(y float64) float64 {
 	scale := math.Float64frombits(uint64(k>>6+1023) << 52)
 	return p * sixtyFourths[k&63] * scale
 }
+
+// A powerTable raises numbers of 0 to 1 to one power: each octave from 2^-24 on is
+// divided into 32 pieces, and each piece has the cubic that agrees with the power
+// in value and slope at both ends. The relative error of the cubic is below 1e-8
+// for powers up to 3, below 4e-7 up to 5.
+type powerTable struct {
+	power  float64
+	pieces [24*32 + 1]struct{ c0, c1, c2, c3 float32 }
+}
+
+// firstPiece is the exponent and the upper five bits of the fraction of 2^-24.
+const firstPiece = (127 - 24) << 5
+
+func newPowerTable(power float64) *powerTable {
+	t := &powerTable{power: power}
+	low := exp2(float64(-24 * power))
+	for n := range t.pieces {
+		from := math.Ldexp(1+float64(float64(n%32)/32), n/32-24)
+		width := math.Ldexp(1.0/32, n/32-24)
+		high := exp2(float64(power * log2(from+width)))
+		// Hermite's cubic in t of 0 to 1; the slope of x^p is p x^p / x.
+		left, right := float64(width*power)*low/from, float64(width*power)*high/(from+width)
+		rise := high - low
+		p := &t.pieces[n]
+		p.c0, p.c1 = float32(low), float32(left)
+		p.c2 = float32(float64(3*rise) - float64(2*left) - right)
+		p.c3 = float32(left + right - float64(2*rise))
+		low = high
+	}
+	return t
+}
+
+// of returns u to the power, 0 for u <= 0.
+func (t *powerTable) of(u float32) float32 {
+	bits := math.Float32bits(u)
+	piece := bits>>18 - firstPiece
+	if piece >= uint32(len(t.pieces)) {
+		if !(u > 0) {
+			return 0
+		}
+		return float32(exp2(float64(t.power * log2(float64(u)))))
+	}
+	p := &t.pieces[piece]
+	at := float32(bits&(1<<18-1)) * (1.0 / (1 << 18))
+	return p.c0 + float32(at*(p.c1+float32(at*(p.c2+float32(at*p.c3)))))
+}

@@ -24,10 +24,10 @@ func TestZigguratTable(t *testing.T) {
 // The distribution function of 2,000,000 numbers agrees with the normal one
 // within 5 standard errors at every point, the tail included (expected counts
 // from math.Erf).
-func TestNormals(t *testing.T) {
+func TestNormalsAt(t *testing.T) {
 	const n = 2_000_000
 	numbers := make([]float32, n)
-	NewStream(3, "normals").Normals(numbers)
+	NewStream(3, "normals").NormalsAt(0, numbers)
 	edges := []float64{-4.5, -4, -3.6, -3.4427, -3.2, -2.5, -2, -1.5, -1, -0.5, -0.27, -0.1, 0, 0.05, 0.2, 0.3, 0.7, 1.2, 1.7, 2.3, 3, 3.4427, 3.8, 4.2}
 	var sum, square, fourth float64
 	below := make([]int, len(edges))
@@ -60,7 +60,7 @@ func TestNormals(t *testing.T) {
 	// Drawn in pieces, the same numbers.
 	again, s := make([]float32, 1000), NewStream(3, "normals")
 	for from := 0; from < len(again); from += 7 {
-		s.Normals(again[from:min(from+7, len(again))])
+		s.NormalsAt(uint64(from), again[from:min(from+7, len(again))])
 	}
 	for i, x := range again {
 		if x != numbers[i] {
@@ -69,10 +69,10 @@ func TestNormals(t *testing.T) {
 	}
 }
 
-func BenchmarkNormals(b *testing.B) {
+func BenchmarkNormalsAt(b *testing.B) {
 	numbers, s := make([]float32, 1<<16), NewStream(3, "normals")
 	b.SetBytes(4 << 16)
 	for b.Loop() {
-		s.Normals(numbers)
+		s.NormalsAt(0, numbers)
 	}
 }
