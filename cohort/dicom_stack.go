@@ -63,10 +63,7 @@ func newDICOMStack(files []*dicomFile) (stack dicomStack, err error) {
 	if err != nil {
 		return stack, err
 	}
-	places, err := frame.group(list)
-	if err != nil {
-		return stack, err
-	}
+	places := frame.group(list)
 	if err := stack.place(frame, places); err != nil {
 		return stack, err
 	}
@@ -233,7 +230,7 @@ func minus(a, b [3]float64) [3]float64 {
 }
 
 // group sorts slices along the normal and puts those at one place together.
-func (f sliceFrame) group(list []dicomSlice) (places [][]dicomSlice, err error) {
+func (f sliceFrame) group(list []dicomSlice) (places [][]dicomSlice) {
 	for n := range list {
 		list[n].along = dot(list[n].position, f.normal)
 	}
@@ -245,7 +242,7 @@ func (f sliceFrame) group(list []dicomSlice) (places [][]dicomSlice, err error) 
 			places = append(places, []dicomSlice{slice})
 		}
 	}
-	return places, nil
+	return places
 }
 
 // place computes the affine from the places and refuses gaps.
@@ -254,6 +251,9 @@ func (s *dicomStack) place(f sliceFrame, places [][]dicomSlice) error {
 	s.shape[2] = count
 	first, last := places[0][0], places[count-1][0]
 	step := [3]float64{float64(f.normal[0] * f.distance), float64(f.normal[1] * f.distance), float64(f.normal[2] * f.distance)}
+	if h := first.header; count == 1 && !(h.SpacingBetweenSlices > 0) && !(h.SliceThickness > 0) {
+		s.note(LevelWarning, "the slice is taken to be 1 mm thick", "SliceThickness and SpacingBetweenSlices are missing")
+	}
 	if count > 1 {
 		step = minus(last.position, first.position)
 		for n := range step {
@@ -333,6 +333,8 @@ var volumeTraits = []struct {
 		func(a, b dicomSlice) int { return cmp.Compare(a.header.Kind, b.header.Kind) }, true},
 	{"echo times (ms)", func(s dicomSlice) string { return fmt.Sprint(s.header.EchoTime) },
 		func(a, b dicomSlice) int { return cmp.Compare(a.header.EchoTime, b.header.EchoTime) }, true},
+	{"echo numbers", func(s dicomSlice) string { return fmt.Sprint(s.header.EchoNumber) },
+		func(a, b dicomSlice) int { return cmp.Compare(a.header.EchoNumber, b.header.EchoNumber) }, true},
 	{"b-values", func(s dicomSlice) string { return fmt.Sprint(s.header.BValue) },
 		func(a, b dicomSlice) int { return cmp.Compare(a.header.BValue, b.header.BValue) }, true},
 	{"acquisitions", func(s dicomSlice) string { return fmt.Sprint(s.header.Acquisition) },

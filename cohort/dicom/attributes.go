@@ -18,10 +18,8 @@ import (
 // functional groups of enhanced MR that hold some of them.
 var wantedTags = map[uint32]bool{
 	0x00080008: true, // ImageType
-	0x00080016: true, // SOPClassUID
 	0x00080018: true, // SOPInstanceUID
 	0x00080060: true, // Modality
-	0x00080070: true, // Manufacturer
 	0x0008103e: true, // SeriesDescription
 	0x00180050: true, // SliceThickness
 	0x00180081: true, // EchoTime
@@ -158,6 +156,20 @@ func (a attributes) numbers(t uint32, want int) []float64 {
 	return list
 }
 
+// empty reports whether a value is missing or has no length.
+func (a attributes) empty(t uint32) bool {
+	if !a.has(t) {
+		return true
+	}
+	switch value := a[t].GetValue().(type) {
+	case []int:
+		return len(value) == 0
+	case []float64:
+		return len(value) == 0
+	}
+	return strings.Join(a.texts(t), "") == ""
+}
+
 func (a attributes) number(t uint32, otherwise float64) float64 {
 	if list := a.numbers(t, 1); list != nil {
 		return list[0]
@@ -194,9 +206,8 @@ func (a attributes) items(t uint32) []attributes {
 
 // readAttributes fills the file from its data set.
 func (f *File) readAttributes(a attributes) error {
-	f.SOPClass, f.SOPInstance = a.text(0x00080016), a.text(0x00080018)
+	f.SOPInstance, f.Modality = a.text(0x00080018), a.text(0x00080060)
 	f.SeriesUID, f.SeriesDescription = a.text(0x0020000e), a.text(0x0008103e)
-	f.Modality, f.Equipment = a.text(0x00080060), a.text(0x00080070)
 	f.ImageType = a.texts(0x00080008)
 	f.SeriesNumber, f.InstanceNumber = a.whole(0x00200011, 0), a.whole(0x00200013, 0)
 	if !f.HasPixels {
@@ -220,9 +231,13 @@ func (f *File) readAttributes(a attributes) error {
 // where missing from the shared ones, else from the data set itself.
 func (f *File) readFrames(a attributes) error {
 	whole := Frame{Slope: 1}
-	whole.read(a)
+	if err := whole.read(a); err != nil {
+		return err
+	}
 	for _, shared := range a.items(0x52009229) {
-		whole.readGroups(shared)
+		if err := whole.readGroups(shared); err != nil {
+			return err
+		}
 	}
 	perFrame := a.items(0x52009230)
 	if len(perFrame) > 0 && len(perFrame) != f.NumberOfFrames {
@@ -232,23 +247,30 @@ func (f *File) readFrames(a attributes) error {
 	for n := range f.Frames {
 		f.Frames[n] = whole
 		if len(perFrame) > 0 {
-			f.Frames[n].readGroups(perFrame[n])
+			if err := f.Frames[n].readGroups(perFrame[n]); err != nil {
+				return fmt.Errorf("frame %d: %w", n+1, err)
+			}
 		}
 	}
 	return nil
 }
 
 // readGroups reads the functional groups of a frame (PS3.3 section C.7.6.16).
-func (s *Frame) readGroups(groups attributes) {
+func (s *Frame) readGroups(groups attributes) error {
 	for _, group := range []uint32{0x00189114, 0x00189117, 0x00189226, 0x00209111, 0x00209113, 0x00209116, 0x00289110, 0x00289145} {
 		for _, item := range groups.items(group) {
-			s.read(item)
+			if err := s.read(item); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-// read takes over what a data set or a functional group states of a slice.
-func (s *Frame) read(a attributes) {
+// read takes over what a data set or a functional group states of a slice. A
+// position or a scaling that is there but makes no sense is an error, since the
+// slice would be misplaced or its values be wrong.
+func (s *Frame) read(a attributes) error {
 	for _, list := range []struct {
 		t      uint32
 		count  int
@@ -256,6 +278,8 @@ func (s *Frame) read(a attributes) {
 	}{{0x00200032, 3, &s.Position}, {0x00200037, 6, &s.Orientation}, {0x00280030, 2, &s.PixelSpacing}} {
 		if numbers := a.numbers(list.t, list.count); numbers != nil {
 			*list.target = numbers
+		} else if !a.empty(list.t) {
+			return fmt.Errorf("%w: element %s is not %d numbers", ErrDamaged, tagText(list.t), list.count)
 		}
 	}
 	for _, single := range []struct {
@@ -267,6 +291,9 @@ func (s *Frame) read(a attributes) {
 		{0x00180081, &s.EchoTime}, {0x00189082, &s.EchoTime}, {0x00189087, &s.BValue}, {0x00181060, &s.TriggerTime},
 	} {
 		*single.target = a.number(single.t, *single.target)
+		if scaling := single.t>>16 == 0x0028; scaling && !a.empty(single.t) && a.numbers(single.t, 1) == nil {
+			return fmt.Errorf("%w: element %s is not a number", ErrDamaged, tagText(single.t))
+		}
 	}
 	for _, single := range []struct {
 		t      uint32
@@ -282,4 +309,5 @@ func (s *Frame) read(a attributes) {
 			s.Kind = strings.Join(kind, `\`)
 		}
 	}
+	return nil
 }

@@ -69,10 +69,10 @@ const maxBytes = 1<<31 - 1
 // A File is one parsed DICOM file. Text is trimmed; numbers that the file does
 // not state are 0, lists nil.
 type File struct {
-	TransferSyntax, SOPClass, SOPInstance             string
-	SeriesUID, SeriesDescription, Modality, Equipment string   // Equipment: the manufacturer
-	ImageType                                         []string // as ORIGINAL, PRIMARY, M, ND, MOSAIC
-	SeriesNumber, InstanceNumber                      int
+	TransferSyntax, SOPInstance            string
+	SeriesUID, SeriesDescription, Modality string
+	ImageType                              []string // as ORIGINAL, PRIMARY, M, ND, MOSAIC
+	SeriesNumber, InstanceNumber           int
 
 	// Pixels. Stored decodes them; HasPixels is false for reports, annotations
 	// and the like, and all of these are then 0.
@@ -125,6 +125,9 @@ func Parse(data []byte) (f *File, err error) {
 	}
 	w := &walker{data: body, order: binary.LittleEndian, creators: map[uint32]string{}}
 	implicit := syntax == ImplicitLittleEndian
+	if actual := bareSyntax(body); actual != "" && (implicit || syntax == ExplicitLittleEndian) {
+		implicit = actual == ImplicitLittleEndian // some programs wrote the other one into the header
+	}
 	switch syntax {
 	case ExplicitBigEndian:
 		w.order = binary.BigEndian
@@ -154,13 +157,16 @@ func IsDICOM(start []byte) bool {
 	if len(start) >= 132 && string(start[128:132]) == "DICM" {
 		return true
 	}
-	return len(start) >= 16 && bareSyntax(start) != ""
+	return bareSyntax(start) != ""
 }
 
 // bareSyntax returns the transfer syntax of a data set without preamble, ""
 // when the bytes are not one. Its first element is of group 8 (or 2, file meta
 // information) and short.
 func bareSyntax(data []byte) string {
+	if len(data) < 8 {
+		return ""
+	}
 	group, number := binary.LittleEndian.Uint16(data), binary.LittleEndian.Uint16(data[2:])
 	if group != 8 && group != 2 || number > 0x18 {
 		return ""
@@ -208,7 +214,7 @@ func readMeta(data []byte) (body []byte, syntax string, err error) {
 		return nil, "", fmt.Errorf("%w: the file ends after its header", ErrTruncated)
 	}
 	if syntax == "" {
-		if syntax = bareSyntax(append(body[:min(len(body), 16):16], make([]byte, 16)...)); syntax == "" {
+		if syntax = bareSyntax(body); syntax == "" {
 			return nil, "", fmt.Errorf("%w: the transfer syntax is missing", ErrDamaged)
 		}
 	}

@@ -260,7 +260,7 @@ func (c *coding) readStyle(segment []byte, ownPrecincts bool) error {
 	}
 	c.levels, c.blockW, c.blockH = int(segment[0]), int(segment[1]&15)+2, int(segment[2]&15)+2
 	c.style, c.reversible = int(segment[3]), segment[4] == 1
-	if c.levels > 32 || c.blockW > 10 || c.blockH > 10 || c.blockW+c.blockH > 12 || segment[4] > 1 {
+	if c.levels > 24 || c.blockW > 10 || c.blockH > 10 || c.blockW+c.blockH > 12 || segment[4] > 1 {
 		return fmt.Errorf("%w: %d levels, blocks of 2^%d x 2^%d, transformation %d", ErrDamaged, c.levels, c.blockW, c.blockH, segment[4])
 	}
 	if c.style&^63 != 0 {
