@@ -89,7 +89,9 @@ func (c *Cache) Measure(image cohort.Image, config Config) (e Extent, flat bool,
 		if err != nil {
 			return measurement{}, fmt.Errorf("measure %s: %w", image.Path, err)
 		}
-		return measurement{e, thinAxis(v) >= 0}, nil
+		m := measurement{e, thinAxis(v) >= 0}
+		release(v, mask)
+		return m, nil
 	})
 	return m.Extent, m.Flat, err
 }
@@ -108,6 +110,7 @@ func (c *Cache) Landmarks(image cohort.Image, config Config) ([][]float64, error
 		if err != nil {
 			return nil, fmt.Errorf("fit the histogram to %s: %w", image.Path, err)
 		}
+		release(volumes...)
 		return own, nil
 	})
 }

@@ -69,7 +69,7 @@ var (
 // Transactions on Acoustics, Speech, and Signal Processing 29, 1981).
 func keys(x float64) float64 {
 	if x < 1 {
-		return float64(float64(float64(1.5*x)-2.5)*x)*x + 1
+		return float64(float64((float64(1.5*x)-2.5)*x)*x) + 1
 	}
 	return float64((float64((float64(-0.5*x)+2.5)*x)-4)*x) + 2
 }
@@ -99,7 +99,8 @@ func nearest(at float64, size int, room []float64) taps {
 
 // area weighs voxels by their overlap with the range of ratio voxels around at.
 func area(at, ratio float64, size int, room []float64) taps {
-	from, to := at-ratio/2, at+ratio/2
+	half := float64(ratio / 2)
+	from, to := at-half, at+half
 	low, high := int(math.Floor(from+0.5)), int(math.Ceil(to-0.5))
 	t := taps{first: max(low, 0), weights: room}
 	total := 0.0

@@ -129,7 +129,7 @@ func (l lattice) sample(v *cohort.Volume, kernel string, outside float32) []floa
 func (l lattice) at(index [3]int) (at [3]float64) {
 	at = l.middle
 	for n := range 3 {
-		far := float64(index[n]) - float64(l.count[n]-1)/2
+		far := float64(index[n]) - float64(float64(l.count[n]-1)/2)
 		for axis := range 3 {
 			at[axis] += float64(far * l.step[n][axis])
 		}
@@ -170,9 +170,9 @@ func interpolate(data []float32, shape [3]int, at [3]float64, kernel string, out
 	for c, wk := range t[2].weights {
 		for b, wj := range t[1].weights {
 			start := shape[0] * (t[1].first + b + shape[1]*(t[2].first+c))
-			weight := wk * wj
+			weight := float64(wk * wj)
 			for a, wi := range t[0].weights {
-				w := weight * wi
+				w := float64(weight * wi)
 				inside += w
 				sum += float64(w * float64(data[start+t[0].first+a]))
 			}

@@ -211,7 +211,17 @@ func LoadAll(image cohort.Image, c Config) ([]*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", image.Path, err)
 	}
+	release(append(volumes, mask)...)
 	return prepared, nil
+}
+
+// release gives the memory of volumes back for those that are read next.
+func release(volumes ...*cohort.Volume) {
+	for _, v := range volumes {
+		if v != nil {
+			v.Release()
+		}
+	}
 }
 
 // readAll reads every sequence of an image, and the mask if it is needed.

@@ -93,7 +93,7 @@ func percentiles(data []float32, p []float64) []float64 {
 	var ranks []int
 	var shares []float64
 	for _, percent := range p {
-		rank := percent / 100 * float64(len(data)-1)
+		rank := float64(percent / 100 * float64(len(data)-1))
 		low := int(math.Floor(rank))
 		ranks = append(ranks, low, min(low+1, len(data)-1))
 		shares = append(shares, rank-float64(low))

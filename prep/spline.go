@@ -18,7 +18,7 @@ func newBasis(at []int, size, elements int) basis {
 	}
 	b := basis{points: elements + 3}
 	for _, x := range at {
-		u := float64(x) / float64(size-1) * float64(elements)
+		u := float64(float64(x) / float64(size-1) * float64(elements))
 		element := min(int(math.Floor(u)), elements-1)
 		b.first = append(b.first, element)
 		b.weights = append(b.weights, cubicSpline(u-float64(element)))
