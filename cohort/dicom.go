@@ -31,8 +31,8 @@ type dicomFile struct {
 	path   string
 	header *dicom.File
 	mosaic *dicom.Mosaic
-	digest [32]byte // of the compressed pixels
-	err    error    // why the pixels cannot be read
+	digest uint64 // of the pixel data
+	err    error  // why the pixels cannot be read
 }
 
 // isDICOM tells a DICOM file by its first 132 bytes.

@@ -1,9 +1,9 @@
 package dicom
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 
 	"ballast/cohort/dicom/codec"
 )
@@ -179,20 +179,28 @@ func (f *File) Stored(frame int) ([]int32, error) {
 func (f *File) native(data []byte) ([]int32, error) {
 	stored := make([]int32, f.Rows*f.Columns)
 	var order binary.ByteOrder = binary.LittleEndian
-	swapped := 0
 	if f.TransferSyntax == ExplicitBigEndian {
 		order = binary.BigEndian
-		if f.pixels.words { // the first of two 8-bit pixels is the low half of a word
-			swapped = 1
-		}
 	}
-	for n := range stored {
-		switch f.BitsAllocated {
-		case 8:
-			stored[n] = f.interpret(int32(data[n^swapped]))
-		case 16:
-			stored[n] = f.interpret(int32(order.Uint16(data[2*n:])))
-		case 32:
+	switch {
+	case f.BitsAllocated == 8 && f.pixels.words && order == binary.ByteOrder(binary.BigEndian):
+		for n := range stored { // the first of two pixels is the low half of a word
+			stored[n] = f.interpret(int32(data[n^1]))
+		}
+	case f.BitsAllocated == 8:
+		for n := range stored {
+			stored[n] = f.interpret(int32(data[n]))
+		}
+	case f.BitsAllocated == 16 && order == binary.ByteOrder(binary.LittleEndian):
+		for n := range stored {
+			stored[n] = f.interpret(int32(binary.LittleEndian.Uint16(data[2*n:])))
+		}
+	case f.BitsAllocated == 16:
+		for n := range stored {
+			stored[n] = f.interpret(int32(binary.BigEndian.Uint16(data[2*n:])))
+		}
+	default:
+		for n := range stored {
 			value := order.Uint32(data[4*n:])
 			if !f.Signed && f.BitsStored == 32 && value>>31 == 1 {
 				return nil, fmt.Errorf("%w: unsigned pixels above 2^31", ErrUnsupported)
@@ -212,14 +220,19 @@ func (f *File) interpret(v int32) int32 {
 	return int32(uint32(v) >> (32 - f.BitsStored))
 }
 
-// Digest is a SHA-256 hash of the pixel data as the file holds them.
-func (f *File) Digest() [32]byte {
-	hash := sha256.New()
+// seed makes digests comparable within one process.
+var seed = maphash.MakeSeed()
+
+// Digest is a hash of the pixel data as the file holds them. It differs from one
+// run of the program to the next.
+func (f *File) Digest() uint64 {
+	var hash maphash.Hash
+	hash.SetSeed(seed)
 	hash.Write(f.pixels.native)
 	for _, part := range f.pixels.fragments {
 		hash.Write(part.data)
 	}
-	return [32]byte(hash.Sum(nil))
+	return hash.Sum64()
 }
 
 // CanDecode reports whether Stored knows the compression of a transfer syntax.
