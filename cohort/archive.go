@@ -60,7 +60,8 @@ func memberElement(archive, name string, index int) ([]byte, npyHeader, error) {
 	if err != nil {
 		return nil, npyHeader{}, err
 	}
-	content := keptContent(arrayKey{archive, info.Size(), info.ModTime(), name})
+	key := arrayKey{archive, info.Size(), info.ModTime(), name}
+	content := keptContent(key)
 	if content == nil {
 		a, err := openNPZ(archive)
 		if err != nil {
@@ -74,7 +75,7 @@ func memberElement(archive, name string, index int) ([]byte, npyHeader, error) {
 		if array.file.Method == zip.Store && !array.header.fortran {
 			return array.stored(index)
 		}
-		if content, err = array.content(); err != nil {
+		if content, err = keep(key, array); err != nil {
 			return nil, npyHeader{}, fmt.Errorf("array %s: %w", name, err)
 		}
 	}
@@ -87,9 +88,9 @@ func memberElement(archive, name string, index int) ([]byte, npyHeader, error) {
 
 // An npzArchive is an opened zip file of NumPy arrays.
 type npzArchive struct {
-	file   *os.File
-	info   os.FileInfo
+	bytes  io.ReaderAt
 	reader *zip.Reader
+	file   *os.File // to close; nil in tests
 }
 
 // openNPZ opens an archive. The caller closes it.
@@ -105,12 +106,21 @@ func openNPZ(path string) (*npzArchive, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := zip.NewReader(file, info.Size())
+	a, err := newNPZ(file, info.Size())
 	if err != nil {
 		file.Close()
+		return nil, err
+	}
+	a.file = file
+	return a, nil
+}
+
+func newNPZ(bytes io.ReaderAt, size int64) (*npzArchive, error) {
+	reader, err := zip.NewReader(bytes, size)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, withoutZip(err))
 	}
-	return &npzArchive{file, info, reader}, nil
+	return &npzArchive{bytes: bytes, reader: reader}, nil
 }
 
 // withoutZip drops the prefix of package zip.
@@ -191,7 +201,7 @@ func (a *npzArray) stored(index int) ([]byte, npyHeader, error) {
 		return nil, part, fmt.Errorf("%w: %w", ErrArchive, withoutZip(err))
 	}
 	data := make([]byte, n*part.size)
-	if _, err := a.archive.file.ReadAt(data, start+int64(part.length)+int64(index)*int64(len(data))); err != nil {
+	if _, err := a.archive.bytes.ReadAt(data, start+int64(part.length)+int64(index)*int64(len(data))); err != nil {
 		return nil, part, fmt.Errorf("%w: element %d: %w", ErrTruncated, index, err)
 	}
 	return data, part, nil
@@ -249,10 +259,9 @@ func keptContent(key arrayKey) *arrayContent {
 	return content
 }
 
-// content reads the whole array. Images of one compressed array are read one
-// after the other, so it is kept for some seconds; one array is read at a time.
-func (a *npzArray) content() (*arrayContent, error) {
-	key := arrayKey{a.archive.file.Name(), a.archive.info.Size(), a.archive.info.ModTime(), strings.TrimSuffix(a.file.Name, ".npy")}
+// keep reads a whole array. Images of one compressed array are read one after
+// the other, so it is kept for some seconds; one array is read at a time.
+func keep(key arrayKey, a *npzArray) (*arrayContent, error) {
 	kept.Lock()
 	defer kept.Unlock()
 	if content := kept.content[key]; content != nil { // read while this one waited

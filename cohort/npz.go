@@ -38,28 +38,32 @@ func openArchive(path string, o Options, lenient bool) (*Cohort, error) {
 		return nil, err
 	}
 	defer archive.Close()
+	return c, c.fromArchive(archive, o, lenient)
+}
+
+func (c *Cohort) fromArchive(archive *npzArchive, o Options, lenient bool) error {
 	for option, name := range map[string]string{"mask": o.Mask, "site": o.Site, "set": o.Set, "fold": o.Fold, "session": o.Session} {
 		if name != "" {
-			return nil, fmt.Errorf("%w: %s is an archive of arrays, which has no %s %q", ErrColumn, path, option, name)
+			return fmt.Errorf("%w: %s is an archive of arrays, which has no %s %q", ErrColumn, c.Table, option, name)
 		}
 	}
 	if len(o.Path) > 1 {
-		return nil, fmt.Errorf("%w: name one array of images, not %s", ErrColumn, strings.Join(o.Path, ", "))
+		return fmt.Errorf("%w: name one array of images, not %s", ErrColumn, strings.Join(o.Path, ", "))
 	}
 	c.Columns.Sequences = o.Sequences
 	var rows []row
 	for _, set := range archive.sets(o) {
 		more, err := c.archiveRows(archive, set, o)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		rows = append(rows, more...)
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("%w: no images with labels; it needs train_images and train_labels (and val_, test_), or images and labels (arrays: %s)",
+		return fmt.Errorf("%w: no images with labels; it needs train_images and train_labels (and val_, test_), or images and labels (arrays: %s)",
 			ErrNoCohort, strings.Join(archive.names(), ", "))
 	}
-	return c, c.build(rows, lenient)
+	return c.build(rows, lenient)
 }
 
 // An arraySet is the arrays of one set, and their names without it.
@@ -132,7 +136,7 @@ func (c *Cohort) archiveRows(a *npzArchive, set arraySet, o Options) ([]row, err
 	if err != nil {
 		return nil, err
 	}
-	base := filepath.Base(a.file.Name())
+	base := filepath.Base(c.Table)
 	digits := len(fmt.Sprint(max(0, count-1)))
 	var rows []row
 	for n := range count {

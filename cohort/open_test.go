@@ -279,7 +279,7 @@ func TestOpenSharedCohorts(t *testing.T) {
 // lies behind the header's.
 func FuzzParseTable(f *testing.F) {
 	for _, text := range []string{
-		"participant_id\tpath\tlabel\na\ta.nii\t0\n", "a;b\r\n1;\"2;3\"\r\n", "\xef\xbb\xbfa,b\n\"x\ny\",z\n", "a\n\"\"\"\"\n", "\xff\xfea", ",,\n,,\n",
+		"participant_id\tpath\tlabel\na\ta.nii\t0\n", "pid,label,site,fold,volume,session,age\na,0,x,1,2,p,3\nb,1,y,2,,q,4\na,0,x,1,3,r,\n", "a;b\r\n1;\"2;3\"\r\n", "\xef\xbb\xbfa,b\n\"x\ny\",z\n", "a\n\"\"\"\"\n", "\xff\xfea", ",,\n,,\n",
 	} {
 		f.Add([]byte(text), true)
 		f.Add([]byte(text), false)
@@ -299,6 +299,18 @@ func FuzzParseTable(f *testing.F) {
 		}
 		if _, err := table.findSubject(""); err != nil && !errors.Is(err, ErrColumn) {
 			t.Fatal(err)
+		}
+		c := &Cohort{Dir: t.TempDir()}
+		if err := c.fromTable(table, Options{}, false, true); err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Fatalf("error %q", err)
+			}
+			return
+		}
+		for _, s := range c.Subjects {
+			if s.ID == "" || s.Class < 0 || s.Class >= len(c.Classes) || len(s.Images) > 0 {
+				t.Fatalf("subject %+v of classes %q", s, c.Classes)
+			}
 		}
 	})
 }

@@ -125,6 +125,8 @@ func TestOpenSources(t *testing.T) {
 			[]string{"1.nii", "2.nii", "4.nii", "5.nii"}, Options{}, "a=0 1.nii {flair:2.nii}; b=1 4.nii {flair:5.nii}", "--path t1,flair"},
 		{"volumes of 4D files", map[string]string{"t.csv": "pid,file,label,volume\na,1.nii,0,0\na,1.nii,0,3\nb,2.nii,1,\n"},
 			[]string{"1.nii", "2.nii"}, Options{}, "a=0 1.nii volume 0 1.nii volume 3; b=1 2.nii", "column volume chooses the volume"},
+		{"first session of a table", map[string]string{"t.csv": "pid,file,label,session\na,1.nii,0,10\na,2.nii,0,9\nb,3.nii,1,b\n"},
+			[]string{"1.nii", "2.nii", "3.nii"}, Options{Session: "first"}, "a=0 2.nii in 9; b=1 3.nii in b", ""},
 		{"a measured volume", map[string]string{"t.csv": "pid,file,label,volume\na,1.nii,0,12.5\nb,2.nii,1,7\n"},
 			[]string{"1.nii", "2.nii"}, Options{}, "a=0 1.nii {volume:12.5}; b=1 2.nii {volume:7}", ""},
 		{"a whole measured volume", map[string]string{"t.csv": "pid,file,label,volume\na,1.nii,0,12\nb,2.nii,1,7\n"},
