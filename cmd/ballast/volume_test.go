@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,23 @@ func TestVolumeCommand(t *testing.T) {
 	} {
 		if _, ok := facts[key]; !ok {
 			t.Errorf("key %s is missing in:\n%s", key, text)
+		}
+	}
+}
+
+// A folder of DICOM files and the same patient's NIfTI file are described alike;
+// the numbers are nibabel's.
+func TestVolumeCommandOnDICOM(t *testing.T) {
+	formats := sharedData(t, "formats")
+	for _, name := range []string{"dicom/sts025_series", "nifti/float32_sts025_t1.nii.gz"} {
+		var d cohort.Description
+		text := mustBallast(t, "volume", "--json", filepath.Join(formats, filepath.FromSlash(name)))
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(d.Shape, []int{75, 55, 25}) || d.Orientation != "LPS" || d.Max != 1750 || d.Volumes != 1 ||
+			!(math.Abs(float64(d.Mean)-295.9261866666667) <= 1e-6) || !(math.Abs(d.Affine[2][3]-397.55072) <= 1e-3) {
+			t.Errorf("%s:\n%s", name, text)
 		}
 	}
 }

@@ -75,11 +75,49 @@ func TestAgreesWithTheStandardLibrary(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s, level %d, %s: %v", name, level, kind, err)
 				}
-				got, err := io.ReadAll(iotest.OneByteReader(r))
+				got, err := io.ReadAll(r)
 				if err != nil || !bytes.Equal(got, data) {
 					t.Errorf("%s, level %d, %s: %d of %d bytes, %v", name, level, kind, len(got), len(data), err)
 				}
 			}
+		}
+	}
+}
+
+// Peek gives the same bytes as Read, in pieces of any size up to PeekSize, mixed
+// with reads and over all places where the window moves.
+func TestPeek(t *testing.T) {
+	random := rand.New(rand.NewSource(2))
+	for name, data := range samples() {
+		r, err := NewReader(bytes.NewReader(compress(t, bytes.Repeat(data, 3), 6)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat(data, 3)
+		for err == nil {
+			var piece []byte
+			n := []int{1, 2, 1000, 1 << 16, PeekSize, random.Intn(PeekSize)}[random.Intn(6)] + 1
+			if piece, err = r.Peek(min(n, PeekSize)); err != nil && err != io.EOF {
+				t.Fatalf("%s: %v", name, err)
+			}
+			used := random.Intn(len(piece) + 1)
+			if err != nil {
+				used = len(piece)
+			}
+			if !bytes.HasPrefix(want, piece) {
+				t.Fatalf("%s: %d bytes before the end, other bytes came", name, len(want))
+			}
+			r.Advance(used)
+			want = want[used:]
+			small := make([]byte, random.Intn(100))
+			if n, _ := r.Read(small); !bytes.HasPrefix(want, small[:n]) {
+				t.Fatalf("%s: Read gives other bytes", name)
+			} else {
+				want = want[n:]
+			}
+		}
+		if len(want) != 0 {
+			t.Errorf("%s: the last %d bytes are missing", name, len(want))
 		}
 	}
 }
@@ -114,8 +152,8 @@ func TestMembersAndHeaders(t *testing.T) {
 	}
 }
 
-// A header with its own checksum, which the standard library reads but never
-// writes: FHCRC as computed by hand with zlib's crc32.
+// A header with its own checksum (FHCRC), which the standard library reads but
+// never writes.
 func TestHeaderChecksum(t *testing.T) {
 	plain := compress(t, []byte("x"), 6)
 	with := append([]byte{0x1f, 0x8b, 8, 2, 0, 0, 0, 0, 0, 255}, 0, 0)
@@ -193,3 +231,27 @@ func FuzzAgainstTheStandardLibrary(f *testing.F) {
 }
 
 func headerChecksum(header []byte) uint16 { return uint16(crc32.ChecksumIEEE(header)) }
+
+// BenchmarkReader decompresses noise on a smooth 16-bit signal, as MRI is; the
+// standard library does the same beside it.
+func BenchmarkReader(b *testing.B) {
+	data := samples()["signal"]
+	compressed := compress(b, data, 6)
+	for name, open := range map[string]func() (io.Reader, error){
+		"this package":     func() (io.Reader, error) { return NewReader(bytes.NewReader(compressed)) },
+		"standard library": func() (io.Reader, error) { return gzip.NewReader(bytes.NewReader(compressed)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				r, err := open()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, r); err != nil || n != int64(len(data)) {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
