@@ -116,35 +116,23 @@ func (c *Cohort) archiveRows(a *npzArchive, set arraySet, o Options) ([]row, err
 	if len(images.header.shape) < 3 {
 		return nil, fmt.Errorf("%w: array %s has shape %v; images take [number, rows, columns]", ErrArchive, set.images, images.header.shape)
 	}
-	count := images.header.shape[0]
-	labels, err := a.column(set.labels, count)
+	labels, err := a.column(set.labels, images.header.shape[0])
 	if err != nil {
 		return nil, err
 	}
-	var subjects []string
-	if set.subjects != "" {
-		if subjects, err = a.column(set.subjects, count); err != nil {
-			return nil, err
-		}
-	} else if o.Subject != "" {
-		return nil, fmt.Errorf("%w: there is no array %q beside %s", ErrColumn, o.Subject, set.images)
-	} else {
-		c.noteOnce("every image counts as a subject of its own: the archive has no array of subjects")
+	subjects, err := c.archiveSubjects(a, set, o, images.header.shape[0])
+	if err != nil {
+		return nil, err
 	}
-	c.Columns.Path, c.Columns.Label, c.Columns.Subject = set.bare.Path, set.bare.Label, set.bare.Subject
 	channels, err := c.colourChannels(&images.header, o)
 	if err != nil {
 		return nil, err
 	}
-	base := filepath.Base(c.Table)
-	digits := len(fmt.Sprint(max(0, count-1)))
+	c.Columns.Path, c.Columns.Label, c.Columns.Subject = set.bare.Path, set.bare.Label, set.bare.Subject
 	var rows []row
-	for n := range count {
-		address := fmt.Sprintf("%s#%s/%d", base, set.images, n)
-		r := row{subject: fmt.Sprintf("%s-%0*d", set.images, digits, n), label: nonMissing(labels[n]), set: set.set, path: address, volume: Unchosen}
-		if subjects != nil {
-			r.subject = subjects[n]
-		}
+	for n, label := range labels {
+		address := fmt.Sprintf("%s#%s/%d", filepath.Base(c.Table), set.images, n)
+		r := row{subject: subjects[n], label: nonMissing(label), set: set.set, path: address, volume: Unchosen}
 		if r.subject == "" || strings.ContainsFunc(r.subject+r.label, unicode.IsControl) {
 			return nil, fmt.Errorf("%w: element %d of %s or %s is empty or has a control character", ErrArchive, n, set.labels, set.subjects)
 		}
@@ -153,8 +141,7 @@ func (c *Cohort) archiveRows(a *npzArchive, set arraySet, o Options) ([]row, err
 			continue
 		}
 		for m, channel := range channels {
-			file := fmt.Sprintf("%s/%d", address, channel)
-			if m == 0 {
+			if file := fmt.Sprintf("%s/%d", address, channel); m == 0 {
 				r.path = file
 			} else {
 				r.also = append(r.also, file)
@@ -163,6 +150,24 @@ func (c *Cohort) archiveRows(a *npzArchive, set arraySet, o Options) ([]row, err
 		rows = append(rows, r)
 	}
 	return rows, nil
+}
+
+// archiveSubjects returns the subject of each image: by the array of subjects,
+// else by its number.
+func (c *Cohort) archiveSubjects(a *npzArchive, set arraySet, o Options, count int) ([]string, error) {
+	if set.subjects != "" {
+		return a.column(set.subjects, count)
+	}
+	if o.Subject != "" {
+		return nil, fmt.Errorf("%w: there is no array %q beside %s", ErrColumn, o.Subject, set.images)
+	}
+	c.noteOnce("every image counts as a subject of its own: the archive has no array of subjects")
+	subjects := make([]string, count)
+	digits := len(fmt.Sprint(max(0, count-1)))
+	for n := range subjects {
+		subjects[n] = fmt.Sprintf("%s-%0*d", set.images, digits, n)
+	}
+	return subjects, nil
 }
 
 // colourChannels turns the chosen colours into channels; none without a choice.

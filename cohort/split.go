@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -52,11 +53,12 @@ func (c *Cohort) Split(seed uint64, validation, test float64) (Split, error) {
 // SplitBy is Split with further wishes. Within each class the sets take their
 // part of every site (or other column) about as evenly as whole subjects allow: a
 // set has less than two subjects more or less of a class at a site than its share
-// of the class would give (1.6 at most in 1,200 simulated cohorts). A site that is left out is the test set, all of it,
-// those of its subjects included that were scanned elsewhere as well.
+// of the class would give (1.6 at most in 1,200 simulated cohorts). A site that is
+// left out is the test set, all of it, those of its subjects included that were
+// scanned elsewhere as well.
 //
-// Errors wrap ErrTooFewSubjects, ErrColumn (nothing is known of such a site,
-// fold or column) or ErrSubjectInTwoSets (the table says otherwise).
+// Errors wrap ErrTooFewSubjects, ErrColumn (nothing is known of such a site, fold
+// or column), ErrSubjectInTwoSets (the table says otherwise) or ErrDuplicateImage.
 func (c *Cohort) SplitBy(seed uint64, o SplitOptions) (Split, error) {
 	s, err := c.split(seed, o)
 	if err != nil {
@@ -77,27 +79,13 @@ func (c *Cohort) split(seed uint64, o SplitOptions) (Split, error) {
 	if err != nil {
 		return Split{}, err
 	}
+	if err := c.sharedAcross(fixed); err != nil {
+		return Split{}, err
+	}
 	members, free := fixedSets(fixed)
-	shares := [3]float64{1 - o.Validation - o.Test, o.Validation, o.Test}
-	if o.LeaveOut != "" {
-		shares[2] = 0
-	}
-	total := 0.0
-	for set := range shares {
-		if len(members[set]) > 0 {
-			shares[set] = 0
-		}
-		total += shares[set]
-	}
-	if len(free) > 0 && total <= 0 {
-		return Split{}, fmt.Errorf("column %s fixes every set but leaves %s without one; fill it in or empty one of the sets",
-			cmp.Or(c.Columns.Set, c.Columns.Fold), c.names(free))
-	}
 	if len(free) > 0 {
-		for set := range shares {
-			shares[set] /= total
-		}
-		if err := c.enough(free, shares); err != nil {
+		shares, err := c.openShares(o, members, free)
+		if err != nil {
 			return Split{}, err
 		}
 		for set, more := range c.divide(free, shares, strata, stat.NewStream(seed, "split")) {
@@ -113,6 +101,41 @@ func (c *Cohort) split(seed uint64, o SplitOptions) (Split, error) {
 		err = fmt.Errorf("%w (%d pairs of subjects share an image and are kept in one set)", err, len(c.Duplicates))
 	}
 	return Split{members[0], members[1], members[2]}, err
+}
+
+// openShares returns the shares of the free subjects that go to each set: those
+// asked for, of the sets that nothing fixes.
+func (c *Cohort) openShares(o SplitOptions, members [3][]int, free []int) (shares [3]float64, err error) {
+	shares = [3]float64{1 - o.Validation - o.Test, o.Validation, o.Test}
+	total := 0.0
+	for set := range shares {
+		if len(members[set]) > 0 {
+			shares[set] = 0
+		}
+		total += shares[set]
+	}
+	if total <= 0 {
+		return shares, fmt.Errorf("column %s fixes every set but leaves %s without one; fill it in or empty one of the sets",
+			cmp.Or(c.Columns.Set, c.Columns.Fold), c.names(free))
+	}
+	for set := range shares {
+		shares[set] /= total
+	}
+	return shares, c.enough(free, shares)
+}
+
+// sharedAcross refuses an image shared by subjects whom a fold or a left-out site
+// puts into two sets. Those of a table were judged when it was opened.
+func (c *Cohort) sharedAcross(fixed []int) error {
+	for _, d := range c.Duplicates {
+		a, b := d.Subjects[0], d.Subjects[1]
+		byTable := c.Subjects[a].Set != "" && c.Subjects[b].Set != ""
+		if fixed[a] >= 0 && fixed[b] >= 0 && fixed[a] != fixed[b] && !byTable {
+			return fmt.Errorf("%w: %s of subject %s, in %s, and %s of subject %s, in %s, have the same content", ErrDuplicateImage,
+				filepath.Base(d.Paths[0]), c.Subjects[a].ID, setOrder[fixed[a]], filepath.Base(d.Paths[1]), c.Subjects[b].ID, setOrder[fixed[b]])
+		}
+	}
+	return nil
 }
 
 // wishedSets returns the set of each subject that the table, the left-out site

@@ -322,6 +322,11 @@ func TestSplitByFold(t *testing.T) {
 	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "9"}); !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), "(folds: 0, 1, 2 and 2 more)") {
 		t.Errorf("a fold that is none: %v", err)
 	}
+	c.Duplicates = []Duplicate{{Subjects: [2]int{0, 3}, Paths: [2]string{"x/a.nii", "x/b.nii"}}}
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "3"}); !errors.Is(err, ErrDuplicateImage) || !strings.Contains(err.Error(), "a.nii of subject A000, in train, and b.nii of subject A003, in validation") {
+		t.Errorf("an image in two folds: %v", err)
+	}
+	c.Duplicates = nil
 	c.Subjects[0].Fold = ""
 	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "3"}); err == nil || !strings.Contains(err.Error(), "leaves A000 without one") {
 		t.Errorf("a subject without a fold: %v", err)

@@ -218,48 +218,19 @@ func (c *Cohort) WriteDatalist(w io.Writer, dir string, assigned []Assignment) e
 	for class, name := range c.Classes {
 		list.Labels[strconv.Itoa(class)] = name
 	}
-	all := func(has func(Subject, Image) bool) bool {
-		return !c.anyImage(func(n int, image Image) bool { return !has(c.Subjects[n], image) })
-	}
-	masks := all(func(_ Subject, image Image) bool { return image.Mask != "" })
-	sites := all(func(s Subject, _ Image) bool { return s.Site != "" })
-	sessions := all(func(_ Subject, image Image) bool { return image.Session != "" })
-	volumes := all(func(_ Subject, image Image) bool { return image.Volume != Unchosen })
+	item := c.itemWriter(dir)
 	for n, s := range c.Subjects {
 		for _, image := range s.Images {
 			if _, _, ok := splitMember(image.Path); ok {
 				return fmt.Errorf("write datalist: %w: %s is an image of an archive, which MONAI cannot read; write a table", ErrUnsupported, image.Path)
 			}
-			item := datalistItem{Image: pathFrom(dir, image.Path), Label: s.Class, Subject: s.ID}
-			if len(image.Also) > 0 {
-				var files []string
-				for _, file := range append([]string{image.Path}, image.Also...) {
-					files = append(files, pathFrom(dir, file))
-				}
-				item.Image = files
-			}
-			if masks {
-				item.Mask = pathFrom(dir, image.Mask)
-			}
-			if sites {
-				item.Site = s.Site
-			}
-			if sessions {
-				item.Session = image.Session
-			}
-			if volumes {
-				item.Volume = &image.Volume
-			}
-			if fold, err := strconv.Atoi(assigned[n].Fold); err == nil {
-				item.Fold = &fold
-			}
 			switch assigned[n].Set {
 			case "validation":
-				list.Validation = append(list.Validation, item)
+				list.Validation = append(list.Validation, item(s, image, assigned[n]))
 			case "test":
-				list.Test = append(list.Test, item)
+				list.Test = append(list.Test, item(s, image, assigned[n]))
 			default:
-				list.Training = append(list.Training, item)
+				list.Training = append(list.Training, item(s, image, assigned[n]))
 			}
 		}
 	}
@@ -269,4 +240,42 @@ func (c *Cohort) WriteDatalist(w io.Writer, dir string, assigned []Assignment) e
 		return fmt.Errorf("write datalist: %w", err)
 	}
 	return nil
+}
+
+// itemWriter returns what makes the item of an image, with the keys that all
+// images have.
+func (c *Cohort) itemWriter(dir string) func(Subject, Image, Assignment) datalistItem {
+	all := func(has func(Subject, Image) bool) bool {
+		return !c.anyImage(func(n int, image Image) bool { return !has(c.Subjects[n], image) })
+	}
+	masks := all(func(_ Subject, image Image) bool { return image.Mask != "" })
+	sites := all(func(s Subject, _ Image) bool { return s.Site != "" })
+	sessions := all(func(_ Subject, image Image) bool { return image.Session != "" })
+	volumes := all(func(_ Subject, image Image) bool { return image.Volume != Unchosen })
+	return func(s Subject, image Image, a Assignment) datalistItem {
+		item := datalistItem{Image: pathFrom(dir, image.Path), Label: s.Class, Subject: s.ID}
+		if len(image.Also) > 0 {
+			files := []string{pathFrom(dir, image.Path)}
+			for _, file := range image.Also {
+				files = append(files, pathFrom(dir, file))
+			}
+			item.Image = files
+		}
+		if masks {
+			item.Mask = pathFrom(dir, image.Mask)
+		}
+		if sites {
+			item.Site = s.Site
+		}
+		if sessions {
+			item.Session = image.Session
+		}
+		if volumes {
+			item.Volume = &image.Volume
+		}
+		if fold, err := strconv.Atoi(a.Fold); err == nil {
+			item.Fold = &fold
+		}
+		return item
+	}
 }
