@@ -333,6 +333,25 @@ func TestPowers(t *testing.T) {
 	}
 }
 
+// Mean and deviation of every length, against the definition in float64.
+func TestSpread(t *testing.T) {
+	for n := 1; n < 12; n++ {
+		data := make([]float32, n)
+		mean, squares := 0.0, 0.0
+		for i := range data {
+			data[i] = float32((i*7+3)%5) - 0.25
+			mean += float64(data[i]) / float64(n)
+		}
+		for _, x := range data {
+			squares += (float64(x) - mean) * (float64(x) - mean)
+		}
+		gotMean, got := spread(data)
+		if want := math.Sqrt(squares / float64(n)); !(abs(gotMean-mean) <= 1e-14) || !(abs(got-want) <= 1e-14) {
+			t.Errorf("%d numbers: %v and %v, want %v and %v", n, gotMean, got, mean, want)
+		}
+	}
+}
+
 func TestPowerTable(t *testing.T) {
 	for _, power := range []float64{0.2, 0.5, 0.7, 1, 1.4, 2.2, 5} {
 		table := newPowerTable(power)

@@ -3,7 +3,10 @@ package train
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -153,5 +156,35 @@ func TestTrainerUsesDrawOf(t *testing.T) {
 		if slices.Equal(want, images.Train.Samples[sample].Image.Data) {
 			t.Errorf("image %d was not changed", sample)
 		}
+	}
+}
+
+// Every key of the section is on the page, with its default.
+func TestAugmentationPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/augmentation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(page), -1) {
+		documented[row[1]] = row[2]
+	}
+	defaults := reflect.ValueOf(DefaultPlan())
+	for _, key := range Keys() {
+		short, ok := strings.CutPrefix(key, "augment.")
+		if !ok || short == "preset" {
+			continue
+		}
+		value := defaults
+		for part := range strings.SplitSeq(key, ".") {
+			value = fieldByKey(value, part)
+		}
+		if want := fmt.Sprint(value.Interface()); documented[short] != want {
+			t.Errorf("docs/augmentation.md says %q of %s; the default is %q", documented[short], key, want)
+		}
+		delete(documented, short)
+	}
+	for key := range documented {
+		t.Errorf("docs/augmentation.md has a key %s that the plan does not", key)
 	}
 }
