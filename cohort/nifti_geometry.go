@@ -30,10 +30,10 @@ func (h *niftiHeader) sizes() (whole []int, shape [3]int, voxels, volumes int, e
 		}
 		count, most := &voxels, maxVoxels
 		if axis >= 3 {
-			count, most = &volumes, maxFileBytes/voxels
+			count, most = &volumes, int(min(int64(maxFileBytes), math.MaxInt)/int64(voxels))
 		}
 		if size > most / *count {
-			return nil, shape, 0, 0, fmt.Errorf("%w: shape %s is more than ballast reads (%d voxels in a volume, %d bytes in a file)", ErrUnsupported, product(whole), maxVoxels, maxFileBytes)
+			return nil, shape, 0, 0, fmt.Errorf("%w: shape %s is more than ballast reads (%d voxels in a volume, %d bytes in a file)", ErrUnsupported, product(whole), maxVoxels, int64(maxFileBytes))
 		}
 		*count *= size
 	}
