@@ -170,31 +170,30 @@ func parseDICOM(path string) (*dicomFile, error) {
 	return file, nil
 }
 
-// maxDICOMBytes is the largest DICOM file that is read, decompressed.
-const maxDICOMBytes = 1<<31 - 1
+// The largest DICOM files that are read as they are, and out of gzip.
+const (
+	maxDICOMBytes   = 1<<31 - 1
+	maxDecompressed = 1 << 29
+)
 
 // all reads the whole content. Memory grows with the bytes that come.
 func (s *byteSource) all() ([]byte, error) {
 	if !s.compressed && s.size > maxDICOMBytes {
 		return nil, fmt.Errorf("%w: a DICOM file of %d bytes; the limit is 2 GiB", ErrUnsupported, s.size)
 	}
-	limit := min(s.limit(), maxDICOMBytes)
-	if s.compressed {
-		limit = min(limit, 1<<29)
+	if !s.compressed {
+		data := make([]byte, s.size)
+		if n, err := io.ReadFull(s, data); err != nil {
+			return nil, truncation(err, int64(n), s.size)
+		}
+		return data, nil
 	}
-	var data []byte
-	var err error
-	if s.compressed {
-		data, err = io.ReadAll(io.LimitReader(s, limit+1))
-	} else {
-		data = make([]byte, s.size)
-		_, err = io.ReadFull(s, data)
-	}
-	if err != nil {
-		return nil, truncation(err, int64(len(data)), max(s.size, int64(len(data))))
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%w: more than %d MiB when decompressed", ErrUnsupported, limit>>20)
+	data, err := io.ReadAll(io.LimitReader(s, maxDecompressed+1))
+	switch {
+	case len(data) > maxDecompressed:
+		return nil, fmt.Errorf("%w: more than %d MiB when decompressed", ErrUnsupported, maxDecompressed>>20)
+	case err != nil:
+		return nil, fmt.Errorf("%w: the compressed file ends early or is damaged: %w", ErrTruncated, err)
 	}
 	return data, nil
 }

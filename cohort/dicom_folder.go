@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"ballast/cohort/dicom"
 )
 
 // maxSlices is the largest number of files of a folder that is looked at.
@@ -65,11 +63,10 @@ func readSeries(folder string) ([]*dicomGroup, error) {
 	}
 	byUID := map[string]*dicomGroup{}
 	var groups []*dicomGroup
-	others, reports := 0, 0
+	reports := 0
 	for _, entry := range entries {
 		path := filepath.Join(folder, entry.Name())
 		if !isCandidate(entry) || !startsAsDICOM(path) {
-			others++
 			continue
 		}
 		file, err := parseDICOM(path)
@@ -93,7 +90,7 @@ func readSeries(folder string) ([]*dicomGroup, error) {
 		}
 	}
 	if len(groups) == 0 {
-		return nil, noSeries(folder, entries, others, reports)
+		return nil, noSeries(folder, entries, reports)
 	}
 	slices.SortStableFunc(groups, func(a, b *dicomGroup) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.uid, b.uid))
@@ -105,7 +102,7 @@ func readSeries(folder string) ([]*dicomGroup, error) {
 }
 
 // noSeries says what a folder without DICOM images holds instead.
-func noSeries(folder string, entries []fs.DirEntry, others, reports int) error {
+func noSeries(folder string, entries []fs.DirEntry, reports int) error {
 	for _, entry := range entries {
 		if entry.IsDir() && IsDICOMFolder(filepath.Join(folder, entry.Name())) {
 			return fmt.Errorf("%w: it is a folder without DICOM images; its subfolder %s holds some, so name that", ErrFormat, entry.Name())
@@ -205,109 +202,4 @@ func (s *dicomSeries) dropCopies(files []*dicomFile) (kept []*dicomFile, err err
 		s.note(LevelWarning, "each slice was read once", "%d files are copies of others", dropped)
 	}
 	return kept, nil
-}
-
-// note adds what is unusual about the series.
-func (s *dicomStack) note(level, fix, problem string, values ...any) {
-	s.notes = append(s.notes, Note{level, fmt.Sprintf(problem, values...), fix})
-}
-
-// noteHeader adds what the header says of the values.
-func (s *dicomSeries) noteHeader() {
-	header := s.files[0].header
-	if header.Photometric == "MONOCHROME1" {
-		s.note(LevelWarning, "the values were left as they are; mixed with MONOCHROME2 images they would look inverted", "the lowest value is meant to be shown white (MONOCHROME1)")
-	}
-	if header.Lossy {
-		s.note(LevelInfo, "read as it is", "the image was compressed with loss")
-	}
-	if slices.ContainsFunc(s.files, func(file *dicomFile) bool { return file.mosaic != nil }) {
-		s.note(LevelInfo, "its tiles were taken apart into slices", "a Siemens mosaic")
-	}
-	if slopes := s.slopes(); slopes > 1 {
-		s.note(LevelInfo, "each slice was scaled by its own", "%d different pairs of RescaleSlope and RescaleIntercept", slopes)
-	}
-}
-
-func (s *dicomSeries) slopes() int {
-	seen := map[[2]float64]bool{}
-	for _, volume := range s.volumes {
-		for _, slice := range volume {
-			seen[[2]float64{slice.slope, slice.intercept}] = true
-		}
-	}
-	return len(seen)
-}
-
-// describe describes one volume or all of the series.
-func (s *dicomSeries) describe(index int) (*Description, error) {
-	d, first, behind, err := s.summary(index)
-	if err != nil {
-		return nil, err
-	}
-	var m moments
-	wide := make([]float64, 0, s.shape[0]*s.shape[1])
-	for volume := first; volume < behind; volume++ {
-		for _, slice := range s.volumes[volume] {
-			stored, err := s.stored(slice)
-			if err != nil {
-				return nil, err
-			}
-			wide = wide[:0]
-			for _, x := range stored {
-				wide = append(wide, float64(float64(x)*slice.slope)+slice.intercept)
-			}
-			m.add(wide)
-		}
-	}
-	m.fill(d)
-	return d, nil
-}
-
-func (s *dicomSeries) readDescribed(index int) (*Volume, *Description, error) {
-	v, err := s.read(index)
-	if err != nil {
-		return nil, nil, err
-	}
-	d, _, _, err := s.summary(index)
-	return v, d, err
-}
-
-// summary describes the series without its values, and says which volumes it
-// speaks of.
-func (s *dicomSeries) summary(index int) (d *Description, first, behind int, err error) {
-	header := s.files[0].header
-	slice := s.volumes[0][0]
-	d = &Description{
-		Format: "DICOM, " + dicom.SyntaxName(header.TransferSyntax), ByteOrder: "little",
-		Dtype: fmt.Sprintf("uint%d", header.BitsAllocated), Shape: slices.Clone(s.shape[:]),
-		Scaling: Scaling{slice.slope, slice.intercept}, Volumes: len(s.volumes), Notes: slices.Clone(s.notes),
-	}
-	if header.Signed {
-		d.Dtype = d.Dtype[1:]
-	}
-	if header.TransferSyntax == dicom.ExplicitBigEndian {
-		d.ByteOrder = "big"
-	}
-	if len(s.files) > 1 {
-		d.Format += fmt.Sprintf(", %d files", len(s.files))
-	}
-	if header.BitsStored != header.BitsAllocated {
-		d.note(LevelInfo, "the other bits were left out", "%d of %d bits are used", header.BitsStored, header.BitsAllocated)
-	}
-	d.locate(s.affine)
-	behind = len(s.volumes)
-	if behind > 1 {
-		d.Shape = append(d.Shape, behind)
-	}
-	if index >= 0 {
-		if first, err = chooseVolume(s.what, len(s.volumes), index); err != nil {
-			return nil, 0, 0, err
-		}
-		behind = first + 1
-		if len(s.volumes) > 1 {
-			d.choose(first)
-		}
-	}
-	return d, first, behind, nil
 }

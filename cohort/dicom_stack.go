@@ -298,8 +298,8 @@ func (s *dicomStack) checkSteps(f sliceFrame, places [][]dicomSlice, step [3]flo
 	if worst > exactSpacing*median+samePlace {
 		s.note(LevelWarning, "the mean was used", "the distance between slices varies by up to %.3g mm around %.4g mm", worst, median)
 	}
-	if stated := f.distance; len(steps) < 3 && median > gapSteps*stated {
-		s.note(LevelWarning, "make sure that no slices are missing", "slices lie %.4g mm apart, the header says %.4g mm", median, stated)
+	if stated := places[0][0].header.SpacingBetweenSlices; stated > 0 && median > gapSteps*stated {
+		s.note(LevelWarning, "make sure that no slices are missing", "slices lie %.4g mm apart, SpacingBetweenSlices says %.4g mm", median, stated)
 	}
 	limit := inPlaneDrift*min(f.spacing[0], f.spacing[1]) + samePlace
 	for n, place := range places {

@@ -347,18 +347,11 @@ func (d *jpeg2000) decodeTile(number int, picture *Image) error {
 	if err := tile.readPackets(area, resolutions); err != nil {
 		return err
 	}
-	var values []float64
 	if tile.reversible {
-		samples, err := tile.reconstruct(resolutions)
-		if err != nil {
-			return err
-		}
-		d.place(samples, area, picture)
+		d.place(tile.reconstruct(resolutions), area, picture)
 		return nil
 	}
-	if values, err = tile.reconstructReal(resolutions, d.bits); err != nil {
-		return err
-	}
+	values := tile.reconstructReal(resolutions, d.bits)
 	samples := make([]int32, len(values))
 	for n, value := range values {
 		samples[n] = int32(math.RoundToEven(min(max(value, math.MinInt32/2), math.MaxInt32/2)))

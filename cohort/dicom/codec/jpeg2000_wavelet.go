@@ -7,7 +7,7 @@ import "math"
 // by reflection at both ends.
 
 // reconstruct decodes the code blocks and undoes the reversible 5-3 transform.
-func (t *j2kTile) reconstruct(resolutions []*resolution) ([]int32, error) {
+func (t *j2kTile) reconstruct(resolutions []*resolution) []int32 {
 	var low []int32
 	for n, r := range resolutions {
 		bands := make([][]int32, len(r.bands))
@@ -22,12 +22,12 @@ func (t *j2kTile) reconstruct(resolutions []*resolution) ([]int32, error) {
 		low = interleave(r, resolutions[n-1], low, bands)
 		transform(r, low, lift53)
 	}
-	return low, nil
+	return low
 }
 
 // reconstructReal does the same for the irreversible 9-7 transform, with the
 // quantisation of equation E-3.
-func (t *j2kTile) reconstructReal(resolutions []*resolution, bits int) ([]float64, error) {
+func (t *j2kTile) reconstructReal(resolutions []*resolution, bits int) []float64 {
 	var low []float64
 	for n, r := range resolutions {
 		bands := make([][]float64, len(r.bands))
@@ -44,7 +44,7 @@ func (t *j2kTile) reconstructReal(resolutions []*resolution, bits int) ([]float6
 		low = interleave(r, resolutions[n-1], low, bands)
 		transform(r, low, lift97)
 	}
-	return low, nil
+	return low
 }
 
 // decodeBand decodes a band's code blocks; set takes each coefficient that is
