@@ -269,6 +269,9 @@ func (c *Cohort) visits(tree *bidsTree, participants []row) ([]visit, error) {
 		for _, f := range files {
 			bySession[f.session] = append(bySession[f.session], f)
 		}
+		if r.session != "" && bySession[r.session] == nil {
+			c.exclude(r, "no images in session "+r.session)
+		}
 		for n, session := range slices.SortedFunc(maps.Keys(bySession), compareSessions) {
 			sessions[session] = true
 			asked := cmp.Or(r.session, c.Columns.Session)

@@ -37,7 +37,7 @@ type Image struct {
 	Path    string   // absolute, or relative to the working directory; see ReadVolume
 	Mask    string   // empty when there is none
 	Also    []string // further sequences of the same visit, a channel each after Path
-	Volume  int      // which volume of a 4D file, from 0; -1: not chosen
+	Volume  int      // which volume of Path, a 4D file, from 0; -1 (Unchosen): none, the file holds one
 	Session string   // of a BIDS tree or a table, without "ses-"; empty when there is none
 
 	// Facts say how the image was acquired: the plain values of its JSON sidecar

@@ -27,6 +27,9 @@ func openFolders(folder string, o Options, lenient bool) (*Cohort, error) {
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%w: no participants.tsv, no other table and no class folders with images%s", ErrNoCohort, spreadsheetHint(folder))
 	}
+	if !slices.ContainsFunc(rows, func(r row) bool { return !strings.HasPrefix(r.label, "sub-") }) {
+		return nil, fmt.Errorf("%w: a BIDS tree without participants.tsv; write one with the columns participant_id and label", ErrNoCohort)
+	}
 	if column := cmp.Or(o.Label, cmp.Or(o.Path...), o.Subject, o.Mask, o.Site, o.Set, o.Fold, o.Session, cmp.Or(o.Sequences...)); column != "" {
 		return nil, fmt.Errorf("%w: %s is a folder of classes without a table, so there is no column %q", ErrColumn, folder, column)
 	}

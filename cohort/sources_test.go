@@ -88,9 +88,9 @@ func TestOpenSources(t *testing.T) {
 			"sequence FLAIR is used, which all subjects have; there are also T1w (1 of 2 subjects)"},
 		{"BIDS: chosen sequences, plain before contrast-enhanced", map[string]string{"participants.tsv": twoParticipants},
 			[]string{"sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_ce-gd_T1w.nii.gz", "sub-1/dwi/sub-1_dwi.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz", "sub-2/anat/sub-2_ce-gd_T1w.nii.gz", "sub-2/dwi/sub-2_dwi.nii.gz"},
-			Options{Sequences: []string{"ce-gd_T1w", "T1w", "dwi"}, Volume: "2"},
-			"sub-1=0 sub-1/anat/sub-1_ce-gd_T1w.nii.gz+sub-1/anat/sub-1_T1w.nii.gz+sub-1/dwi/sub-1_dwi.nii.gz volume 2 {age:50}; " +
-				"sub-2=1 sub-2/anat/sub-2_ce-gd_T1w.nii.gz+sub-2/anat/sub-2_T1w.nii.gz+sub-2/dwi/sub-2_dwi.nii.gz volume 2; [ce-gd_T1w T1w dwi]", ""},
+			Options{Sequences: []string{"dwi", "ce-gd_T1w", "T1w"}, Volume: "2"},
+			"sub-1=0 sub-1/dwi/sub-1_dwi.nii.gz+sub-1/anat/sub-1_ce-gd_T1w.nii.gz+sub-1/anat/sub-1_T1w.nii.gz volume 2 {age:50}; " +
+				"sub-2=1 sub-2/dwi/sub-2_dwi.nii.gz+sub-2/anat/sub-2_ce-gd_T1w.nii.gz+sub-2/anat/sub-2_T1w.nii.gz volume 2; [dwi ce-gd_T1w T1w]", ""},
 		{"BIDS: sessions are images", map[string]string{"participants.tsv": twoParticipants},
 			[]string{"sub-1/ses-10/anat/sub-1_ses-10_T1w.nii.gz", "sub-1/ses-9/anat/sub-1_ses-9_T1w.nii.gz", "sub-2/ses-9/anat/sub-2_ses-9_T1w.nii.gz"}, Options{},
 			"sub-1=0 sub-1/ses-9/anat/sub-1_ses-9_T1w.nii.gz in 9 sub-1/ses-10/anat/sub-1_ses-10_T1w.nii.gz in 10 {age:50}; sub-2=1 sub-2/ses-9/anat/sub-2_ses-9_T1w.nii.gz in 9; [T1w]",
@@ -196,6 +196,7 @@ func TestOpenSourcesRefuses(t *testing.T) {
 			Options{}, ErrTable, "has no column session_id"},
 		{"labels that differ by session", map[string]string{"participants.tsv": "participant_id\nsub-1\n", "sub-1/sub-1_sessions.tsv": "session_id\tlabel\nses-a\t1\nses-b\t0\n"},
 			[]string{"sub-1/ses-a/anat/sub-1_ses-a_T1w.nii", "sub-1/ses-b/anat/sub-1_ses-b_T1w.nii"}, Options{}, ErrLabelConflict, "sub-1 is 1 and 0"},
+		{"a tree without participants", nil, []string{"sub-1/anat/sub-1_T1w.nii", "sub-2/anat/sub-2_T1w.nii"}, Options{}, ErrNoCohort, "a BIDS tree without participants.tsv"},
 		{"participant above the tree", map[string]string{"participants.tsv": "participant_id\tlabel\n../x\t1\n"}, nil, Options{}, ErrTable, `participant "../x"`},
 		{"one column twice", map[string]string{"t.csv": "pid,file,label\na,1.nii,0\n"}, []string{"1.nii"}, Options{Path: []string{"file", "File"}}, ErrColumn, "asked for twice"},
 		{"one file as two sequences", map[string]string{"t.csv": "pid,t1,t2,label\na,1.nii,./1.nii,0\n"}, []string{"1.nii"}, Options{Path: []string{"t1", "t2"}}, ErrDuplicateImage, "given as two sequences"},

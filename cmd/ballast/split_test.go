@@ -132,3 +132,34 @@ func TestTrainSources(t *testing.T) {
 		})
 	}
 }
+
+// A folder of DICOM slices per patient in a folder per class trains as it is. The
+// patients are copies of one real series, each with one pixel changed, so that no
+// two have the same content.
+func TestTrainDICOMFolders(t *testing.T) {
+	series := sharedData(t, filepath.Join("formats", "dicom", "sts025_series"))
+	slices, err := os.ReadDir(series)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for n := range 12 {
+		patient := filepath.Join(dir, []string{"benign", "malignant"}[n%2], string(rune('a'+n)))
+		for k, slice := range slices {
+			content := readFile(t, filepath.Join(series, slice.Name()))
+			if k == 3 {
+				content[len(content)-2*n-2] ^= 1 // pixels come last in an uncompressed file
+			}
+			writeFile(t, filepath.Join(patient, slice.Name()), content)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	mustBallast(t, append([]string{"train", dir, "--out", out, "--set", "prep.grid=[8,8,8]"}, quick...)...)
+	r, err := run.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Header.Sets[run.Train]) != 8 || len(r.Header.Sets[run.Validation]) != 4 || r.Header.Sets[run.Train][0].Images != 1 {
+		t.Errorf("%d training and %d validation subjects", len(r.Header.Sets[run.Train]), len(r.Header.Sets[run.Validation]))
+	}
+}
