@@ -324,53 +324,76 @@ func (v *visit) take(tree *bidsTree, sequences []string, mask string) (lacks str
 	return "", err
 }
 
-// chooseSequence returns the first sequence that all participants have in some
-// visit: T1w before T2w, FLAIR, T2starw, PDw and others. It notes which more there are.
-func (c *Cohort) chooseSequence(visits []visit) ([]string, error) {
-	subjects, have, total := map[string]bool{}, map[string]map[string]bool{}, 0
-	ambiguous := map[string]error{}
+// A sequenceTally counts who has a sequence, and who has it twice in one visit.
+type sequenceTally struct {
+	name      string
+	subjects  map[string]bool
+	ambiguous error
+}
+
+// tally lists the anatomical sequences of the visits by suffix, T1w, T2w, FLAIR,
+// T2starw and PDw first. Masks and segmentations are none.
+func tally(visits []visit) []sequenceTally {
+	found := map[string]*sequenceTally{}
 	for _, v := range visits {
 		anat := slices.DeleteFunc(slices.Clone(v.files), func(f bidsFile) bool { return f.datatype != "anat" })
-		subjects[v.row.subject] = true
 		for _, f := range anat {
-			if have[f.suffix] == nil {
-				have[f.suffix] = map[string]bool{}
+			if f.suffix == "mask" || strings.HasSuffix(f.suffix, "seg") {
+				continue
 			}
-			if _, err := pick(anat, f.suffix); err != nil && ambiguous[f.suffix] == nil {
-				ambiguous[f.suffix] = fmt.Errorf("%w: participant %s has %w", ErrSequence, v.row.subject, err)
+			sequence := found[f.suffix]
+			if sequence == nil {
+				sequence = &sequenceTally{name: f.suffix, subjects: map[string]bool{}}
+				found[f.suffix] = sequence
 			}
-			have[f.suffix][v.row.subject] = true
+			sequence.subjects[v.row.subject] = true
+			if _, err := pick(anat, f.suffix); err != nil && sequence.ambiguous == nil {
+				sequence.ambiguous = fmt.Errorf("%w: participant %s has %w", ErrSequence, v.row.subject, err)
+			}
 		}
 	}
-	total = len(subjects)
-	names := slices.SortedFunc(maps.Keys(have), func(a, b string) int {
+	var list []sequenceTally
+	for _, name := range slices.SortedFunc(maps.Keys(found), func(a, b string) int {
 		return cmp.Or(cmp.Compare(usualRank(a), usualRank(b)), cmp.Compare(a, b))
-	})
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "mask" || strings.HasSuffix(name, "seg") })
-	chosen := slices.IndexFunc(names, func(name string) bool { return len(have[name]) == total && ambiguous[name] == nil })
-	var counts []string
-	for n, name := range names {
+	}) {
+		list = append(list, *found[name])
+	}
+	return list
+}
+
+// chooseSequence returns the first sequence that all participants have in some
+// visit, and notes which more there are.
+func (c *Cohort) chooseSequence(visits []visit) ([]string, error) {
+	subjects := map[string]bool{}
+	for _, v := range visits {
+		subjects[v.row.subject] = true
+	}
+	list := tally(visits)
+	chosen := slices.IndexFunc(list, func(s sequenceTally) bool { return len(s.subjects) == len(subjects) && s.ambiguous == nil })
+	var others, counts []string
+	for n, s := range list {
 		if n != chosen {
-			counts = append(counts, fmt.Sprintf("%s (%d of %d subjects)", name, len(have[name]), total))
+			others, counts = append(others, s.name), append(counts, fmt.Sprintf("%s (%d of %d subjects)", s.name, len(s.subjects), len(subjects)))
 		}
 	}
 	if chosen >= 0 {
-		if len(counts) > 0 {
+		name := list[chosen].name
+		if len(others) > 0 {
 			c.Notes = append(c.Notes, fmt.Sprintf("sequence %s is used, which all subjects have; there are also %s: --sequences %s,%s makes each a channel",
-				names[chosen], strings.Join(counts, ", "), names[chosen], firstOther(names, chosen)))
+				name, strings.Join(counts, ", "), name, others[0]))
 		}
-		return names[chosen : chosen+1], nil
+		return []string{name}, nil
 	}
-	for _, name := range names {
-		if ambiguous[name] != nil {
-			return nil, ambiguous[name]
+	for _, s := range list {
+		if s.ambiguous != nil {
+			return nil, s.ambiguous
 		}
 	}
-	if len(names) > 1 {
+	if len(list) > 1 {
 		return nil, fmt.Errorf("%w: no sequence is there for all subjects: %s; give subjects without it the label n/a and choose with --sequences NAME",
 			ErrMissingFiles, strings.Join(counts, ", "))
 	}
-	return append(names, "T1w")[:1], nil
+	return append(others, "T1w")[:1], nil // the one that some lack, who are named next
 }
 
 func usualRank(name string) int {
@@ -378,13 +401,6 @@ func usualRank(name string) int {
 		return rank
 	}
 	return len(usualSequences)
-}
-
-func firstOther(names []string, chosen int) string {
-	if chosen == 0 {
-		return names[1]
-	}
-	return names[0]
 }
 
 // facts merges the sidecars that apply to an image, by the inheritance principle

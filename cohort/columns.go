@@ -50,7 +50,7 @@ func (c *Cohort) chooseColumns(t *table, o Options, elsewhere bool) (used column
 	if c.Columns.Label == "" {
 		return used, t.missing("label", labelNames)
 	}
-	if c.Columns.Path, err = t.findPaths(o); err != nil {
+	if c.Columns.Path, err = t.findPaths(o); err != nil && !(elsewhere && len(o.Path) == 0) {
 		return used, err
 	}
 	if used.mask, err = t.find(o.Mask, "mask", maskNames); err != nil && !(elsewhere && o.Mask != "") {

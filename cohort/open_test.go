@@ -255,6 +255,12 @@ func TestOpenSharedCohorts(t *testing.T) {
 			t.Error(err)
 			continue
 		}
+		if len(cohort.Duplicates) > 0 { // there is none, says the data's README
+			t.Errorf("%s: duplicates %v", c.folder, cohort.Duplicates)
+		}
+		if first := cohort.Subjects[0]; first.ID == "STS_001" && (first.Covariates["age"] != "59" || first.Covariates["sex"] != "Male" || first.Covariates["label"] != "") {
+			t.Errorf("%s: covariates %v", c.folder, first.Covariates)
+		}
 		images, masks, perClass := 0, 0, make([]int, len(cohort.Classes))
 		for _, s := range cohort.Subjects {
 			perClass[s.Class]++
