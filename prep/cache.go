@@ -194,17 +194,10 @@ func (c *Cache) content(path string) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	files := []string{path}
+	files := append([]string{path}, pairOf(path)...)
 	if info.IsDir() {
 		if files, err = plainFiles(path); err != nil {
 			return key{}, err
-		}
-	} else if lower := strings.ToLower(path); strings.HasSuffix(lower, ".hdr") || strings.HasSuffix(lower, ".hdr.gz") {
-		stem := path[:strings.LastIndex(lower, ".hdr")]
-		for _, suffix := range []string{".img", ".img.gz"} {
-			if _, err := os.Stat(stem + suffix); err == nil {
-				files = append(files, stem+suffix)
-			}
 		}
 	}
 	hash := sha256.New()
@@ -221,6 +214,26 @@ func (c *Cache) content(path string) (key, error) {
 		fmt.Fprintf(hash, "%q %x\n", name, digest)
 	}
 	return key(hash.Sum(nil)), nil
+}
+
+// pairOf lists the files that may belong to one half of a pair of header and
+// voxels.
+func pairOf(path string) (files []string) {
+	lower := strings.ToLower(path)
+	for _, ending := range []string{".hdr", ".hdr.gz", ".img", ".img.gz"} {
+		if !strings.HasSuffix(lower, ending) {
+			continue
+		}
+		stem := path[:len(path)-len(ending)]
+		for _, other := range []string{".hdr", ".hdr.gz", ".img", ".img.gz"} {
+			for _, name := range []string{stem + other, stem + strings.ToUpper(other)} {
+				if _, err := os.Stat(name); err == nil && name != path {
+					files = append(files, name)
+				}
+			}
+		}
+	}
+	return files
 }
 
 func plainFiles(folder string) ([]string, error) {

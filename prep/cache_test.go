@@ -2,12 +2,17 @@ package prep
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -329,6 +334,9 @@ func TestCacheContent(t *testing.T) {
 	content(header)
 	write("a.img", "other!")
 	content(header)
+	content(filepath.Join(dir, "a.img"))
+	write("a.hdr", "HEADER")
+	content(filepath.Join(dir, "a.img"))
 	write("dicom/1", "one")
 	content(filepath.Join(dir, "dicom"))
 	write("dicom/2", "two")
@@ -361,4 +369,45 @@ func FuzzEntry(f *testing.F) {
 		var m measurement
 		_ = decodePayload(payload, &m)
 	})
+}
+
+// An entry is laid out as docs/format/cache.md says, byte by byte.
+func TestEntryLayout(t *testing.T) {
+	dir := t.TempDir()
+	image := scanned(t, dir, 1)
+	config := Config{Dims: 3, Crop: "none", Grid: [3]int{1, 1, 2}, Spacing: [3]float64{2, 2, 2}, Normalise: "none"}
+	cache := OpenCache(filepath.Join(dir, "cache"), 1<<30)
+	want := mustImages(t, cache, image, config)[0]
+	files := entryFiles(t, filepath.Join(dir, "cache"))
+	if len(files) != 1 {
+		t.Fatalf("entries %v", files)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Base(filepath.Dir(files[0])) + strings.TrimSuffix(filepath.Base(files[0]), ".prep")
+	payload := data[88:]
+	sum := sha256.Sum256(payload)
+	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(data[at:]) }
+	for _, c := range []struct {
+		what string
+		ok   bool
+	}{
+		{"magic", string(data[:8]) == "BALLASTC"},
+		{"format", u32(8) == 1},
+		{"kind", u32(12) == 1},
+		{"key", hex.EncodeToString(data[16:48]) == name},
+		{"length", binary.LittleEndian.Uint64(data[48:]) == uint64(len(payload)) && len(payload) == 4+5*4+4+2*4},
+		{"hash", bytes.Equal(data[56:88], sum[:])},
+		{"one image", u32(88) == 1},
+		{"shape", u32(92) == 1 && u32(96) == 1 && u32(100) == 1 && u32(104) == 2},
+		{"not finite", u32(108) == 0},
+		{"background", u32(112) == math.Float32bits(want.Background)},
+		{"voxels", u32(116) == math.Float32bits(want.Data[0]) && u32(120) == math.Float32bits(want.Data[1])},
+	} {
+		if !c.ok {
+			t.Errorf("%s is not as documented: % x", c.what, data)
+		}
+	}
 }

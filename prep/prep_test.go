@@ -262,7 +262,8 @@ func TestZscoreWithoutForeground(t *testing.T) {
 	}
 }
 
-// The digest was taken on amd64. Every CPU must give the same.
+// The digest was taken on amd64. Every CPU must give the same. When it changes,
+// pipelineVersion must rise, or caches go on giving the old bits.
 func TestPreparedBitsArePinned(t *testing.T) {
 	stream := stat.NewStream(3, "test")
 	v := volume([3]int{33, 29, 21}, [3]float64{0.9765625, 0.98, 3.27}, func(i, j, k int) float32 { return float32(100 + 20*stream.Normal()) })

@@ -124,7 +124,6 @@ func peakMemory() float64 {
 	return 0
 }
 
-
 // processorTime is the time that all threads of the program have computed so far
 // in seconds, 0 where it is not known how to ask. Linux counts it in hundredths.
 func processorTime() float64 {
