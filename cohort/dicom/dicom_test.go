@@ -157,6 +157,7 @@ func TestHostile(t *testing.T) {
 		"UN of undefined length":           {part10(ExplicitLittleEndian, []byte{0x09, 0, 0x10, 0x10, 'U', 'N', 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8}), ErrDamaged},
 		"a delimiter alone":                {part10(ExplicitLittleEndian, []byte{0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0}), ErrDamaged},
 		"no transfer syntax":               {bytes.Join([][]byte{make([]byte, 128), []byte("DICM"), text(0x00020003, "UI", "1.2"), {9, 9, 9, 9, 9, 9, 9, 9}}, nil), ErrDamaged},
+		"2 million frames":                 {part10(ExplicitLittleEndian, header(), put(binary.LittleEndian, 0x52009230, "SQ", bytes.Repeat(item(), 2_000_000)), pixels), ErrUnsupported},
 		"colour":                           {part10(ExplicitLittleEndian, bytes.Replace(header(), short(0x00280002, 1), short(0x00280002, 3), 1), pixels), ErrUnsupported},
 		"a position of two numbers":        {part10(ExplicitLittleEndian, text(0x00200032, "DS", `1\2`), header(), pixels), ErrDamaged},
 		"a slope that is no number":        {part10(ExplicitLittleEndian, text(0x00281053, "DS", "one"), header(), pixels), ErrDamaged},

@@ -16,14 +16,19 @@ type walker struct {
 	data  []byte
 	order binary.ByteOrder
 	clean []byte
+	count int // of the elements and items in clean
 
 	pixels   pixelData
 	creators map[uint32]string // of private blocks: (gggg,00bb)
 	csa      []byte            // Siemens' private image header
 }
 
-// maxDepth bounds how deep sequences may be nested; enhanced MR needs 6.
-const maxDepth = 32
+// Limits: how deep sequences may be nested, where enhanced MR needs 6, and how
+// many elements and items of them are passed on, about 40 for each frame.
+const (
+	maxDepth  = 32
+	maxCopied = 1 << 20
+)
 
 const undefinedLength = 0xffffffff
 
@@ -46,6 +51,9 @@ type element struct {
 
 // header reads the element at byte at. Items and delimiters have no VR.
 func (w *walker) header(at int, implicit bool) (element, error) {
+	if w.count > maxCopied {
+		return element{}, fmt.Errorf("%w: more than %d attributes", ErrUnsupported, maxCopied)
+	}
 	if len(w.data)-at < 8 {
 		return element{}, fmt.Errorf("%w: an element is cut at byte %d", ErrTruncated, at)
 	}
@@ -238,6 +246,7 @@ func (w *walker) copy(e element, value []byte) {
 }
 
 func (w *walker) copyHeader(t uint32, vr string, length uint32) {
+	w.count++
 	order := w.order.(binary.AppendByteOrder)
 	w.clean = order.AppendUint16(w.clean, uint16(t>>16))
 	w.clean = order.AppendUint16(w.clean, uint16(t))

@@ -111,6 +111,10 @@ func join(parts []fragment) []byte {
 	return whole
 }
 
+// maxFrames bounds the frames whose size the file cannot be held against before
+// they are decoded.
+const maxFrames = 1 << 16
+
 // checkPixels holds what the header claims against the bytes that are there,
 // before anything is allocated by it.
 func (f *File) checkPixels() error {
@@ -118,6 +122,8 @@ func (f *File) checkPixels() error {
 		return fmt.Errorf("%w: %d frames of %d x %d pixels", ErrDamaged, f.NumberOfFrames, f.Columns, f.Rows)
 	}
 	switch {
+	case f.NumberOfFrames > maxFrames && f.pixels.encapsulated:
+		return fmt.Errorf("%w: more than %d compressed frames in a file", ErrUnsupported, maxFrames)
 	case f.SamplesPerPixel != 1:
 		return fmt.Errorf("%w: colour pictures (%d samples per pixel, %s)", ErrUnsupported, f.SamplesPerPixel, f.Photometric)
 	case f.Photometric == "PALETTE COLOR":

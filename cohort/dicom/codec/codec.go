@@ -30,25 +30,27 @@ type Image struct {
 	Samples       []int32 // row by row, from the top left
 }
 
-// checkSize refuses a picture larger than so many bytes can hold at the best
-// compression of its kind, in pixels per byte.
+// checkSize refuses a picture that is larger than so many bytes can hold at the
+// best compression of its kind, in pixels per byte. An empty slice may take a
+// hundred bytes whatever its size; small pictures are therefore always tried.
 func checkSize(width, height, bytes, best int) error {
 	if width < 1 || height < 1 {
 		return fmt.Errorf("%w: a picture of %d x %d pixels", ErrDamaged, width, height)
 	}
-	if samples := int64(width) * int64(height); samples > 1<<29 || samples > int64(bytes)*int64(best) {
+	samples := int64(width) * int64(height)
+	if samples > 1<<29 || samples > smallPicture && samples > int64(bytes)*int64(best) {
 		return fmt.Errorf("%w: %d bytes cannot hold %d x %d pixels", ErrTruncated, bytes, width, height)
 	}
 	return nil
 }
 
+const smallPicture = 1 << 20
+
 // The best compressions, in pixels per byte.
 const (
-	bestRLE      = 64      // 2 bytes for 128 pixels
-	bestLossless = 8       // a bit for a pixel
-	bestBaseline = 1 << 12 // progressive scans pass over blocks
-	bestJPEGLS   = 1 << 14 // a bit for a run of 2^15 pixels, or for the rest of a row
-	bestJPEG2000 = 1 << 14 // a byte for an empty packet; an empty slice of 1024 x 1024 takes 150
+	bestRLE      = 64  // 2 bytes for 128 pixels
+	bestLossless = 8   // a bit for a pixel
+	bestOther    = 256 // JPEG, JPEG-LS and JPEG 2000 have no bound; pictures of bodies stay far below
 )
 
 // recovered turns a panic of the standard library's decoders, should one ever
@@ -67,7 +69,7 @@ func JPEGBaseline(data []byte) (picture *Image, err error) {
 	if err != nil {
 		return nil, baselineError(err)
 	}
-	if err := checkSize(config.Width, config.Height, len(data), bestBaseline); err != nil {
+	if err := checkSize(config.Width, config.Height, len(data), bestOther); err != nil {
 		return nil, err
 	}
 	decoded, err := jpeg.Decode(bytes.NewReader(data))

@@ -253,7 +253,7 @@ func FuzzJPEG2000(f *testing.F) {
 }
 
 // smallEnough bounds the pictures that are tried: larger ones, which a kilobyte
-// may claim, are decoded all the same but take seconds.
+// may claim, only make it slow.
 const smallEnough = 1 << 15
 
 func FuzzJPEGBaseline(f *testing.F) { fuzz(f, "*_baseline.jpg", JPEGBaseline) }

@@ -165,7 +165,7 @@ func (d *jpeg2000) readSize(segment []byte, bytes int) error {
 	if d.tileW < 1 || d.tileH < 1 || d.tx0 > d.x0 || d.ty0 > d.y0 || d.tx0+d.tileW <= d.x0 || d.ty0+d.tileH <= d.y0 {
 		return fmt.Errorf("%w: tiles of %d x %d points", ErrDamaged, d.tileW, d.tileH)
 	}
-	if err := checkSize(d.x1-d.x0, d.y1-d.y0, bytes, bestJPEG2000); err != nil {
+	if err := checkSize(d.x1-d.x0, d.y1-d.y0, bytes, bestOther); err != nil {
 		return err
 	}
 	if int64(d.x1-d.x0)*int64(d.y1-d.y0) > maxTilePixels {

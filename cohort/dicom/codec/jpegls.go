@@ -16,7 +16,7 @@ func JPEGLS(data []byte) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(d.width, d.height, len(data), bestJPEGLS); err != nil {
+	if err := checkSize(d.width, d.height, len(data), bestOther); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(); err != nil {
