@@ -160,7 +160,7 @@ func (l *looker) sheet(ctx context.Context, path string) (*contactSheet, error) 
 	}
 	s := &contactSheet{
 		File: cmp.Or(l.out, cohortName(path)+"-look.png"), Cohort: cmp.Or(l.cohort, path), Seed: l.job.plan.Seed,
-		Grid: l.config.Grid, Spacing: l.config.Spacing, Channels: max(1, l.config.Channels),
+		Grid: l.config.Grid, Spacing: l.config.Spacing, Channels: max(1, l.config.Channels), Sequences: l.all.Sequences,
 		Crop: l.config.Crop, Normalise: l.config.Normalise, NotShown: left, Images: rows, anatomical: l.config.Orient != "stored",
 	}
 	if l.run != nil {
@@ -298,7 +298,14 @@ func (l *looker) choose() (rows []*lookRow, left int, err error) {
 	shown := l.mostOf(names, groups, max(1, mostRows/perGroup))
 	for _, name := range shown {
 		for _, m := range groups[name][:min(perGroup, len(groups[name]))] {
-			rows = append(rows, l.row(m, 0, 0))
+			// Of a volume that becomes many slices, the middle one.
+			results, err := l.results(l.all.Subjects[m.subject].Images[0])
+			if err != nil {
+				return nil, 0, err
+			}
+			row := l.row(m, 0, results/2)
+			row.within = results / 2
+			rows = append(rows, row)
 		}
 	}
 	return rows, len(names) - len(shown), nil

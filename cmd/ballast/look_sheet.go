@@ -27,6 +27,7 @@ type contactSheet struct {
 	Grid      [3]int     `json:"grid"`       // D, H, W
 	Spacing   [3]float64 `json:"spacing_mm"` // along D, H, W
 	Channels  int        `json:"channels"`
+	Sequences []string   `json:"sequences,omitempty"` // names of the channels
 	Crop      string     `json:"crop"`
 	Normalise string     `json:"normalise"`
 	NotShown  int        `json:"groups_not_shown"` // groups of a class and a site
@@ -87,77 +88,90 @@ type plane struct {
 	field         [4]float64 // top, left, bottom, right of the outline as shares of the plane
 }
 
-// picture draws the sheet.
-func (s *contactSheet) picture() *image.RGBA {
-	var table [][]cell
-	var labels [][]string
+// A layout is where everything lies on the sheet.
+type layout struct {
+	cells   [][]cell   // by row and column
+	labels  [][]string // by row, in lines
+	heads   [][]string // by column, in lines
+	label   int        // width of the labels
+	widths  []int      // of the columns
+	heights []int      // of the rows
+}
+
+func (s *contactSheet) layout() *layout {
+	l := &layout{heads: s.heads(), label: gap}
 	for _, row := range s.Images {
 		for channel := range row.prepared.C {
-			table = append(table, s.cells(row, channel))
-			labels = append(labels, s.label(row, channel))
+			l.cells = append(l.cells, s.cells(row, channel))
+			l.labels = append(l.labels, s.label(row, channel))
 		}
 	}
-	heads := s.heads()
-	widths := make([]int, len(heads))
-	heights := make([]int, len(table))
-	for n, cells := range table {
+	for _, head := range l.heads {
+		l.widths = append(l.widths, letter*longestLine(head))
+	}
+	for n, cells := range l.cells {
+		l.label = max(l.label, min(letter*longestLine(l.labels[n]), mostLabel)+gap)
 		for column, c := range cells {
-			width, height := c.size()
-			widths[column], heights[n] = max(widths[column], width), max(heights[n], height)
+			width, _ := c.size()
+			l.widths[column] = max(l.widths[column], width)
 		}
 	}
-	labelSide := gap
-	for _, text := range labels {
-		labelSide = max(labelSide, min(letter*longestLine(text), mostLabel)+gap)
-	}
-	total := image.Pt(2*margin+labelSide, 2*margin+5*line+10)
-	for column, head := range heads {
-		if widths[column] > 0 {
-			widths[column] = max(widths[column], letter*longestLine(head))
-		}
-		total.X += widths[column] + gap
-	}
-	for n, cells := range table {
-		lines := 0
+	for n, cells := range l.cells {
+		highest := line * len(l.labels[n])
 		for column, c := range cells {
-			lines = max(lines, len(c.captionLines(widths[column])))
+			_, height := c.size()
+			highest = max(highest, height+line*len(c.captionLines(l.widths[column]))+4)
 		}
-		heights[n] = max(heights[n]+lines*line+4, line*len(labels[n]))
-		total.Y += heights[n] + gap
+		l.heights = append(l.heights, highest)
 	}
-	total.X = max(total.X, 2*margin+letter*longestLine(s.title()))
-	canvas := image.NewRGBA(image.Rectangle{Max: total})
-	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(pageColour), image.Point{}, draw.Src)
-	at := image.Pt(margin, margin)
-	write(canvas, at, brightColour, s.title()[0])
-	write(canvas, at.Add(image.Pt(0, line)), textColour, s.title()[1])
-	at.Y += 3 * line
-	x := margin + labelSide
-	for column, head := range heads {
-		if widths[column] > 0 {
-			write(canvas, image.Pt(x, at.Y), brightColour, head[0])
-			write(canvas, image.Pt(x, at.Y+line), textColour, head[1])
-		}
-		x += widths[column] + gap
+	return l
+}
+
+// headHeight is the height of all that stands above the rows: the title, a
+// space, the heads of the columns and a space.
+const headHeight = 2*line + line + 2*line + 16
+
+// picture draws the sheet.
+func (s *contactSheet) picture() *image.RGBA {
+	l := s.layout()
+	size := image.Pt(2*margin+l.label, 2*margin+headHeight)
+	for _, width := range l.widths {
+		size.X += width + gap
 	}
-	at.Y += 2*line + 16
-	for n, cells := range table {
-		fill(canvas, image.Rect(margin, at.Y-gap/2, total.X-margin, at.Y-gap/2+1), stripeColour)
-		for i, text := range labels[n] {
-			colour := textColour
-			if i == 0 {
-				colour = brightColour
-			}
-			write(canvas, image.Pt(margin, at.Y+i*line), colour, shortened(text, (labelSide-gap)/letter))
-		}
-		x := margin + labelSide
+	for _, height := range l.heights {
+		size.Y += height + gap
+	}
+	size.X = max(size.X, 2*margin+letter*longestLine(s.title()))
+	canvas := image.NewRGBA(image.Rectangle{Max: size})
+	fill(canvas, canvas.Bounds(), pageColour)
+	writeLines(canvas, image.Pt(margin, margin), s.title())
+	at := image.Pt(margin+l.label, margin+3*line)
+	for column, head := range l.heads {
+		writeLines(canvas, at, head)
+		at.X += l.widths[column] + gap
+	}
+	at.Y = margin + headHeight
+	for n, cells := range l.cells {
+		fill(canvas, image.Rect(margin, at.Y-gap/2, size.X-margin, at.Y-gap/2+1), stripeColour)
+		writeLines(canvas, image.Pt(margin, at.Y), l.labels[n])
+		at.X = margin + l.label
 		for column, c := range cells {
-			c.draw(canvas, image.Pt(x, at.Y), widths[column])
-			x += widths[column] + gap
+			c.draw(canvas, at, l.widths[column])
+			at.X += l.widths[column] + gap
 		}
-		at.Y += heights[n] + gap
+		at.Y += l.heights[n] + gap
 	}
 	return canvas
+}
+
+// writeLines writes lines one under the other, the first one bright.
+func writeLines(canvas *image.RGBA, at image.Point, lines []string) {
+	colour := brightColour
+	for _, text := range lines {
+		write(canvas, at, colour, text)
+		at.Y += line
+		colour = textColour
+	}
 }
 
 // title says what the sheet is of.
@@ -222,19 +236,25 @@ func (s *contactSheet) heads() [][]string {
 
 // label is the text beside a row.
 func (s *contactSheet) label(row *lookRow, channel int) []string {
+	file := row.File
+	if channel > 0 && channel <= len(row.image.Also) {
+		file = row.image.Also[channel-1]
+	}
 	text := []string{row.Subject, "class " + row.Class}
 	if row.Site != "" {
 		text = append(text, "site "+row.Site)
 	}
-	text = append(text, row.Set, cohortName(row.File))
-	if len(row.image.Also) > 0 && channel > 0 {
-		text[len(text)-1] = cohortName(row.image.Also[channel-1])
-	}
+	text = append(text, row.Set, cohortName(file))
 	if row.Image > 0 {
 		text = append(text, fmt.Sprintf("image %d", row.Image+1))
 	}
-	if s.Channels > 1 {
-		text = append(text, fmt.Sprintf("channel %d of %d", channel+1, s.Channels))
+	if s.Channels > 1 && channel < len(s.Sequences) {
+		text = append(text, "sequence "+s.Sequences[channel])
+	} else if s.Channels > 1 {
+		text = append(text, fmt.Sprintf("sequence %d of %d", channel+1, s.Channels))
+	}
+	for n := range text {
+		text[n] = shortened(text[n], mostLabel/letter)
 	}
 	return text
 }

@@ -103,6 +103,45 @@ func TestLookAtARun(t *testing.T) {
 	}
 }
 
+// The rows of a sheet are the images of train.Load with the same index, also
+// where a volume becomes many slices.
+func TestLookShowsTheImagesOfTraining(t *testing.T) {
+	dir := writePhantom(t, 16)
+	for _, set := range []string{"prep.slice=all", "prep.standardise=nyul"} {
+		out := filepath.Join(t.TempDir(), "run")
+		mustBallast(t, slices.Concat([]string{"train", dir, "--out", out, "--set", set}, quick)...)
+		_, plan, config, err := train.OpenForReplay(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := cohort.Open(dir, cohort.Options(plan.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		split, err := c.SplitBy(plan.Seed, plan.Split.Options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		images, err := train.Load(context.Background(), c, split, plan, train.Reading{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		png := filepath.Join(t.TempDir(), "sheet.png")
+		for _, args := range [][]string{{dir, "--set", set}, {out, "--cohort", dir}} {
+			sheet := looked(t, append(args, "--out", png)...)
+			if len(sheet.Images) < 4 || sheet.Grid != config.Grid {
+				t.Errorf("%s: %d images on the grid %v, want %v", set, len(sheet.Images), sheet.Grid, config.Grid)
+			}
+			for _, row := range sheet.Images {
+				sample := images.Train.Samples[row.Sample]
+				if images.Train.Subjects[sample.Subject].ID != row.Subject || factsOf(sample.Image.Data) != row.Seen {
+					t.Errorf("%s: image %d of %s is not sample %d", set, row.Image, row.Subject, row.Sample)
+				}
+			}
+		}
+	}
+}
+
 // What was recorded is replayed to the same bits, whatever the plan says; the
 // sheet is the same file every time.
 func TestLookRecordsAndReplays(t *testing.T) {
