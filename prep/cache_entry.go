@@ -74,7 +74,7 @@ func entryHeader(kind kind, k key, length int, sum [sha256.Size]byte) []byte {
 // writeEntry stores an entry under a temporary name and renames it.
 func writeEntry(path string, kind kind, k key, payload []byte) (err error) {
 	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil { // patients' images are nobody else's business
 		return err
 	}
 	file, err := os.CreateTemp(folder, "*"+temporarySuffix)
@@ -192,7 +192,7 @@ func (d *decoder) images() []*Image {
 		m := &Image{C: d.number(), D: d.number(), H: d.number(), W: d.number(), NonFinite: d.number()}
 		voxels := 1
 		for _, size := range []int{m.C, m.D, m.H, m.W} {
-			if !d.fits(size, 4) || size == 0 || !d.fits(voxels*size, 4) {
+			if size == 0 || !d.fits(size, 4*voxels) {
 				d.short = true
 				return nil
 			}
