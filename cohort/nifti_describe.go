@@ -104,7 +104,7 @@ func (f *niftiFile) noteGeometry(d *Description) {
 // noteDisagreement says how far apart sform and qform put a voxel, when that is
 // more than a tenth of a voxel.
 func (f *niftiFile) noteDisagreement(d *Description) {
-	q, err := f.qform(f.shape)
+	q, err := f.qform()
 	if err != nil {
 		d.note(LevelInfo, "the sform is used", "the qform is damaged: %v", err)
 		return
@@ -125,7 +125,7 @@ func (f *niftiFile) noteDisagreement(d *Description) {
 
 // noteSform says what is odd about the sform itself.
 func (f *niftiFile) noteSform(d *Description) {
-	stored, scale := f.spacing(f.shape), f.millimetres()
+	stored, scale := f.spacing(), f.millimetres()
 	for axis := range min(3, int(f.dim[0])) {
 		want := stored[axis] * scale
 		if !(math.Abs(d.Spacing[axis]-want) <= 0.01*want) {

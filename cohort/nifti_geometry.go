@@ -41,11 +41,12 @@ func (h *niftiHeader) sizes() (whole []int, shape [3]int, voxels, volumes int, e
 }
 
 // spacing returns the stored voxel size, repaired as by nibabel's header check:
-// 0 becomes 1 and a negative size positive.
-func (h *niftiHeader) spacing(shape [3]int) (spacing [3]float64) {
+// 0 becomes 1 and a negative size positive. Axes that the image does not have may
+// hold anything; a size that makes sense there is the thickness of the slice.
+func (h *niftiHeader) spacing() (spacing [3]float64) {
 	for axis := range 3 {
 		spacing[axis] = math.Abs(h.pixdim[axis+1])
-		if spacing[axis] == 0 || axis >= int(h.dim[0]) && shape[axis] == 1 {
+		if spacing[axis] == 0 || axis >= int(h.dim[0]) && spacing[axis]-spacing[axis] != 0 {
 			spacing[axis] = 1
 		}
 	}
@@ -53,13 +54,13 @@ func (h *niftiHeader) spacing(shape [3]int) (spacing [3]float64) {
 }
 
 // qform is the affine of the quaternion, in the units of the file.
-func (h *niftiHeader) qform(shape [3]int) ([3][4]float64, error) {
+func (h *niftiHeader) qform() ([3][4]float64, error) {
 	qfac := 1.0
 	if h.pixdim[0] == -1 {
 		qfac = -1
 	}
 	q := h.quaternion
-	return fromQuaternion(q[0], q[1], q[2], h.qoffset, h.spacing(shape), qfac)
+	return fromQuaternion(q[0], q[1], q[2], h.qoffset, h.spacing(), qfac)
 }
 
 // affine follows nibabel: the sform when its code is above 0, else the qform,
@@ -71,13 +72,16 @@ func (h *niftiHeader) affine(shape [3]int) (affine [3][4]float64, err error) {
 		affine = h.sform
 		fillThinColumn(&affine, shape)
 	case h.qformCode > 0:
-		if affine, err = h.qform(shape); err != nil {
+		if affine, err = h.qform(); err != nil {
 			return affine, err
 		}
 	default:
-		spacing := h.spacing(shape)
+		spacing := h.spacing()
 		spacing[0] = -spacing[0]
 		for axis := range 3 {
+			if axis >= int(h.dim[0]) {
+				spacing[axis] = 1
+			}
 			affine[axis][axis] = spacing[axis]
 			affine[axis][3] = -spacing[axis] * float64(shape[axis]-1) / 2
 		}

@@ -92,10 +92,8 @@ func (f *niftiFile) Close() error {
 // openVoxels opens the .img (or .img.gz) beside a .hdr file.
 func openVoxels(path string) (*byteSource, error) {
 	stem := withoutSuffix(withoutSuffix(path, ".gz"), ".hdr")
-	for _, suffix := range []string{".img", ".img.gz", ".IMG"} {
-		if _, err := os.Stat(stem + suffix); err == nil {
-			return openSource(stem + suffix)
-		}
+	if other := otherHalf(path, stem, ".img"); other != "" {
+		return openSource(other)
 	}
 	return nil, fmt.Errorf("%w: the voxels should be in %s.img, which is not there", ErrUnsupported, stem)
 }
@@ -103,16 +101,30 @@ func openVoxels(path string) (*byteSource, error) {
 // headerBeside returns the .hdr file of a pair whose .img file was named, and
 // any other path as it is.
 func headerBeside(path string) string {
-	stem := withoutSuffix(withoutSuffix(path, ".gz"), ".img")
-	if stem == path || stem == withoutSuffix(path, ".gz") {
+	plain := withoutSuffix(path, ".gz")
+	stem := withoutSuffix(plain, ".img")
+	if stem == plain {
 		return path
 	}
-	for _, suffix := range []string{".hdr", ".hdr.gz", ".HDR"} {
-		if _, err := os.Stat(stem + suffix); err == nil {
-			return stem + suffix
-		}
+	if other := otherHalf(path, stem, ".hdr"); other != "" {
+		return other
 	}
 	return path
+}
+
+// otherHalf returns the file that has another suffix than path, compressed like it
+// when there is a choice; empty when there is none.
+func otherHalf(path, stem, suffix string) string {
+	suffixes := []string{suffix, suffix + ".gz", strings.ToUpper(suffix)}
+	if withoutSuffix(path, ".gz") != path {
+		suffixes[0], suffixes[1] = suffixes[1], suffixes[0]
+	}
+	for _, s := range suffixes {
+		if _, err := os.Stat(stem + s); err == nil {
+			return stem + s
+		}
+	}
+	return ""
 }
 
 func withoutSuffix(name, suffix string) string {
