@@ -408,7 +408,7 @@ func usualRank(name string) int {
 // suffix and none but its entities; deeper ones win.
 func (b *bidsTree) facts(f *bidsFile) map[string]string {
 	facts := map[string]string{}
-	own := strings.Split(strings.TrimSuffix(filepath.Base(beside(f.path)), ".json"), "_")
+	own := strings.Split(strings.TrimSuffix(filepath.Base(sidecarOf(f.path)), ".json"), "_")
 	for _, folder := range foldersDownTo(filepath.Dir(f.path)) {
 		for _, sidecar := range b.sidecarsIn(folder) {
 			if sidecar.suffix == f.suffix && !slices.ContainsFunc(sidecar.entities, func(e string) bool { return !slices.Contains(own, e) }) {

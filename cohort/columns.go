@@ -137,14 +137,14 @@ func (c *Cohort) chooseVolume(t *table, o Options, used *columns) (err error) {
 		return nil
 	}
 	if o.Volume != "" {
-		if used.volume, err = t.named(o.Volume, "set data.volume"); err == nil {
+		if used.volume, err = t.named(o.Volume, "volume"); err == nil {
 			c.Columns.Volume = used.volume
 		}
 		return err
 	}
-	if column, err := t.find("", "set data.volume", volumeNames); err == nil && column != "" && t.areIndices(column) {
+	if column, err := t.find("", "volume", volumeNames); err == nil && column != "" && t.areIndices(column) {
 		used.volume, c.Columns.Volume = column, column
-		c.Notes = append(c.Notes, fmt.Sprintf("column %s chooses the volume of 4D files; if it measures something, say --set data.volume=none", column))
+		c.Notes = append(c.Notes, fmt.Sprintf("column %s chooses the volume of 4D files; if it measures something, say --volume none", column))
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (t *table) areIndices(column string) bool {
 // not asked for has to keep each subject in one fold.
 func (c *Cohort) chooseFold(t *table, o Options) (err error) {
 	if o.Fold != "" {
-		c.Columns.Fold, err = t.named(o.Fold, "set data.fold")
+		c.Columns.Fold, err = t.named(o.Fold, "set data.fold=")
 		return err
 	}
 	for _, column := range t.candidates(foldNames)[0] {
@@ -236,7 +236,7 @@ func (t *table) candidates(tiers [][]string) [][]string {
 }
 
 // named returns the column that the user asked for: the exact name, else the
-// only one that differs in case.
+// only one that differs in case. A flag that ends in "=" is a key of the plan.
 func (t *table) named(name, flag string) (string, error) {
 	if slices.Contains(t.columns, name) {
 		return name, nil
@@ -253,6 +253,9 @@ func (t *table) named(name, flag string) (string, error) {
 	hint := ""
 	if near := nearest(name, t.columns); near != "" {
 		hint = fmt.Sprintf("; did you mean --%s %s?", flag, near)
+		if strings.HasSuffix(flag, "=") {
+			hint = fmt.Sprintf("; did you mean --%s%s?", flag, near)
+		}
 	}
 	return "", fmt.Errorf("%w: %s has no column %q%s (columns: %s)", ErrColumn, t.path, name, hint, t.list())
 }
@@ -396,7 +399,7 @@ func (t *table) within(fine, coarse string) bool {
 // would silently be others than the user's.
 func (t *table) findSet(asked string) (string, error) {
 	if asked != "" {
-		column, err := t.named(asked, "set")
+		column, err := t.named(asked, "set data.set=")
 		if err != nil {
 			return "", err
 		}

@@ -106,7 +106,7 @@ func (d *datalist) addSets(asked string) (string, error) {
 		name = "datalist " + name
 	}
 	if asked != "" && asked != name {
-		return d.named(asked, "set data.set")
+		return d.named(asked, "set data.set=")
 	}
 	d.columns = append(slices.Clip(d.columns), name)
 	for n := range d.rows {

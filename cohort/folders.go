@@ -43,7 +43,7 @@ func openFolders(folder string, o Options, lenient bool) (*Cohort, error) {
 	c.nameSubjects(rows)
 	for n := range rows {
 		rows[n].volume = used.index
-		rows[n].facts = readSidecar(c.resolve(beside(rows[n].path)))
+		rows[n].facts = readSidecar(c.resolve(sidecarOf(rows[n].path)))
 	}
 	if err := c.checkFiles(rows); err != nil {
 		return nil, err

@@ -279,7 +279,7 @@ func (c *Cohort) withFiles(rows []row, used columns) []row {
 			c.exclude(r, "no image in column "+c.Columns.Path[missing])
 			continue
 		}
-		r.facts = readSidecar(c.resolve(beside(r.path)))
+		r.facts = readSidecar(c.resolve(sidecarOf(r.path)))
 		complete = append(complete, r)
 	}
 	return complete

@@ -147,6 +147,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no label", table("pid,file,age\na,a.nii,3\n", "a"), Options{}, ErrColumn, "name it with --label COLUMN (columns: pid, file, age)"},
 		{"misspelt label", table("pid,file,response_pcr\na,a.nii,3\n", "a"), Options{Label: "response_prc"}, ErrColumn, `no column "response_prc"; did you mean --label response_pcr?`},
 		{"far-off label", table("pid,file,label\na,a.nii,3\n", "a"), Options{Label: "malignancy"}, ErrColumn, `no column "malignancy" (columns: pid, file, label)`},
+		{"misspelt fold", table("pid,file,label,parts\na,a.nii,3,1\n", "a"), Options{Fold: "part"}, ErrColumn, "did you mean --set data.fold=parts?"},
 		{"two labels", table("pid,file,outcome,class\na,a.nii,3,4\n", "a"), Options{}, ErrColumn, "outcome, class; choose with --label COLUMN"},
 		{"no subject", table("file,label\na.nii,3\n", "a"), Options{}, ErrColumn, "--subject COLUMN"},
 		{"crossed subjects", table("patient,subject,file,label\na,1,a.nii,0\na,2,b.nii,0\nb,1,c.nii,1\n", "abc"), Options{}, ErrColumn, "several columns that may be the subject"},

@@ -120,8 +120,8 @@ func identifying(name string) bool {
 	return false
 }
 
-// beside returns the sidecar's name of an image: x.json beside x.nii.gz.
-func beside(path string) string {
+// sidecarOf returns the sidecar's name of an image: x.json beside x.nii.gz.
+func sidecarOf(path string) string {
 	if ending, ok := imageEnding(path); ok {
 		return strings.TrimSuffix(path, ending) + ".json"
 	}

@@ -226,7 +226,7 @@ func (c *Cohort) strata(stratify []string) ([]string, error) {
 			strata[n] += value + "\x00"
 		}
 		if !known {
-			return nil, fmt.Errorf("%w: split.stratify names %q, which no subject has; it takes label, site and columns that are the same in all rows of a subject", ErrColumn, key)
+			return nil, fmt.Errorf("%w: split.stratify names %q, which no subject has; it takes label, site (of the column named by --site) and columns that are the same in all rows of a subject", ErrColumn, key)
 		}
 	}
 	if distinct := len(slices.Compact(slices.Sorted(slices.Values(strata)))); 2*distinct > len(strata) {
