@@ -171,10 +171,6 @@ func (f *File) Stored(frame int) ([]int32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("frame %d: %w", frame+1, err)
 	}
-	if picture.Width != f.Columns || picture.Height != f.Rows {
-		return nil, fmt.Errorf("%w: frame %d is %d x %d pixels, the header says %d x %d",
-			ErrDamaged, frame+1, picture.Width, picture.Height, f.Columns, f.Rows)
-	}
 	for n, v := range picture.Samples {
 		picture.Samples[n] = f.interpret(v)
 	}
@@ -258,13 +254,13 @@ func (f *File) decode(data []byte) (*codec.Image, error) {
 	case RLELossless:
 		return codec.RLE(data, f.Columns, f.Rows, f.BitsAllocated/8)
 	case JPEGBaseline:
-		return codec.JPEGBaseline(data)
+		return codec.JPEGBaseline(data, f.Columns, f.Rows)
 	case JPEGLossless, JPEGLosslessFirstOrder:
-		return codec.JPEGLossless(data)
+		return codec.JPEGLossless(data, f.Columns, f.Rows)
 	case JPEGLSLossless, JPEGLSNearLossless:
-		return codec.JPEGLS(data)
+		return codec.JPEGLS(data, f.Columns, f.Rows)
 	case JPEG2000Lossless, JPEG2000:
-		return codec.JPEG2000(data)
+		return codec.JPEG2000(data, f.Columns, f.Rows)
 	}
 	return nil, fmt.Errorf("%w: compression %s", ErrUnsupported, SyntaxName(f.TransferSyntax))
 }

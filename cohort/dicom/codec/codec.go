@@ -1,7 +1,7 @@
 // Package codec decodes the compressed pixels found in DICOM files: run-length
 // (RLE, DICOM PS3.5 annex G), lossless JPEG (ITU-T T.81 process 14), JPEG-LS
 // (ITU-T T.87), JPEG 2000 (ITU-T T.800) and baseline JPEG. One picture of one
-// component at a time; colour is refused.
+// component at a time, of the size that the DICOM header states; colour is refused.
 //
 // No function panics, and none allocates more than a fixed multiple of the
 // bytes it is given, whatever their headers claim.
@@ -30,12 +30,13 @@ type Image struct {
 	Samples       []int32 // row by row, from the top left
 }
 
-// checkSize refuses a picture that is larger than so many bytes can hold at the
-// best compression of its kind, in pixels per byte. An empty slice may take a
-// hundred bytes whatever its size; small pictures are therefore always tried.
-func checkSize(width, height, bytes, best int) error {
-	if width < 1 || height < 1 {
-		return fmt.Errorf("%w: a picture of %d x %d pixels", ErrDamaged, width, height)
+// checkSize refuses a picture whose size is not the expected one, or larger than
+// so many bytes can hold at the best compression of its kind, in pixels per byte.
+// An empty slice may take a hundred bytes whatever its size; small pictures are
+// therefore always tried.
+func checkSize(width, height, expectedWidth, expectedHeight, bytes, best int) error {
+	if width < 1 || height < 1 || width != expectedWidth || height != expectedHeight {
+		return fmt.Errorf("%w: a picture of %d x %d pixels where %d x %d were announced", ErrDamaged, width, height, expectedWidth, expectedHeight)
 	}
 	samples := int64(width) * int64(height)
 	if samples > 1<<29 || samples > smallPicture && samples > int64(bytes)*int64(best) {
@@ -63,13 +64,13 @@ func recovered(err *error) {
 
 // JPEGBaseline decodes an 8-bit grey JPEG by image/jpeg (T.81 process 1, and
 // the progressive process 10).
-func JPEGBaseline(data []byte) (picture *Image, err error) {
+func JPEGBaseline(data []byte, width, height int) (picture *Image, err error) {
 	defer recovered(&err)
 	config, err := jpeg.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return nil, baselineError(err)
 	}
-	if err := checkSize(config.Width, config.Height, len(data), bestOther); err != nil {
+	if err := checkSize(config.Width, config.Height, width, height, len(data), bestOther); err != nil {
 		return nil, err
 	}
 	decoded, err := jpeg.Decode(bytes.NewReader(data))

@@ -16,12 +16,12 @@ import (
 // Samples of a reversible stream are exact. Those of an irreversible one are
 // computed in float64 and rounded to the nearest integer, halves to even; other
 // decoders compute in float32 and may differ by one.
-func JPEG2000(data []byte) (*Image, error) {
+func JPEG2000(data []byte, width, height int) (*Image, error) {
 	stream, err := codestream(data)
 	if err != nil {
 		return nil, err
 	}
-	d := &jpeg2000{}
+	d := &jpeg2000{width: width, height: height}
 	if err := d.readStream(stream); err != nil {
 		return nil, err
 	}
@@ -63,6 +63,7 @@ func codestream(data []byte) ([]byte, error) {
 }
 
 type jpeg2000 struct {
+	width, height  int // expected of the picture
 	x0, y0, x1, y1 int // of the picture on the reference grid
 	tx0, ty0       int // of the first tile
 	tileW, tileH   int
@@ -165,7 +166,7 @@ func (d *jpeg2000) readSize(segment []byte, bytes int) error {
 	if d.tileW < 1 || d.tileH < 1 || d.tx0 > d.x0 || d.ty0 > d.y0 || d.tx0+d.tileW <= d.x0 || d.ty0+d.tileH <= d.y0 {
 		return fmt.Errorf("%w: tiles of %d x %d points", ErrDamaged, d.tileW, d.tileH)
 	}
-	if err := checkSize(d.x1-d.x0, d.y1-d.y0, bytes, bestOther); err != nil {
+	if err := checkSize(d.x1-d.x0, d.y1-d.y0, d.width, d.height, bytes, bestOther); err != nil {
 		return err
 	}
 	if int64(d.x1-d.x0)*int64(d.y1-d.y0) > maxTilePixels {

@@ -10,13 +10,13 @@ import (
 // 2 to 16 bits, one component. Names of variables follow the standard where it
 // has short ones: Ra is the sample to the left, Rb above, Rc above left, Rd above
 // right; A, B, C, N are a context's sums.
-func JPEGLS(data []byte) (*Image, error) {
+func JPEGLS(data []byte, width, height int) (*Image, error) {
 	d := &jpegls{}
 	scan, err := d.readHeaders(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(d.width, d.height, len(data), bestOther); err != nil {
+	if err := checkSize(d.width, d.height, width, height, len(data), bestOther); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(); err != nil {

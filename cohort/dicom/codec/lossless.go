@@ -8,13 +8,13 @@ import (
 // JPEGLossless decodes lossless JPEG with Huffman coding (T.81 process 14 with
 // any of its seven predictors; DICOM's usual choice is predictor 1, the pixel
 // to the left), 2 to 16 bits, one component.
-func JPEGLossless(data []byte) (*Image, error) {
+func JPEGLossless(data []byte, width, height int) (*Image, error) {
 	d := &lossless{}
 	scan, err := d.readHeaders(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(d.width, d.height, len(data), bestLossless); err != nil {
+	if err := checkSize(d.width, d.height, width, height, len(data), bestLossless); err != nil {
 		return nil, err
 	}
 	if err := d.readScan(scan); err != nil {

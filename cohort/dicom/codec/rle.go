@@ -11,7 +11,7 @@ import (
 // bytesPerSample is BitsAllocated / 8: 1, 2 or 4. The result is row by row,
 // unsigned; a sample of 4 bytes keeps its bit pattern.
 func RLE(data []byte, width, height, bytesPerSample int) (*Image, error) {
-	if err := checkSize(width, height, len(data), bestRLE); err != nil {
+	if err := checkSize(width, height, width, height, len(data), bestRLE); err != nil {
 		return nil, err
 	}
 	if len(data) < 64 {
