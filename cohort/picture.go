@@ -149,38 +149,99 @@ func pictureVolume(picture image.Image) *Volume {
 		Affine:  pictureAffine,
 		Spacing: [3]float64{1, 1, 1},
 	}
+	row := rowOf(picture)
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		switch p := picture.(type) {
-		case *image.Gray:
-			for _, level := range p.Pix[p.PixOffset(bounds.Min.X, y):][:bounds.Dx()] {
-				v.Data = append(v.Data, float32(level))
-			}
-		default:
-			for x := bounds.Min.X; x < bounds.Max.X; x++ {
-				v.Data = append(v.Data, luminance(picture, x, y))
-			}
-		}
+		v.Data = row(v.Data, y)
 	}
 	return v
 }
 
-func luminance(picture image.Image, x, y int) float32 {
+// rowOf returns a function that appends the values of row y.
+func rowOf(picture image.Image) func(data []float32, y int) []float32 {
+	bounds := picture.Bounds()
 	switch p := picture.(type) {
+	case *image.Gray:
+		return func(data []float32, y int) []float32 {
+			for _, level := range p.Pix[p.PixOffset(bounds.Min.X, y):][:bounds.Dx()] {
+				data = append(data, float32(level))
+			}
+			return data
+		}
 	case *image.Gray16:
-		return float32(p.Gray16At(x, y).Y)
-	case *image.NRGBA64:
-		c := p.NRGBA64At(x, y)
-		return float32(luma(float64(c.R), float64(c.G), float64(c.B)))
-	case *image.RGBA64:
-		c := p.RGBA64At(x, y)
-		return float32(luma(float64(c.R), float64(c.G), float64(c.B)))
-	case *image.YCbCr:
-		c := p.YCbCrAt(x, y)
-		r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-		return float32(luma(float64(r), float64(g), float64(b)))
+		return func(data []float32, y int) []float32 {
+			pixels := p.Pix[p.PixOffset(bounds.Min.X, y):]
+			for x := range bounds.Dx() {
+				data = append(data, float32(binary.BigEndian.Uint16(pixels[2*x:])))
+			}
+			return data
+		}
+	case *image.Paletted:
+		var levels [256]float32
+		for n, c := range p.Palette[:min(len(p.Palette), len(levels))] {
+			levels[n] = luminance(c)
+		}
+		return func(data []float32, y int) []float32 {
+			for _, index := range p.Pix[p.PixOffset(bounds.Min.X, y):][:bounds.Dx()] {
+				data = append(data, levels[index])
+			}
+			return data
+		}
 	}
-	c := color.NRGBAModel.Convert(picture.At(x, y)).(color.NRGBA)
-	return float32(luma(float64(c.R), float64(c.G), float64(c.B)))
+	at := pixelOf(picture)
+	return func(data []float32, y int) []float32 {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			r, g, b := at(x, y)
+			data = append(data, float32(luma(float64(r), float64(g), float64(b))))
+		}
+		return data
+	}
+}
+
+// pixelOf returns a function that gives the colour of a pixel on the scale of the
+// file, its opacity left out.
+func pixelOf(picture image.Image) func(x, y int) (r, g, b uint16) {
+	switch p := picture.(type) {
+	case *image.NRGBA:
+		return func(x, y int) (r, g, b uint16) {
+			c := p.NRGBAAt(x, y)
+			return uint16(c.R), uint16(c.G), uint16(c.B)
+		}
+	case *image.YCbCr:
+		return func(x, y int) (uint16, uint16, uint16) {
+			c := p.YCbCrAt(x, y)
+			r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
+			return uint16(r), uint16(g), uint16(b)
+		}
+	case *image.NRGBA64:
+		return func(x, y int) (r, g, b uint16) {
+			c := p.NRGBA64At(x, y)
+			return c.R, c.G, c.B
+		}
+	case *image.RGBA64:
+		return func(x, y int) (r, g, b uint16) {
+			c := color.NRGBA64Model.Convert(p.RGBA64At(x, y)).(color.NRGBA64)
+			return c.R, c.G, c.B
+		}
+	case *image.RGBA:
+		return func(x, y int) (r, g, b uint16) {
+			c := p.RGBAAt(x, y)
+			if c.A != 255 {
+				d := color.NRGBAModel.Convert(c).(color.NRGBA)
+				return uint16(d.R), uint16(d.G), uint16(d.B)
+			}
+			return uint16(c.R), uint16(c.G), uint16(c.B)
+		}
+	}
+	return func(x, y int) (r, g, b uint16) {
+		c := color.NRGBAModel.Convert(picture.At(x, y)).(color.NRGBA)
+		return uint16(c.R), uint16(c.G), uint16(c.B)
+	}
+}
+
+// luminance of a palette's colour, on the scale of 8 bits.
+func luminance(c color.Color) float32 {
+	n := color.NRGBAModel.Convert(c).(color.NRGBA)
+	return float32(luma(float64(n.R), float64(n.G), float64(n.B)))
 }
 
 // luma is the luminance of a colour, each product rounded. A grey keeps its
