@@ -69,7 +69,7 @@ func study(t *testing.T) (*cohort.Cohort, cohort.Split) {
 func pipelines() map[string]func(p *Prep) {
 	return map[string]func(p *Prep){
 		"defaults":            func(*Prep) {},
-		"bias field":          func(p *Prep) { p.Bias, p.Standardise = "n4", "nyul" },
+		"bias field":          func(p *Prep) { p.Bias, p.Crop = "n4", "none" },
 		"histogram":           func(p *Prep) { p.Standardise, p.Clip = "nyul", []float64{0.5, 99.5} },
 		"cubic, over mask":    func(p *Prep) { p.Resample, p.Over, p.Pad = "cubic", "mask", "-10" },
 		"area, minmax, whole": func(p *Prep) { p.Resample, p.Normalise, p.Over, p.Crop = "area", "minmax", "image", "none" },
