@@ -98,6 +98,16 @@ func TestPagesOfTIFF(t *testing.T) {
 	if _, err := ReadVolumeAt(path, 2); !errors.Is(err, ErrVolumes) {
 		t.Errorf("page 2: %v", err)
 	}
+	file, err := openImage(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, page := range []int{1, 0} {
+		if v, err := file.read(page); err != nil || v.Data[0] != float32(10+10*page) {
+			t.Errorf("page %d of the opened file: %v %v", page, v, err)
+		}
+	}
 	d, err := Describe(path)
 	if err != nil || d.Volumes != 2 || !slices.Equal(d.Shape, []int{3, 2, 1, 2}) || d.Min != 10 || d.Max != 25 || d.Mean != 17.5 {
 		t.Errorf("%+v %v", d, err)

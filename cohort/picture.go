@@ -94,7 +94,7 @@ func (f *pictureFile) choose(index int) (int, error) {
 }
 
 func (f *pictureFile) decode(page int) (image.Image, error) {
-	if page > 0 { // the decoder reads the page that the file's header points to
+	if f.pages[page] != 0 { // the decoder reads the page that the file's header points to
 		tiffOrder(f.text).PutUint32(f.text[4:], f.pages[page])
 	}
 	config, err := f.format.config(bytes.NewReader(f.text))
