@@ -242,10 +242,27 @@ func (c *Cohort) bidsRows(tree *bidsTree, participants []row, t *table, o Option
 		}
 	}
 	if len(absent) > 0 {
-		return nil, fmt.Errorf("%w: no anat/*_%s.nii.gz below %s for %s; give them the label n/a to leave them out, add a path column to %s, or name it with --path COLUMN (columns: %s)",
-			ErrMissingFiles, strings.Join(c.Sequences, " and *_"), c.Dir, some(absent), filepath.Base(t.path), t.list())
+		there := ""
+		if names := sequenceNames(visits); len(names) > 0 {
+			there = fmt.Sprintf(" (sequences there: %s)", strings.Join(names, ", "))
+		}
+		return nil, fmt.Errorf("%w: no anat/*_%s.nii.gz below %s for %s%s; give them the label n/a to leave them out, add a path column to %s, or name it with --path COLUMN (columns: %s)",
+			ErrMissingFiles, strings.Join(c.Sequences, " and *_"), c.Dir, some(absent), there, filepath.Base(t.path), t.list())
 	}
 	return rows, nil
+}
+
+// sequenceNames lists what there is to choose from, at most a dozen.
+func sequenceNames(visits []visit) []string {
+	var names []string
+	for _, v := range visits {
+		for _, f := range v.files {
+			names = append(names, f.name())
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), 12)]
 }
 
 // bidsMask is the name of the masks in the tree, empty when the table names them.

@@ -189,7 +189,7 @@ func TestOpenSourcesRefuses(t *testing.T) {
 		{"no sequence that all have", map[string]string{"participants.tsv": twoParticipants}, []string{"sub-1/anat/sub-1_T1w.nii", "sub-2/anat/sub-2_T2w.nii"},
 			Options{}, ErrMissingFiles, "no sequence is there for all subjects: T1w (1 of 2 subjects), T2w (1 of 2 subjects)"},
 		{"a sequence that one lacks", map[string]string{"participants.tsv": twoParticipants}, []string{"sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_T2w.nii", "sub-2/anat/sub-2_T1w.nii"},
-			Options{Sequences: []string{"T1w", "T2w"}}, ErrMissingFiles, "no anat/*_T1w and *_T2w.nii.gz below"},
+			Options{Sequences: []string{"T1w", "T2w"}}, ErrMissingFiles, "for sub-2 (sequences there: T1w, T2w); give them the label n/a"},
 		{"no such session", map[string]string{"participants.tsv": twoParticipants}, []string{"sub-1/ses-a/anat/sub-1_ses-a_T1w.nii", "sub-2/ses-b/anat/sub-2_ses-b_T1w.nii"},
 			Options{Session: "c"}, ErrColumn, `no session "c"; there are a, b`},
 		{"sessions.tsv without sessions", map[string]string{"participants.tsv": twoParticipants, "sub-1/sub-1_sessions.tsv": "label\n1\n"}, nil,

@@ -222,7 +222,7 @@ func (c *Cohort) WriteDatalist(w io.Writer, dir string, assigned []Assignment) e
 	for n, s := range c.Subjects {
 		for _, image := range s.Images {
 			if _, _, ok := splitMember(image.Path); ok {
-				return fmt.Errorf("write datalist: %w: %s is an image of an archive, which MONAI cannot read; write a table", ErrUnsupported, image.Path)
+				return fmt.Errorf("%w: %s is an image of an archive, which MONAI cannot read; write a table", ErrUnsupported, image.Path)
 			}
 			switch assigned[n].Set {
 			case "validation":

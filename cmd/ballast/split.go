@@ -235,7 +235,10 @@ func (r *splitResult) print(w io.Writer, monai, table string) error {
 	heading := append([]string{"", "subjects", "images"}, summary.Classes...)
 	shown := sites[:min(len(sites), mostSites)]
 	for _, site := range shown {
-		heading = append(heading, "site "+site)
+		if !strings.HasPrefix(strings.ToLower(site), "site") {
+			site = "site " + site
+		}
+		heading = append(heading, site)
 	}
 	fmt.Fprintln(text, strings.Join(heading, "\t")+"\t")
 	for _, part := range summary.Parts {
