@@ -117,6 +117,29 @@ func TestDICOMEnhanced(t *testing.T) {
 	}
 }
 
+// TestDICOMEncodings reads one enhanced file, its frames in no order, as DCMTK
+// encoded it in six ways (testdata/dicom/README.md).
+func TestDICOMEncodings(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "dicom", "*.dcm"))
+	if err != nil || len(files) != 6 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		v, d, err := ReadDescribed(file, Unchosen)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if v.Shape != [3]int{20, 16, 6} {
+			t.Errorf("%s: shape %v", file, v.Shape)
+		}
+		holdsPlanes(t, v, planes)
+		if text := fmt.Sprintf("%+v", d); strings.Contains(text, "Do^Not") {
+			t.Errorf("%s: the description names the patient: %s", file, text)
+		}
+	}
+}
+
 // TestDICOMEchoes orders the volumes of a classic series by echo time, whatever
 // the files' names and numbers, and refuses slices that cannot be told apart.
 func TestDICOMEchoes(t *testing.T) {

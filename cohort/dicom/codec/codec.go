@@ -3,8 +3,8 @@
 // (ITU-T T.87), JPEG 2000 (ITU-T T.800) and baseline JPEG. One picture of one
 // component at a time, of the size that the DICOM header states; colour is refused.
 //
-// No function panics, and none allocates more than a fixed multiple of the
-// bytes it is given, whatever their headers claim.
+// No function panics, and none allocates for more than 2^20 pixels or a fixed
+// multiple of the bytes it is given, whatever their headers claim.
 package codec
 
 import (
