@@ -127,7 +127,7 @@ func (a *Augmentation) checkImages() error {
 		}
 	}
 	g := grid{a.Grid, a.Spacing}
-	for _, err := range []error{a.Affine.checkGrid(g), a.Motion.checkGrid(g), a.Downsample.checkGrid(g)} {
+	for _, err := range []error{a.Affine.checkGrid(g), a.Motion.checkGrid(g), a.Downsample.checkGrid(g), a.Blur.checkGrid(g)} {
 		if err != nil {
 			return fmt.Errorf("augment: %w", err)
 		}

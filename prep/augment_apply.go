@@ -26,7 +26,7 @@ func (d *Draw) CheckFits(image *Image) error {
 	check(d.Motion != nil, func() error { return d.Motion.checkFits(g) })
 	check(d.Ghosting != nil, func() error { return d.Ghosting.checkFits(g, image.C) })
 	check(d.Downsample != nil, func() error { return d.Downsample.checkFits() })
-	check(d.Blur != nil, func() error { return d.Blur.checkFits(image.C) })
+	check(d.Blur != nil, func() error { return d.Blur.checkFits(g, image.C) })
 	check(d.Rician != nil, func() error { return d.Rician.checkFits("rician", image.C) })
 	check(d.Noise != nil, func() error { return d.Noise.checkFits("noise", image.C) })
 	check(d.Gamma != nil, func() error { return d.Gamma.checkFits(image.C) })

@@ -29,14 +29,31 @@ type BlurDraw struct {
 
 func (o Blur) check() error { return setting("blur.sigma", o.Sigma, 0, 100) }
 
+func (o Blur) checkGrid(g grid) error {
+	for axis, size := range g.size {
+		if length := g.length(axis); size > 1 && o.Probability > 0 && o.Sigma > length/4 {
+			return fmt.Errorf("blur.sigma is %g mm, more than a quarter of the grid's %g mm: nothing would be left to see", o.Sigma, length)
+		}
+	}
+	return nil
+}
+
 func (o Blur) draw(s *stat.Stream, g grid, channels int) *BlurDraw {
 	return &BlurDraw{Sigma: eachOf(channels, func() float64 { return uniform(s, 0, o.Sigma) }), Spacing: g.spacing}
 }
 
-func (d *BlurDraw) checkFits(channels int) error {
+func (d *BlurDraw) checkFits(g grid, channels int) error {
+	if len(d.Sigma) != channels || !validSpacing(d.Spacing) {
+		return fmt.Errorf("blur: %d sigmas for %d channels, or spacing out of range", len(d.Sigma), channels)
+	}
 	for _, sigma := range d.Sigma {
-		if !(sigma >= 0 && sigma <= 100) || len(d.Sigma) != channels || !validSpacing(d.Spacing) {
-			return fmt.Errorf("blur: needs a sigma of 0 to 100 mm for each of %d channels", channels)
+		for axis, size := range g.size {
+			if size == 1 {
+				continue
+			}
+			if !(sigma >= 0 && sigma <= float64(float64(size)*d.Spacing[axis])) {
+				return fmt.Errorf("blur: sigma of %g mm; it must lie between 0 and the length of the grid", sigma)
+			}
 		}
 	}
 	return nil
@@ -48,8 +65,11 @@ func (d *BlurDraw) apply(data []float32, g grid, channel int) {
 	from, to := data, *room
 	for axis := range 3 {
 		outer, size, inner := g.lines(axis)
+		if size == 1 {
+			continue
+		}
 		weights := gaussian(d.Sigma[channel] / d.Spacing[axis])
-		if size == 1 || len(weights) == 1 {
+		if len(weights) == 1 {
 			continue
 		}
 		if inner == 1 {

@@ -385,6 +385,7 @@ func TestAugmentationRefuses(t *testing.T) {
 		{func(a *Augmentation) { a.Downsample.Factor = 5 }, "fewer than 4"},
 		{func(a *Augmentation) { a.Downsample.Factor = 0.5 }, "downsample.factor"},
 		{func(a *Augmentation) { a.Blur.Sigma = -1 }, "blur.sigma"},
+		{func(a *Augmentation) { a.Blur.Sigma = 9 }, "nothing would be left"},
 		{func(a *Augmentation) { a.Rician.Sigma = 11 }, "rician.sigma"},
 		{func(a *Augmentation) { a.Gamma.Change = 0.9 }, "gamma.change"},
 		{func(a *Augmentation) { a.Contrast.Brightness = math.Inf(1) }, "contrast.brightness"},
