@@ -60,18 +60,22 @@ func (b *bidsTree) label(participant string) string {
 }
 
 // joinSessions puts the columns of each sub-XX/sub-XX_sessions.tsv beside those
-// of its participant, a row per session. Where both have a value the session's
-// counts. The tree's table is changed.
+// of its participant, a row per session, or beside the participant's row of that
+// session. Where both have a value the session's counts. The table is changed.
 func (b *bidsTree) joinSessions(t *table) error {
 	column := t.candidates([][]string{{"participant_id"}})[0][0]
 	var rows [][]string
 	var lines []int
 	found := false
-	for n, own := range t.rows {
-		folder := b.label(t.value(n, column))
+	perSession := "" // the participants' own column of sessions
+	if columns := t.candidates(sessionNames)[0]; len(columns) > 0 {
+		perSession = columns[0]
+	}
+	for n, fields := range t.rows {
+		folder, own := b.label(t.value(n, column)), t.value(n, perSession)
 		name := filepath.Join(b.dir, folder, folder+"_sessions.tsv")
 		if _, err := os.Stat(name); err != nil || strings.ContainsAny(folder, `/\`) {
-			rows, lines = append(rows, own), append(lines, t.lines[n])
+			rows, lines = append(rows, fields), append(lines, t.lines[n])
 			continue
 		}
 		sessions, err := readTable(name)
@@ -82,8 +86,14 @@ func (b *bidsTree) joinSessions(t *table) error {
 			return fmt.Errorf("%w: %s has no column session_id (columns: %s)", ErrTable, name, sessions.list())
 		}
 		found = true
-		for _, row := range sessions.rows {
-			rows, lines = append(rows, t.extend(own, sessions.columns, row)), append(lines, t.lines[n])
+		matched := false
+		for m, row := range sessions.rows {
+			if own == "" || sameSession(own, sessions.value(m, sessions.candidates(sessionNames)[0][0])) {
+				rows, lines, matched = append(rows, t.extend(fields, sessions.columns, row)), append(lines, t.lines[n]), true
+			}
+		}
+		if !matched {
+			rows, lines = append(rows, fields), append(lines, t.lines[n])
 		}
 	}
 	if !found {
@@ -96,6 +106,10 @@ func (b *bidsTree) joinSessions(t *table) error {
 	}
 	t.rows, t.lines = rows, lines
 	return nil
+}
+
+func sameSession(a, b string) bool {
+	return strings.TrimPrefix(a, "ses-") == strings.TrimPrefix(b, "ses-")
 }
 
 // extend puts the values of more columns beside a row, adding columns that the
