@@ -26,8 +26,9 @@ var ErrNothingReadable = errors.New("no image of the cohort can be read")
 // Options says how to check. The zero value is usable.
 type Options struct {
 	Threads      int    // images read and facts tested at once; 0: 1
-	Seed         uint64 // of the permutations and of the proposed split
+	Seed         uint64 // of the permutations
 	Permutations int    // at most so many per shortcut test; 0: 4999
+	Pictures     bool   // draw the pairs that are alike (Report.Pictures)
 	Measured     func() // called after each image, from several goroutines; may be nil
 }
 
@@ -46,9 +47,12 @@ type Report struct {
 	Proposal   []Choice     `json:"proposal"`
 	Notes      []string     `json:"notes"` // what cohort.Open noted
 	Images     []ImageFacts `json:"images"`
+
+	Pictures map[string]*Picture `json:"-"` // by ImageFacts.Path, of the pairs that Shown returns
 }
 
-// Check examines every image of a cohort. Only a cancelled context or a cohort
+// Check examines every image of a cohort; of a table without images (read by
+// cohort.OpenTable) it examines what the table says. Only a cancelled context or a cohort
 // of which nothing can be read (ErrNothingReadable) is an error; what is wrong
 // with single images or with the cohort is a Finding.
 func Check(ctx context.Context, c *cohort.Cohort, o Options) (*Report, error) {
@@ -57,7 +61,7 @@ func Check(ctx context.Context, c *cohort.Cohort, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{Format: Format, Cohort: cmp.Or(c.Table, c.Dir), Notes: c.Notes, Images: images}
-	if !slices.ContainsFunc(images, func(i ImageFacts) bool { return i.readable() }) {
+	if len(images) > 0 && !slices.ContainsFunc(images, func(i ImageFacts) bool { return i.readable() }) {
 		return nil, fmt.Errorf("check cohort %s: %w; the first says: %s", r.Cohort, ErrNothingReadable, images[0].Error)
 	}
 	s := &study{cohort: c, images: images, options: o}
@@ -65,6 +69,11 @@ func Check(ctx context.Context, c *cohort.Cohort, o Options) (*Report, error) {
 	r.Pairs, r.Alike = s.pairs()
 	if r.Facts, r.Sets, err = s.testFacts(ctx); err != nil {
 		return nil, err
+	}
+	if o.Pictures {
+		if r.Pictures, err = s.picture(ctx, r); err != nil {
+			return nil, err
+		}
 	}
 	r.Intensity = s.intensities()
 	r.Proposal, r.Resolution = s.propose()
@@ -78,6 +87,7 @@ func Check(ctx context.Context, c *cohort.Cohort, o Options) (*Report, error) {
 // Checks, one file each. A check is given what was measured and returns what is
 // wrong, nothing when nothing is.
 var checks = []func(*study, *Report) []Finding{
+	checkPresent,
 	checkReadable,
 	checkMasks,
 	checkOverlap,
@@ -97,17 +107,6 @@ type study struct {
 	cohort  *cohort.Cohort
 	images  []ImageFacts
 	options Options
-}
-
-// of returns the readable images of each subject.
-func (s *study) of(subject int) []*ImageFacts {
-	var list []*ImageFacts
-	for n := range s.images {
-		if s.images[n].subject == subject && s.images[n].readable() {
-			list = append(list, &s.images[n])
-		}
-	}
-	return list
 }
 
 // bySubject returns the readable images of every subject.

@@ -49,7 +49,7 @@ func (s *study) checkImageBalance() []Finding {
 		all += len(subject.Images)
 	}
 	slices.Sort(counts)
-	if counts[len(counts)-1] == counts[0] {
+	if counts[len(counts)-1] == counts[0] || counts[len(counts)-1] < 3 {
 		return nil
 	}
 	tenth := 0

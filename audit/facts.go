@@ -34,9 +34,6 @@ func (s *study) facts() []Fact {
 		return func(n int) value { return wordOf(images[n], of) }
 	}
 	add(Acquisition, "site", func(n int) value { return spoken(s.cohort.Subjects[n].Site) })
-	add(Acquisition, "images per subject", func(n int) value {
-		return value{known: true, number: float64(len(s.cohort.Subjects[n].Images))}
-	})
 	add(Acquisition, "encoding", word(func(i *ImageFacts) string { return i.Encoding }))
 	add(Acquisition, "orientation", word(func(i *ImageFacts) string { return i.Direction }))
 	for axis, name := range []string{"i", "j", "k"} {
@@ -45,7 +42,7 @@ func (s *study) facts() []Fact {
 	add(Acquisition, "finest spacing", number((*ImageFacts).inPlane))
 	add(Acquisition, "coarsest spacing", number((*ImageFacts).through))
 	add(Acquisition, "has a mask", word(func(i *ImageFacts) string { return yesNo(i.Mask != nil) }))
-	s.addHeaderFacts(images, add)
+	s.addImageFacts(images, add)
 	add(Brightness, "mean intensity", number(func(i *ImageFacts) float64 { return i.Mean }))
 	add(Brightness, "contrast (deviation / mean)", mean(func(i *ImageFacts) (float64, bool) { return i.Deviation / i.Mean, i.Mean > 0 }))
 	add(Brightness, "brightest voxel", number(func(i *ImageFacts) float64 { return i.Max }))
@@ -63,19 +60,19 @@ func (s *study) facts() []Fact {
 
 type adder func(kind, name string, of func(subject int) value)
 
-// addHeaderFacts adds what sidecars and headers say of the images.
-func (s *study) addHeaderFacts(images [][]*ImageFacts, add adder) {
+// addImageFacts adds what sidecars, headers and the table say of single images.
+func (s *study) addImageFacts(images [][]*ImageFacts, add adder) {
 	names := map[string]bool{}
 	for n := range s.images {
-		for name := range s.images[n].header {
+		for name := range s.images[n].source.Facts {
 			names[name] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		s.addColumn(Acquisition, name, add, func(n int) []string {
+		s.addColumn(kindOf(name), name, add, func(n int) []string {
 			var values []string
 			for _, image := range images[n] {
-				values = append(values, image.header[name])
+				values = append(values, image.source.Facts[name])
 			}
 			return values
 		})
@@ -84,6 +81,9 @@ func (s *study) addHeaderFacts(images [][]*ImageFacts, add adder) {
 
 // addCovariates adds the other columns of the table.
 func (s *study) addCovariates(add adder) {
+	add(Covariate, "images per subject", func(n int) value {
+		return value{known: true, number: float64(len(s.cohort.Subjects[n].Images))}
+	})
 	names := map[string]bool{}
 	for _, subject := range s.cohort.Subjects {
 		for name := range subject.Covariates {
@@ -91,8 +91,37 @@ func (s *study) addCovariates(add adder) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		s.addColumn(Covariate, name, add, func(n int) []string { return []string{s.cohort.Subjects[n].Covariates[name]} })
+		s.addColumn(kindOf(name), name, add, func(n int) []string { return []string{s.cohort.Subjects[n].Covariates[name]} })
 	}
+}
+
+// acquisitionNames are columns and sidecar keys that say how an image was taken,
+// in small letters without separators: those of BIDS (Magnetic Resonance Imaging
+// data, common metadata fields) and the short ones that tables use.
+var acquisitionNames = strings.Fields(`manufacturer manufacturersmodelname model modelname vendor scanner scannermodel
+	devicename deviceserialnumber stationname softwareversions institutionname institutionaddress institutionaldepartmentname
+	magneticfieldstrength fieldstrength tesla receivecoilname receivecoilactiveelements coil gradientsettype mrtransmitcoilsequence
+	matrixcoilmode coilcombinationmethod pulsesequencetype pulsesequencedetails sequence sequencename sequencevariant scanningsequence
+	scanoptions mracquisitiontype protocolname protocol seriesdescription numbershots parallelreductionfactorinplane
+	parallelacquisitiontechnique partialfourier partialfourierdirection phaseencodingdirection effectiveechospacing totalreadouttime
+	echotime echotime1 echotime2 te repetitiontime tr inversiontime ti slicetiming sliceencodingdirection dwelltime flipangle
+	echotrainlength multibandaccelerationfactor pixelbandwidth bandwidth imagetype slicethickness slicethick spacingbetweenslices
+	slicespace xyspacing pixelspacing spacing acquisitionmatrix acquisitionduration numberofaverages percentsampling
+	percentphasefieldofview reconmatrixpe baseresolution bodypartexamined patientposition contrastbolusagent conversionsoftware
+	conversionsoftwareversion modality field nx ny nz dx dy dz nxy nz ntimes pixtype width height columns rows bitsallocated bitsstored`)
+
+// kindOf tells how an image was taken from what is known of the patient.
+func kindOf(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name))
+	if slices.Contains(acquisitionNames, plain) {
+		return Acquisition
+	}
+	return Covariate
 }
 
 // addColumn adds a fact that is written as text: a number when every known value
@@ -118,7 +147,7 @@ func (s *study) addColumn(kind, name string, add adder, of func(subject int) []s
 	numeric = numeric && len(different) > 5
 	add(kind, name, func(n int) value { return columnValue(of(n), numeric) })
 	if count := len(s.cohort.Subjects); 10*missing >= count && missing < count {
-		add(kind, name+" is given", func(n int) value { return spoken(yesNo(strings.Join(of(n), "") != "")) })
+		add(kind, "whether "+name+" is given", func(n int) value { return spoken(yesNo(strings.Join(of(n), "") != "")) })
 	}
 }
 

@@ -115,6 +115,9 @@ func (s *study) fingerprint() Fingerprint {
 		f.Shape[axis], f.Spacing[axis] = rangeOf(shape[axis]), rangeOf(spacing[axis])
 	}
 	f.Sites, f.Sets, f.Spacings, f.Shapes = tally(sites), tally(sets), tally(spacings), len(tally(shapes))
+	if f.Images == f.Unreadable {
+		f.Extremes = [2]float64{}
+	}
 	f.Orientations, f.Encodings = tally(directions), tally(encodings)
 	f.Intensity, f.PerSubject = rangeOf(means), rangeOf(perSubject)
 	return f
@@ -123,6 +126,18 @@ func (s *study) fingerprint() Fingerprint {
 // spacingText writes a spacing with three digits: "0.977 x 0.977 x 3.27".
 func spacingText(spacing [3]float64) string {
 	return fmt.Sprintf("%.3g x %.3g x %.3g", spacing[0], spacing[1], spacing[2])
+}
+
+// checkPresent says when there is nothing to look at but the table.
+func checkPresent(s *study, _ *Report) []Finding {
+	if len(s.images) > 0 {
+		return nil
+	}
+	return []Finding{{
+		ID: "no-images", Level: Error,
+		Problem: "the table names no images; only the table itself was checked",
+		Fix:     "name the column of the image files with --path COLUMN, or add one: nothing can be trained without",
+	}}
 }
 
 // checkReadable reports images that cannot be used and voxels that are no numbers.
@@ -234,7 +249,7 @@ func checkGeometry(_ *study, r *Report) []Finding {
 	if ratio := largestRatio(p.Spacing); ratio > 1.5 && p.Flat == 0 {
 		findings = append(findings, Finding{
 			ID: "mixed-spacing", Level: Warning,
-			Problem: fmt.Sprintf("voxels of one image are %.2g times as long as those of another along the same axis: %s mm", ratio, spacings(p.Spacings)),
+			Problem: fmt.Sprintf("voxels of one image are %.2g times as long as those of another along the same axis: %s mm", ratio, tallies(p.Spacings)),
 			Fix:     "images are resampled to one spacing, but coarse ones stay blurred: check that blur does not go with the label (shortcuts, below)",
 		})
 	}
@@ -265,19 +280,19 @@ func largestRatio(ranges [3]Range) float64 {
 	return worst
 }
 
-func spacings(list []Tally) string {
-	var parts []string
-	for _, t := range list {
-		parts = append(parts, fmt.Sprintf("%s (%d)", t.Name, t.Count))
-	}
-	return someOf(parts, ", ")
-}
-
-// tallies writes "LPS 50, RAS 1".
+// tallies writes "LPS (50), RAS (1)", and "LPS" when there is nothing else; the
+// commonest four and the number of the others.
 func tallies(list []Tally) string {
+	if len(list) == 1 {
+		return list[0].Name
+	}
 	var parts []string
-	for _, t := range list {
-		parts = append(parts, fmt.Sprintf("%s %d", t.Name, t.Count))
+	for n, t := range list {
+		if n == 4 && len(list) > 5 {
+			parts = append(parts, fmt.Sprintf("%d others", len(list)-n))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s (%d)", t.Name, t.Count))
 	}
 	return strings.Join(parts, ", ")
 }

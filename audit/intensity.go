@@ -33,6 +33,9 @@ func (s *study) intensities() []Intensity {
 			}
 		}
 	}
+	if len(all) == 0 {
+		return nil
+	}
 	low, high := stat.Quantile(all, 0.005), stat.Quantile(all, 0.995)
 	if !(high > low) {
 		high = low + 1

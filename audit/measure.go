@@ -21,6 +21,7 @@ import (
 type ImageFacts struct {
 	Path      string     `json:"path"` // relative to the cohort where it lies inside
 	Subject   string     `json:"subject"`
+	Class     int        `json:"class"` // index into the fingerprint's classes
 	Error     string     `json:"error,omitempty"`
 	Shape     [3]int     `json:"shape"`       // voxels along i, j, k
 	Spacing   [3]float64 `json:"spacing_mm"`  // along i, j, k
@@ -39,7 +40,7 @@ type ImageFacts struct {
 	Warnings  []string   `json:"warnings,omitempty"` // of the header, as `ballast volume` shows them
 
 	subject   int
-	header    map[string]string // cohort.Image.Facts
+	source    cohort.Image
 	problem   error
 	quantiles []float32 // 0, 1/sketch ... 1 of the foreground
 	extents   map[string]prep.Extent
@@ -73,7 +74,7 @@ func measureAll(ctx context.Context, c *cohort.Cohort, o Options) ([]ImageFacts,
 	for n, subject := range c.Subjects {
 		for _, image := range subject.Images {
 			sources = append(sources, image)
-			s.images = append(s.images, ImageFacts{Path: s.name(image.Path), Subject: subject.ID, subject: n, header: image.Facts})
+			s.images = append(s.images, ImageFacts{Path: s.name(image.Path), Subject: subject.ID, Class: subject.Class, subject: n, source: image})
 		}
 	}
 	err := inParallel(ctx, len(sources), o.Threads, func(n int) {

@@ -43,6 +43,9 @@ func (s *study) propose() ([]Choice, Resolution) {
 	p := &proposal{study: s}
 	resolution := p.proposeSplit()
 	p.proposeFolds(resolution)
+	if len(s.images) == 0 {
+		return p.choices, resolution
+	}
 	crop := p.proposeCrop()
 	grid := p.proposeGrid(crop)
 	p.add("prep.normalise", "zscore", "MRI intensities have no unit: each image is brought to mean 0 and standard deviation 1 over its foreground")

@@ -26,7 +26,8 @@ const (
 // Area is the cross-validated area under the ROC curve of a Bayes classifier
 // that sees the fact alone: 0.5 tells nothing, 1 tells all; with more than two
 // classes the mean over classes, each against the rest. P is its permutation
-// p-value; Corrected is P after Holm's correction for the number of facts.
+// p-value; Corrected is P after Holm's correction for the number of facts of the images, or
+// of those of the patients (Covariate).
 type Fact struct {
 	Name      string    `json:"name"`
 	Kind      string    `json:"kind"`
@@ -115,12 +116,27 @@ func (s *study) test(ctx context.Context, facts []Fact, groups []int, count int,
 		return err
 	}
 	slices.SortStableFunc(facts, func(a, b Fact) int { return cmp.Or(cmp.Compare(a.P, b.P), cmp.Compare(b.Area, a.Area)) })
-	running := 0.0
-	for n := range facts { // Holm, "A simple sequentially rejective multiple test procedure" (1979)
-		running = max(running, min(1, facts[n].P*float64(len(facts)-n)))
-		facts[n].Corrected = running
-	}
+	correct(facts, func(f *Fact) bool { return f.Kind != Covariate })
+	correct(facts, func(f *Fact) bool { return f.Kind == Covariate })
 	return nil
+}
+
+// correct fills Corrected of one family of sorted facts, those of the images or
+// those of the patients, after Holm, "A simple sequentially rejective multiple
+// test procedure" (Scandinavian Journal of Statistics 1979).
+func correct(facts []Fact, member func(*Fact) bool) {
+	left := 0
+	for n := range facts {
+		left += indicator(member(&facts[n]))
+	}
+	running := 0.0
+	for n := range facts {
+		if member(&facts[n]) {
+			running = max(running, min(1, facts[n].P*float64(left)))
+			facts[n].Corrected = running
+			left--
+		}
+	}
 }
 
 // test permutes the groups among the subjects for whom the fact is known.
@@ -348,62 +364,76 @@ func (f *Fact) tabulate(groups []int, count int) {
 // corrected for the number of facts, and by enough to matter.
 func (f *Fact) Tells() bool { return f.Corrected <= significant && f.Area >= leastArea }
 
-// checkShortcuts reports facts that tell the label.
+// checkShortcuts reports the facts that tell the label, those of a kind together.
 func checkShortcuts(s *study, r *Report) []Finding {
+	kinds := []struct{ id, kind, what, fix string }{
+		{"site-shortcut", Acquisition, "the site", "a network can learn the site instead of the disease: balance the classes over sites, stratify the split by site, and report results with each site left out"},
+		{"acquisition-shortcut", Acquisition, "how the images were taken or stored", "a network can learn the scanner instead of the disease: balance the classes over these facts, stratify by them, or leave out what differs"},
+		{"intensity-shortcut", Brightness, "brightness", "normalise each image (prep.normalise: zscore), and report these numbers as the baseline that the network has to beat"},
+		{"size-shortcut", Size, "size", "size may be biology or how the images were cropped; report these numbers as the baseline that the network has to beat"},
+		{"table-tells-label", Covariate, "other columns of the table", "report those known before the scan as a baseline; what is known only afterwards says the label in other words and must not be used"},
+	}
 	var findings []Finding
-	for n := range r.Facts {
-		if f := &r.Facts[n]; f.Tells() {
-			findings = append(findings, f.finding(s.cohort.Classes))
+	for _, k := range kinds {
+		f := Finding{ID: k.id, Level: Warning, Fix: k.fix}
+		if k.kind == Size || k.kind == Covariate {
+			f.Level = Note
+		}
+		var lines []string
+		for n := range r.Facts {
+			fact := &r.Facts[n]
+			if !fact.Tells() || fact.Kind != k.kind || k.kind == Acquisition && (fact.Name == "site") != (k.id == "site-shortcut") {
+				continue
+			}
+			lines = append(lines, fact.describe(s.cohort.Classes))
+			if k.kind == Acquisition && fact.Area >= tellsAll {
+				f.Level = Error
+			}
+		}
+		if len(lines) > 0 {
+			f.Problem = "the label can be told from " + k.what + " alone: " + someOf(lines, "; ")
+			findings = append(findings, f)
 		}
 	}
 	return findings
 }
 
-func (f *Fact) finding(classes []string) Finding {
-	found := Finding{
-		ID: f.Kind + "-shortcut", Level: Warning,
-		Problem: fmt.Sprintf("%s alone tells the label with a cross-validated AUROC of %.2f (permutation p %s after correction)%s",
-			f.Name, f.Area, pValue(f.Corrected), f.detail(classes)),
-	}
-	switch f.Kind {
-	case Acquisition:
-		found.Fix = "a network can learn the scanner instead of the disease: balance the classes over it, stratify the split by it, and report results with each of its values left out"
-		if f.Area >= tellsAll {
-			found.Level = Error
-		}
-		if f.Name == "site" {
-			found.ID = "site-shortcut"
-		}
-	case Brightness:
-		found.Fix = "normalise each image (prep.normalise: zscore) and check again whether a network beats this number; it is the baseline"
-	case Size:
-		found.Level = Note
-		found.Fix = "size may be biology or how the images were cropped; report it as the baseline that the network has to beat"
-	case Covariate:
-		found.Level = Note
-		found.Fix = "it is no shortcut unless it shows in the image, but report it as a baseline; known only after the scan, it must not be used"
-	}
-	return found
+// describe says how well the fact tells the label, and by which values.
+func (f *Fact) describe(classes []string) string {
+	return fmt.Sprintf("%s, cross-validated AUROC %.2f, corrected p %s (%s)", f.Name, f.Area, pValue(f.Corrected), f.Detail(classes))
 }
 
-// detail says which value goes with which class.
-func (f *Fact) detail(classes []string) string {
-	if f.Numeric && len(f.Centre) == len(classes) {
-		var parts []string
-		for g, centre := range f.Centre {
-			parts = append(parts, fmt.Sprintf("%s %s", classes[g], compact(centre)))
+// Detail says which value goes with which class: "medians 0 35.1, 1 120" or
+// "site-1: 12 × responder, 0 × non-responder; ...". Without classes they are not named.
+func (f *Fact) Detail(classes []string) string {
+	named := func(text string, group int) string {
+		if group < len(classes) {
+			return text + " × " + classes[group]
 		}
-		return "; medians: " + strings.Join(parts, ", ")
+		return text
 	}
 	var parts []string
+	if f.Numeric {
+		for g, centre := range f.Centre {
+			if g < len(classes) {
+				parts = append(parts, classes[g]+" "+compact(centre))
+			} else {
+				parts = append(parts, compact(centre))
+			}
+		}
+		return "medians " + strings.Join(parts, ", ")
+	}
 	for _, v := range f.Values {
+		if v.Name == rare {
+			continue
+		}
 		var counts []string
 		for g, count := range v.Counts {
-			counts = append(counts, fmt.Sprintf("%d %s", count, classes[g]))
+			counts = append(counts, named(strconv.Itoa(count), g))
 		}
 		parts = append(parts, v.Name+": "+strings.Join(counts, ", "))
 	}
-	return "; " + someOf(parts, "; ")
+	return someOf(parts, "; ")
 }
 
 // pValue writes a p-value: 0.004, or "< 0.001".

@@ -62,6 +62,9 @@ func (f *Fingerprint) Headline() string {
 
 // Lines describes the images in a few lines.
 func (f *Fingerprint) Lines() []string {
+	if f.Images == f.Unreadable {
+		return []string{plural(f.Images, "image") + ", " + f.where()}
+	}
 	kind := "3D"
 	switch f.Flat {
 	case 0:
@@ -70,8 +73,8 @@ func (f *Fingerprint) Lines() []string {
 	default:
 		kind = "2D and 3D"
 	}
-	lines := []string{fmt.Sprintf("%s, %s x %s x %s voxels of %s mm, %s, %s", kind, f.Shape[0], f.Shape[1], f.Shape[2],
-		spacings(f.Spacings), tallies(f.Orientations), tallies(f.Encodings))}
+	lines := []string{fmt.Sprintf("%s, %s x %s x %s voxels, spacing %s mm, %s, %s", kind, f.Shape[0], f.Shape[1], f.Shape[2],
+		tallies(f.Spacings), tallies(f.Orientations), tallies(f.Encodings))}
 	lines = append(lines, fmt.Sprintf("mean intensity %s (median %s), %s, %s",
 		f.Intensity, compact(f.Intensity.Median), plural(f.Masks, "mask"), f.where()))
 	return lines
