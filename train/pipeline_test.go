@@ -225,7 +225,7 @@ func TestResolveChoosesSlices(t *testing.T) {
 func TestResolveRefusesUnevenSequencesAndMissingMasks(t *testing.T) {
 	c, split := study(t)
 	c.Subjects[3].Images[0].Also = nil
-	if _, err := Resolve(context.Background(), DefaultPlan(), c, split, Reading{Threads: 1}); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "of subject s3 has 1 sequences") {
+	if _, err := Resolve(context.Background(), DefaultPlan(), c, split, Reading{Threads: 1}); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "of subject s3 comes with 1 in all") {
 		t.Errorf("one sequence fewer: %v", err)
 	}
 	c, split = study(t)
@@ -272,5 +272,57 @@ func TestPredictorNeedsWhatWasFitted(t *testing.T) {
 				predictor.Close()
 			}
 		}
+	}
+}
+
+func TestValidateRefusesPreparation(t *testing.T) {
+	for _, c := range []struct{ key, value, says string }{
+		{"prep.pad", "air", `prep.pad "air": choose background or a number`},
+		{"prep.clip", "[99, 1]", "prep.clip [99 1]: give a low and a higher percentile"},
+		{"prep.clip", "[5]", "prep.clip [5]"},
+		{"prep.resample", "spline", `prep.resample is "spline"; it can be linear, cubic, nearest, area`},
+		{"prep.over", "lesion", `prep.over is "lesion"; it can be foreground, mask, image`},
+		{"prep.bias", "n3", `prep.bias is "n3"; it can be none, n4`},
+		{"prep.orient", "LPS", `prep.orient is "LPS"; it can be anatomy, stored`},
+		{"prep.channels", "-1", "prep.channels is -1"},
+	} {
+		p := DefaultPlan()
+		if err := p.Set(c.key, c.value); err != nil {
+			t.Fatal(err)
+		}
+		err := p.Validate()
+		if !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), c.says) || strings.Count(err.Error(), "prep.") != 1 {
+			t.Errorf("%s %s: %v, want once %q", c.key, c.value, err, c.says)
+		}
+	}
+	p := DefaultPlan()
+	if err := errors.Join(p.Set("prep.pad", "-5"), p.Set("prep.clip", "[0.5, 99.5]"), p.Validate()); err != nil || p.Prep.Pad != "-5" {
+		t.Errorf("pad %q, clip %v: %v", p.Prep.Pad, p.Prep.Clip, err)
+	}
+	p.Prep.Standardise, p.Prep.Over = "nyul", "mask"
+	if err := p.Validate(); !errors.Is(err, ErrPlan) {
+		t.Errorf("nyul over the mask: %v", err)
+	}
+}
+
+// Slices of images that are slices make no sense.
+func TestSlicesOfPicturesAreRefused(t *testing.T) {
+	c, split := study(t)
+	dir := t.TempDir()
+	for s := range c.Subjects {
+		v := &cohort.Volume{Shape: [3]int{8, 8, 1}, Spacing: [3]float64{1, 1, 1}, Affine: [3][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}}
+		for n := range 64 {
+			v.Data = append(v.Data, float32(n%9))
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%d.nii", s))
+		if err := cohort.WriteNIfTI(path, v, "float32"); err != nil {
+			t.Fatal(err)
+		}
+		c.Subjects[s].Images = []cohort.Image{{Path: path, Volume: cohort.Unchosen}}
+	}
+	p := DefaultPlan()
+	p.Prep.Slice = "all"
+	if _, err := Resolve(context.Background(), p, c, split, Reading{Threads: 2}); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "the images are 2D") {
+		t.Errorf("%v", err)
 	}
 }

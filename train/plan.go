@@ -198,13 +198,11 @@ func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(strin
 	oneOf("prep.standardise", p.Prep.Standardise, prep.Choices("standardise")...)
 	oneOf("prep.normalise", p.Prep.Normalise, prep.Choices("normalise")...)
 	oneOf("prep.over", p.Prep.Over, prep.Choices("over")...)
-	intensities := prep.Config{
-		Dims: 3, Crop: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1},
-		Pad: p.Prep.Pad, Clip: p.Prep.Clip, Standardise: p.Prep.Standardise, Over: p.Prep.Over,
-	}
-	if err := intensities.Check(); err != nil {
+	numbers := prep.Config{Dims: 3, Crop: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}, Pad: p.Prep.Pad, Clip: p.Prep.Clip}
+	if err := numbers.Check(); err != nil {
 		require(false, "prep.%v", err)
 	}
+	require(p.Prep.Standardise != "nyul" || p.Prep.Over != "mask", "prep.standardise is \"nyul\" and prep.over \"mask\"; its landmarks come from the foreground or the image")
 	require(p.Prep.Slice == "" || len(p.Prep.Grid) < 3 && len(p.Prep.Spacing) < 3, "prep.slice is %q, which makes a 2D run, but prep.grid or prep.spacing has 3 numbers", p.Prep.Slice)
 	require(p.Prep.Channels >= 0 && p.Prep.Channels <= 64, "prep.channels is %d; it must lie between 1 and 64, or be 0 to be counted", p.Prep.Channels)
 	require(p.Prep.Margin >= 0 && p.Prep.Margin <= 1000, "prep.margin is %g; it must lie between 0 and 1000", p.Prep.Margin)

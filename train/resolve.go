@@ -92,7 +92,7 @@ func chooseChannels(p *Plan, c *cohort.Cohort) error {
 				p.Prep.Channels = n
 			}
 			if n != p.Prep.Channels {
-				return fmt.Errorf("%w: prep.channels is %d, but %s of subject %s has %d sequences; choose sequences that every image has",
+				return fmt.Errorf("%w: prep.channels is %d, but %s of subject %s comes with %d in all; choose sequences that every image has",
 					ErrPlan, p.Prep.Channels, image.Path, subject.ID, n)
 			}
 		}
@@ -177,9 +177,10 @@ func (m measured) samples(p *Plan, images int) int {
 func chooseGrid(p *Plan, m measured) error {
 	dims, most, kind := 3, maxVoxels3D, "3D"
 	switch {
+	case m.flat && p.Prep.Slice != "":
+		return fmt.Errorf("%w: prep.slice is %q, but the images are 2D; leave it empty", ErrPlan, p.Prep.Slice)
 	case m.flat:
 		dims, most, kind = 2, maxVoxels2D, "2D"
-		p.Prep.Slice = "" // of an image that is a slice
 	case p.Prep.Slice != "":
 		dims, most, kind = 2, maxVoxels2D, "slices ("+p.Prep.Slice+")"
 	case len(p.Prep.Grid) == 2 && len(p.Prep.Spacing) == 2:
