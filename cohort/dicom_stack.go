@@ -259,7 +259,10 @@ func (s *dicomStack) place(f sliceFrame, places [][]dicomSlice) error {
 		for n := range step {
 			step[n] /= float64(count - 1)
 		}
-		if err := s.checkSteps(f, places, step); err != nil {
+		if err := s.checkSteps(places); err != nil {
+			return err
+		}
+		if err := s.checkLine(f, places, step); err != nil {
 			return err
 		}
 	}
@@ -277,8 +280,8 @@ func (s *dicomStack) checkGrid() error {
 	return checkAffine(s.affine)
 }
 
-// checkSteps refuses missing slices, uneven spacing and slices off the line.
-func (s *dicomStack) checkSteps(f sliceFrame, places [][]dicomSlice, step [3]float64) error {
+// checkSteps refuses missing slices and uneven spacing.
+func (s *dicomStack) checkSteps(places [][]dicomSlice) error {
 	steps := make([]float64, len(places)-1)
 	for n := range steps {
 		steps[n] = places[n+1][0].along - places[n][0].along
@@ -301,6 +304,12 @@ func (s *dicomStack) checkSteps(f sliceFrame, places [][]dicomSlice, step [3]flo
 	if stated := places[0][0].header.SpacingBetweenSlices; stated > 0 && median > gapSteps*stated {
 		s.note(LevelWarning, "make sure that no slices are missing", "slices lie %.4g mm apart, SpacingBetweenSlices says %.4g mm", median, stated)
 	}
+	return nil
+}
+
+// checkLine refuses slices that lie beside the line through the first and the
+// last, and notes when that line is not the normal.
+func (s *dicomStack) checkLine(f sliceFrame, places [][]dicomSlice, step [3]float64) error {
 	limit := inPlaneDrift*min(f.spacing[0], f.spacing[1]) + samePlace
 	for n, place := range places {
 		for _, slice := range place {
@@ -308,13 +317,13 @@ func (s *dicomStack) checkSteps(f sliceFrame, places [][]dicomSlice, step [3]flo
 			for axis := range off {
 				off[axis] -= float64(step[axis] * float64(n))
 			}
-			if !(math.Hypot(dot(off, f.row), dot(off, f.column)) <= limit) {
-				return fmt.Errorf("%w: slice %s lies %.3g mm beside the line of the others", ErrUnsupported, slice, math.Hypot(dot(off, f.row), dot(off, f.column)))
+			if beside := math.Hypot(dot(off, f.row), dot(off, f.column)); !(beside <= limit) {
+				return fmt.Errorf("%w: slice %s lies %.3g mm beside the line of the others", ErrUnsupported, slice, beside)
 			}
 		}
 	}
-	if shear := math.Hypot(dot(step, f.row), dot(step, f.column)) / median; shear > shearNoted {
-		s.note(LevelInfo, "the affine holds the shear", "slices are shifted by %.3g mm each along their planes (tilted gantry)", shear*median)
+	if shift := math.Hypot(dot(step, f.row), dot(step, f.column)); shift > shearNoted*math.Abs(dot(step, f.normal)) {
+		s.note(LevelInfo, "the affine holds the shear", "slices are shifted by %.3g mm each along their planes (tilted gantry)", shift)
 	}
 	return nil
 }
