@@ -79,7 +79,6 @@ func collect(elements []*parser.Element) attributes {
 
 // parse decodes the walker's clean data set.
 func parse(clean []byte, order binary.ByteOrder) (attributes, error) {
-	fillDictionary()
 	p, err := parser.NewParser(bytes.NewReader(clean), int64(len(clean)), nil, parser.SkipMetadataReadOnNewParserInit())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)

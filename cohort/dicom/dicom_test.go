@@ -238,18 +238,38 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestFragments joins the parts of frames by the basic offset table.
+// TestFragments joins the parts of frames by the basic offset table, or by where
+// JPEG streams begin, and refuses what neither tells apart.
 func TestFragments(t *testing.T) {
 	part := func(data ...byte) []byte { return item(data) }
-	pixelData := bytes.Join([][]byte{{0xe0, 0x7f, 0x10, 0x00, 'O', 'B', 0, 0, 0xff, 0xff, 0xff, 0xff},
-		part(0, 0, 0, 0, 20, 0, 0, 0), part(1, 2), part(3, 4), part(5, 6), {0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0}}, nil)
-	f, err := Parse(part10(RLELossless, header(), text(0x00280008, "IS", "2"), pixelData))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for frame, want := range []string{"[1 2 3 4]", "[5 6]"} {
-		if data, err := f.frameData(frame); err != nil || fmt.Sprint(data) != want {
-			t.Errorf("frame %d: %v, %v; want %s", frame, data, err, want)
+	for name, c := range map[string]struct {
+		items [][]byte
+		want  string
+	}{
+		"offsets":          {[][]byte{part(0, 0, 0, 0, 20, 0, 0, 0), part(1, 2), part(3, 4), part(5, 6)}, "[1 2 3 4] [5 6]"},
+		"one for each":     {[][]byte{part(), part(1, 2), part(5, 6)}, "[1 2] [5 6]"},
+		"JPEG":             {[][]byte{part(), part(0xff, 0xd8, 0xff, 1), part(3, 4), part(0xff, 0xd8, 0xff, 2)}, "[255 216 255 1 3 4] [255 216 255 2]"},
+		"JPEG 2000":        {[][]byte{part(), part(0xff, 0x4f, 0xff, 0x51), part(0xff, 0x4f, 0xff, 0x51), part(7, 8)}, "[255 79 255 81] [255 79 255 81 7 8]"},
+		"cannot be told":   {[][]byte{part(), part(1, 2), part(3, 4), part(5, 6)}, "refused refused"},
+		"offsets that lie": {[][]byte{part(0, 0, 0, 0, 99, 0, 0, 0), part(1, 2), part(3, 4), part(5, 6)}, "[1 2 3 4 5 6] refused"},
+	} {
+		pixelData := bytes.Join(append(append([][]byte{{0xe0, 0x7f, 0x10, 0x00, 'O', 'B', 0, 0, 0xff, 0xff, 0xff, 0xff}}, c.items...),
+			[]byte{0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0}), nil)
+		f, err := Parse(part10(RLELossless, header(), text(0x00280008, "IS", "2"), pixelData))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for frame := range 2 {
+			data, err := f.frameData(frame)
+			if err == nil {
+				got = append(got, fmt.Sprint(data))
+			} else if errors.Is(err, ErrUnsupported) {
+				got = append(got, "refused")
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
 		}
 	}
 }

@@ -123,6 +123,7 @@ func Parse(data []byte) (f *File, err error) {
 	if err != nil {
 		return nil, err
 	}
+	fillDictionary()
 	w := &walker{data: body, order: binary.LittleEndian, creators: map[uint32]string{}}
 	implicit := syntax == ImplicitLittleEndian
 	if actual := bareSyntax(body); actual != "" && (implicit || syntax == ExplicitLittleEndian) {

@@ -1,9 +1,11 @@
 package dicom
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"ballast/cohort/dicom/codec"
 )
@@ -73,8 +75,9 @@ func (w *walker) fragments(e element, limit int) (parts []fragment, at int, err 
 	}
 }
 
-// frameData returns the compressed bytes of a frame: the fragments between two
-// entries of the offset table, else one fragment per frame, else all of them.
+// frameData returns the compressed bytes of a frame: all fragments, when there is
+// one frame; one fragment per frame; those between two entries of the offset
+// table; or those from one start marker of JPEG or JPEG 2000 to the next.
 func (f *File) frameData(frame int) ([]byte, error) {
 	p := &f.pixels
 	switch {
@@ -87,15 +90,24 @@ func (f *File) frameData(frame int) ([]byte, error) {
 		if frame+1 < len(p.offsets) {
 			end = int64(p.offsets[frame+1])
 		}
-		var parts []fragment
-		for _, part := range p.fragments {
-			if int64(part.offset) >= start && int64(part.offset) < end {
-				parts = append(parts, part)
-			}
+		first := slices.IndexFunc(p.fragments, func(part fragment) bool { return int64(part.offset) >= start })
+		behind := slices.IndexFunc(p.fragments, func(part fragment) bool { return int64(part.offset) >= end })
+		if behind < 0 {
+			behind = len(p.fragments)
 		}
-		if len(parts) > 0 {
-			return join(parts), nil
+		if first >= 0 && first < behind {
+			return join(p.fragments[first:behind]), nil
 		}
+	}
+	var starts []int
+	for n, part := range p.fragments {
+		if bytes.HasPrefix(part.data, []byte{0xff, 0xd8, 0xff}) || bytes.HasPrefix(part.data, []byte{0xff, 0x4f, 0xff, 0x51}) {
+			starts = append(starts, n)
+		}
+	}
+	if len(starts) == f.NumberOfFrames && starts[0] == 0 {
+		starts = append(starts, len(p.fragments))
+		return join(p.fragments[starts[frame]:starts[frame+1]]), nil
 	}
 	return nil, fmt.Errorf("%w: %d fragments for %d frames, and no table that says which belong together", ErrUnsupported, len(p.fragments), f.NumberOfFrames)
 }
