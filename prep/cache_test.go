@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -276,6 +277,40 @@ func TestCacheIsShared(t *testing.T) {
 		})
 	}
 	workers.Wait()
+}
+
+// Processes that write and evict the same entries at once get the right images.
+func TestCacheIsSharedByProcesses(t *testing.T) {
+	if dir := os.Getenv("BALLAST_TEST_CACHE"); dir != "" { // one of the processes below
+		cache := OpenCache(filepath.Join(dir, "cache"), 9000)
+		for n := range 60 {
+			fmt.Println(n%6, digest(mustImages(t, cache, cohort.Image{Path: filepath.Join(dir, fmt.Sprintf("%02d.nii.gz", n%6)), Volume: -1}, cacheConfig)[0]))
+		}
+		return
+	}
+	dir := t.TempDir()
+	want := map[string]bool{}
+	for n := range 6 {
+		want[fmt.Sprint(n, " ", digest(mustImages(t, nil, scanned(t, dir, n), cacheConfig)[0]))] = true
+	}
+	var processes sync.WaitGroup
+	for range 3 {
+		processes.Go(func() {
+			process := exec.Command(os.Args[0], "-test.run", "^TestCacheIsSharedByProcesses$")
+			process.Env = append(os.Environ(), "BALLAST_TEST_CACHE="+dir)
+			output, err := process.CombinedOutput()
+			right := 0
+			for line := range strings.Lines(string(output)) {
+				if want[strings.TrimSpace(line)] {
+					right++
+				}
+			}
+			if err != nil || right != 60 {
+				t.Errorf("%d of 60 images are right, %v:\n%s", right, err, output)
+			}
+		})
+	}
+	processes.Wait()
 }
 
 // A folder that cannot be written costs speed and no more; a broken image fails
