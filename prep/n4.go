@@ -236,58 +236,46 @@ func (f *biasFit) sharpen(residual []float64) {
 func expectation(counts []float64, low, width float64) []float64 {
 	const padded, offset = 512, (512 - n4Bins) / 2
 	t := newTransform(padded)
-	gauss := blurTransform(padded, n4FWHM/width)
-	histogram := newSpectrum(padded)
+	s := newSpectrum(padded) // lane 0: the histogram, lane 1: the Gaussian around bin 0
 	for n, x := range counts {
-		histogram.re[(offset+n)*lanes] = x
+		s.re[(offset+n)*lanes] = x
 	}
-	t.forward(histogram)
-	for n := range padded { // the transform of a symmetric function is real
-		g := gauss[n] / (float64(gauss[n]*gauss[n]) + n4Noise)
-		histogram.re[n*lanes] *= g
-		histogram.im[n*lanes] *= g
+	const ln2 = 0.693147180559945309417
+	fwhm := n4FWHM / width
+	for n := range padded {
+		away := float64(min(n, padded-n))
+		s.re[n*lanes+1] = 2 * math.Sqrt(ln2/math.Pi) / fwhm * stat.Exp(-float64(away*away)*(4*ln2/float64(fwhm*fwhm)))
 	}
-	t.backward(histogram)
+	t.forward(s)
+	gauss := make([]float64, padded) // the transform of a symmetric function is real
+	for n := range gauss {
+		gauss[n] = s.re[n*lanes+1]
+		wiener := gauss[n] / (float64(gauss[n]*gauss[n]) + n4Noise)
+		s.re[n*lanes] *= wiener
+		s.im[n*lanes] *= wiener
+	}
+	t.backward(s)
 	// Of the sharpened histogram u: lane 0 becomes u times the value, lane 1 is u.
-	moment := newSpectrum(padded)
 	for n := range padded {
-		u := max(0, histogram.re[n*lanes]/padded)
-		moment.re[n*lanes] = float64(u * (low + float64(float64(n-offset)*width)))
-		moment.re[n*lanes+1] = u
+		u := max(0, s.re[n*lanes]/padded)
+		s.re[n*lanes] = float64(u * (low + float64(float64(n-offset)*width)))
+		s.re[n*lanes+1] = u
 	}
-	t.forward(moment)
-	for n := range padded {
-		for lane := range 2 {
-			moment.re[n*lanes+lane] *= gauss[n]
-			moment.im[n*lanes+lane] *= gauss[n]
+	clear(s.im)
+	t.forward(s)
+	for n, g := range gauss {
+		for at := n * lanes; at < n*lanes+2; at++ {
+			s.re[at] *= g
+			s.im[at] *= g
 		}
 	}
-	t.backward(moment)
+	t.backward(s)
 	expected := make([]float64, n4Bins)
 	for n := range expected {
 		at := (offset + n) * lanes
-		if mass := moment.re[at+1]; mass != 0 {
-			expected[n] = moment.re[at] / mass
+		if mass := s.re[at+1]; mass != 0 {
+			expected[n] = s.re[at] / mass
 		}
 	}
 	return expected
-}
-
-// blurTransform returns the transform of a Gaussian of the given width at half its
-// height, in bins, centred on bin 0 of n.
-func blurTransform(n int, fwhm float64) []float64 {
-	s := newSpectrum(n)
-	const ln2 = 0.693147180559945309417
-	scale := 2 * math.Sqrt(ln2/math.Pi) / fwhm
-	for i := range n {
-		away := float64(min(i, n-i))
-		s.re[i*lanes] = scale * stat.Exp(-float64(away*away)*(4*ln2/float64(fwhm*fwhm)))
-	}
-	t := newTransform(n)
-	t.forward(s)
-	real := make([]float64, n)
-	for i := range real {
-		real[i] = s.re[i*lanes]
-	}
-	return real
 }
