@@ -25,11 +25,12 @@ var ErrNothingReadable = errors.New("no image of the cohort can be read")
 
 // Options says how to check. The zero value is usable.
 type Options struct {
-	Threads      int    // images read and facts tested at once; 0: 1
-	Seed         uint64 // of the permutations
-	Permutations int    // at most so many per shortcut test; 0: 4999
-	Pictures     bool   // draw the pairs that are alike (Report.Pictures)
-	Measured     func() // called after each image, from several goroutines; may be nil
+	Threads      int                  // images read and facts tested at once; 0: 1
+	Seed         uint64               // of the permutations and of the split
+	Split        *cohort.SplitOptions // how to divide the subjects; nil: as proposed
+	Permutations int                  // at most so many per shortcut test; 0: 4999
+	Pictures     bool                 // draw the pairs that are alike (Report.Pictures)
+	Measured     func()               // called after each image, from several goroutines; may be nil
 }
 
 // A Report is what Check found. Findings come worst first.

@@ -65,42 +65,60 @@ func (s *study) propose() ([]Choice, Resolution) {
 // are chosen from training subjects alone.
 func (p *proposal) proposeSplit() Resolution {
 	n := len(p.cohort.Subjects)
-	validation, test := 0.25, 0.0
+	wishes, asked := cohort.SplitOptions{Validation: 0.25}, p.options.Split != nil
 	if n >= 200 {
-		validation, test = 0.2, 0.15
+		wishes.Validation, wishes.Test = 0.2, 0.15
 	}
-	largest, fixed := 0, 0
-	for _, class := range tally(p.classNames()) {
-		largest = max(largest, class.Count)
+	if asked {
+		wishes = *p.options.Split
 	}
+	fixed := 0
 	for _, subject := range p.cohort.Subjects {
 		fixed += indicator(subject.Set == "validation")
 	}
-	guessing := float64(largest) / float64(n)
-	split, err := p.cohort.Split(1, validation, test)
+	split, err := p.cohort.SplitBy(p.options.Seed, wishes)
 	count := len(split.Validation)
 	if err != nil {
-		count = max(fixed, int(math.Round(validation*float64(n))))
+		count = max(fixed, int(math.Round(wishes.Validation*float64(n))))
 		for subject := range p.cohort.Subjects {
 			split.Train = append(split.Train, subject)
 		}
 	}
 	p.split = split
-	resolution := resolve(count, fixed > 0, guessing)
+	resolution := resolve(count, fixed > 0, float64(tally(p.classNames())[0].Count)/float64(n))
+	share := yamlNumber(wishes.Validation)
 	switch {
 	case err != nil:
-		p.add("split.validation", yamlNumber(validation), "the cohort cannot be divided yet: %s", err)
+		p.add("split.validation", share, "the cohort cannot be divided yet: %s", err)
 	case fixed > 0:
-		p.add("split.validation", yamlNumber(validation), "without effect: the table fixes %d validation subjects", fixed)
+		p.add("split.validation", share, "without effect: the table fixes %d validation subjects", fixed)
 	default:
-		p.add("split.validation", yamlNumber(validation), "%d of %d subjects; %s", count, n, lowerFirst(resolution.Sentences[0]))
+		p.add("split.validation", share, "%d of %d subjects; %s", count, n, lowerFirst(resolution.Sentences[0]))
 	}
-	if test > 0 {
-		p.add("split.test", yamlNumber(test), "%d subjects are enough to set some aside for one evaluation at the end, which the choice of an epoch cannot flatter", n)
-	} else {
+	switch {
+	case asked:
+		p.add("split.test", yamlNumber(wishes.Test), "as asked")
+	case wishes.Test > 0:
+		p.add("split.test", yamlNumber(wishes.Test), "%d subjects are enough to set some aside for one evaluation at the end, which the choice of an epoch cannot flatter", n)
+	default:
 		p.add("split.test", "0", "of %d subjects a test set would be too small to say anything; use folds", n)
 	}
+	p.proposeStrata(asked)
 	return resolution
+}
+
+// proposeStrata keeps sites in proportion where there are several and most have
+// enough subjects to be divided.
+func (p *proposal) proposeStrata(asked bool) {
+	var sites []string
+	for _, subject := range p.cohort.Subjects {
+		sites = append(sites, subject.Site)
+	}
+	counts := tally(sites)
+	if asked || len(counts) < 2 || counts[len(counts)/2].Count < 4 {
+		return
+	}
+	p.add("split.stratify", "[label, site]", "%d sites: every set holds each of them in proportion, so that none is validated on that was hardly trained on", len(counts))
 }
 
 func (s *study) classNames() []string {
@@ -195,10 +213,10 @@ func (p *proposal) proposeBatch(dims, images int) {
 	}
 	proposed := max(2, min(batch, images/4))
 	if proposed < batch {
-		p.add("batch", strconv.Itoa(proposed), "%d training images give four steps in an epoch; batch norm gets noisier the smaller the batch", images)
+		p.add("batch", strconv.Itoa(proposed), "%d training images give four steps or more in an epoch; batch norm gets noisier the smaller the batch", images)
 		return
 	}
-	p.add("batch", strconv.Itoa(proposed), "enough for batch norm's statistics, and %d steps in an epoch of %d training images", images/proposed, images)
+	p.add("batch", strconv.Itoa(proposed), "enough for batch norm's statistics, and %d steps in an epoch of %d training images", (images+proposed-1)/proposed, images)
 }
 
 // proposeNet proposes as many blocks as halve the grid down to one voxel, four

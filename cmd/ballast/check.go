@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"ballast/audit"
 	"ballast/cohort"
+	"ballast/train"
 	"ballast/web"
 )
 
@@ -23,6 +25,7 @@ const exitFindings = 3
 var errFindings = errors.New("findings")
 
 func checkCommand() *cobra.Command {
+	var f planFlags
 	var j checkJob
 	var failOn string
 	var asJSON bool
@@ -45,6 +48,9 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if j.plan, err = f.plan(c); err != nil {
+				return err
+			}
 			j.stderr = c.ErrOrStderr()
 			report, err := j.check(c.Context(), args[0])
 			if err != nil {
@@ -59,6 +65,7 @@ func checkCommand() *cobra.Command {
 			return nil
 		},
 	}
+	f.addData(c)
 	j.add(c)
 	c.Flags().StringVar(&j.html, "html", "", "also write a one-file report with pictures")
 	c.Flags().StringVar(&failOn, "fail-on", "", "exit with 3 when there is a finding of this level or worse: note, warning or error")
@@ -85,32 +92,26 @@ func showCheck(w io.Writer, report *audit.Report, asJSON bool) error {
 
 // A checkJob is one check of a cohort on disk.
 type checkJob struct {
-	options cohort.Options
+	plan    train.Plan // says which columns and which split
 	html    string
 	threads int
 	quiet   bool
 	stderr  io.Writer
 }
 
-// add adds the flags that name columns and the usual ones.
+// add adds the flags of commands that read every image.
 func (j *checkJob) add(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&j.options.Label, "label", "", "column with the class (default: found by name)")
-	flags.StringVar(&j.options.Subject, "subject", "", "column with the patient (default: found by name)")
-	flags.StringVar(&j.options.Mask, "mask", "", "column with the mask file (default: found by name)")
-	flags.StringVar(&j.options.Site, "site", "", "column with the scanner or hospital")
-	flags.StringVar(&j.options.Set, "set", "", "column that fixes train, validation or test")
-	flags.StringArrayVar(&j.options.Path, "path", nil, "column with the image file; may be repeated for several sequences (default: found by name)")
-	flags.IntVar(&j.threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
-	flags.BoolVar(&j.quiet, "quiet", false, "show no progress")
+	c.Flags().IntVar(&j.threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
+	c.Flags().BoolVar(&j.quiet, "quiet", false, "show no progress")
 }
 
 // check opens and examines a cohort and writes the page, if one is wanted.
 func (j *checkJob) check(ctx context.Context, path string) (*audit.Report, error) {
-	c, err := cohort.Inspect(path, j.options)
+	options := cohort.Options(j.plan.Data)
+	c, err := cohort.Inspect(path, options)
 	if errors.Is(err, cohort.ErrColumn) {
 		// A table without images still has labels and other columns to look at.
-		if table, failed := cohort.OpenTable(path, j.options); failed == nil {
+		if table, failed := cohort.OpenTable(path, options); failed == nil {
 			c, err = table, nil
 		}
 	}
@@ -127,7 +128,9 @@ func (j *checkJob) check(ctx context.Context, path string) (*audit.Report, error
 		threads = runtime.GOMAXPROCS(0)
 	}
 	report, err := untilCancelled(ctx, func() (*audit.Report, error) {
-		return audit.Check(ctx, c, audit.Options{Threads: threads, Measured: bar.counter(images), Pictures: j.html != ""})
+		return audit.Check(ctx, c, audit.Options{
+			Threads: threads, Seed: j.plan.Seed, Split: j.wishes(), Measured: bar.counter(images), Pictures: j.html != "",
+		})
 	})
 	bar.done()
 	if err != nil {
@@ -147,4 +150,14 @@ func (j *checkJob) check(ctx context.Context, path string) (*audit.Report, error
 		fmt.Fprintln(j.stderr, "wrote "+j.html)
 	}
 	return report, nil
+}
+
+// wishes is the split that the user asked for, nil when it is left to be
+// proposed.
+func (j *checkJob) wishes() *cohort.SplitOptions {
+	if reflect.DeepEqual(j.plan.Split, train.DefaultPlan().Split) {
+		return nil
+	}
+	o := j.plan.Split.Options()
+	return &o
 }
