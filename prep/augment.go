@@ -69,15 +69,15 @@ type Draw struct {
 // ErrDraw is wrapped by complaints about a draw that does not fit an image.
 var ErrDraw = errors.New("augmentation draw")
 
-// chances lists the members that are drawn with a probability.
-func (a *Augmentation) chances() []struct {
+// A chance is a member of an augmentation and its probability.
+type chance struct {
 	name string
 	p    float64
-} {
-	return []struct {
-		name string
-		p    float64
-	}{
+}
+
+// chances lists the members that are drawn with a probability.
+func (a *Augmentation) chances() []chance {
+	return []chance{
 		{"affine", a.Affine.Probability}, {"elastic", a.Elastic.Probability}, {"bias", a.Bias.Probability},
 		{"motion", a.Motion.Probability}, {"ghosting", a.Ghosting.Probability}, {"downsample", a.Downsample.Probability},
 		{"blur", a.Blur.Probability}, {"rician", a.Rician.Probability}, {"noise", a.Noise.Probability},

@@ -156,10 +156,7 @@ func TestSameBits(t *testing.T) {
 		all, image := everything(size), smooth(size)
 		sum := uint64(0)
 		for seed := range uint64(6) {
-			for _, member := range append(all.chances(), struct {
-				name string
-				p    float64
-			}{"everything", 1}) {
+			for _, member := range append(all.chances(), chance{"everything", 1}) {
 				a := all
 				if member.name != "everything" {
 					a = only(all, member.name)

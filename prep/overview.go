@@ -13,6 +13,7 @@ type Overview struct {
 	Size    [3]int     // voxels along D, H, W
 	Spacing [3]float64 // mm
 	Data    []float32  // in the order (D, H, W)
+	Extent  [3]float64 // mm of the image along D, H, W, which the voxels cover or more
 
 	// Low and High are the edges of the field along D, H, W in voxels, of which
 	// number n reaches from n - 0.5 to n + 0.5. They may lie outside the image.
@@ -60,6 +61,7 @@ func (p *preparation) overviews(at depth, most int) []*Overview {
 		whole.step[n] = edge / a.spacing
 		middle := (centre-whole.centre[n])/whole.step[n] + float64(float64(whole.count[n]-1)/2)
 		half := float64(float64(p.Grid[n]) * p.Spacing[n] / edge / 2)
+		plan.Extent[n] = float64(float64(a.size) * a.spacing)
 		plan.Spacing[n], plan.Low[n], plan.High[n] = edge, middle-half, middle+half
 	}
 	plan.Size = whole.count

@@ -29,6 +29,7 @@ import (
 
 	"ballast/prep"
 	"ballast/stat"
+	"ballast/train"
 )
 
 func main() {
@@ -70,6 +71,11 @@ func measure(python string, repeats int) error {
 			}
 			rows = append(rows, row)
 		}
+		seconds, err := preset(image)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{"preset mri, mean of 200", fmt.Sprintf("%d³", size), milliseconds(seconds), "–", "–"})
 		if err := other.stop(); err != nil {
 			return err
 		}
@@ -79,6 +85,23 @@ func measure(python string, repeats int) error {
 		fmt.Printf("| %s |\n", strings.Join(row, " | "))
 	}
 	return nil
+}
+
+// preset is the mean CPU time of drawing and applying the preset mri, over 200
+// draws.
+func preset(image *prep.Image) (float64, error) {
+	plan := train.DefaultPlan()
+	if err := plan.Set("augment.preset", "mri"); err != nil {
+		return 0, err
+	}
+	plan.Prep.Grid, plan.Prep.Spacing = []int{image.D, image.H, image.W}, []float64{1, 1, 1}
+	dst := make([]float32, len(image.Data))
+	const n = 200
+	before := cpu()
+	for sample := range n {
+		prep.Apply(dst, image, plan.DrawOf(sample, 1))
+	}
+	return (cpu() - before) / n, nil
 }
 
 func milliseconds(seconds float64) string { return fmt.Sprintf("%.1f", 1000*seconds) }

@@ -416,8 +416,9 @@ func (l *looker) draw(rows []*lookRow) {
 	}
 }
 
-// overviewVoxels is the longest side of a whole image.
-const overviewVoxels = 240
+// overviewVoxels is the longest side of a whole image, somewhat more than the
+// pixels it is drawn on.
+const overviewVoxels = 200
 
 // read reads, prepares and changes the images.
 func (l *looker) read(ctx context.Context, rows []*lookRow) error {

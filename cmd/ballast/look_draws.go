@@ -134,7 +134,7 @@ type wholeFacts struct {
 
 func wholeFactsOf(o *prep.Overview) (f wholeFacts) {
 	for axis := range 3 {
-		f.Size[axis] = threeDigits(float64(o.Size[axis]) * o.Spacing[axis])
+		f.Size[axis] = threeDigits(o.Extent[axis])
 		f.Field[axis] = threeDigits((o.High[axis] - o.Low[axis]) * o.Spacing[axis])
 	}
 	return f

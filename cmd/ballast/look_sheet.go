@@ -266,15 +266,21 @@ func (s *contactSheet) cells(row *lookRow, channel int) []cell {
 	if s.flat() {
 		most = longest2D
 	}
-	whole := cell{longest: most, planes: s.planes(overview.Data, overview.Size, overview.Spacing, middleOf(overview)), outline: true, window: windowOf(overview.Data)}
+	whole := cell{longest: most, planes: s.planes(overview.Data, overview.Size, overview.Spacing, middleOf(overview)), outline: true}
+	whole.window = windowOf(whole.planes)
 	s.mark(whole.planes, overview)
-	whole.caption = extent(overview.Size, overview.Spacing)
+	whole.caption = extent(overview.Extent, s.flat())
 	p := row.prepared
 	size := [3]int{p.D, p.H, p.W}
 	voxels := p.D * p.H * p.W
 	part := func(data []float32) []float32 { return data[channel*voxels : (channel+1)*voxels] }
 	middle := [3]int{p.D / 2, p.H / 2, p.W / 2}
-	seen := cell{longest: most, planes: s.planes(part(p.Data), size, s.Spacing, middle), window: windowOf(part(p.Data)), caption: extent(size, s.Spacing)}
+	var field [3]float64
+	for axis, mm := range s.Spacing {
+		field[axis] = float64(size[axis]) * mm
+	}
+	seen := cell{longest: most, planes: s.planes(part(p.Data), size, s.Spacing, middle), caption: extent(field, s.flat())}
+	seen.window = windowOf(seen.planes)
 	list := []cell{whole, seen}
 	for _, epoch := range row.Epochs {
 		list = append(list, cell{longest: most, planes: s.planes(part(epoch.data), size, s.Spacing, middle), window: seen.window, caption: changes(epoch.Draw, s.flat())})
@@ -282,15 +288,12 @@ func (s *contactSheet) cells(row *lookRow, channel int) []cell {
 	return list
 }
 
-// extent is the size of an image in mm.
-func extent(size [3]int, spacing [3]float64) string {
-	var words []string
-	for axis := range 3 {
-		if size[axis] > 1 {
-			words = append(words, fmt.Sprintf("%.0f", float64(size[axis])*spacing[axis]))
-		}
+// extent says how large an image is along D, H, W; in 2D along H, W.
+func extent(mm [3]float64, flat bool) string {
+	if flat {
+		return fmt.Sprintf("%.0f x %.0f mm", mm[1], mm[2])
 	}
-	return strings.Join(words, " x ") + " mm"
+	return fmt.Sprintf("%.0f x %.0f x %.0f mm", mm[0], mm[1], mm[2])
 }
 
 // middleOf is the voxel of an overview at the middle of the field.
@@ -351,9 +354,12 @@ func (s *contactSheet) mark(planes []plane, o *prep.Overview) {
 type window struct{ black, white float32 }
 
 // windowOf leaves out the darkest hundredth and the brightest two hundredth of
-// the values: a few bright voxels must not make the rest dark.
-func windowOf(data []float32) window {
-	sorted := slices.Clone(data)
+// what is shown: a few bright voxels must not make the rest dark.
+func windowOf(planes []plane) window {
+	var sorted []float32
+	for _, p := range planes {
+		sorted = append(sorted, p.values...)
+	}
 	slices.Sort(sorted)
 	last := float64(len(sorted) - 1)
 	w := window{sorted[int(0.01*last)], sorted[int(0.995*last)]}
@@ -408,7 +414,7 @@ func (c cell) draw(canvas *image.RGBA, at image.Point, columnWidth int) {
 		frame := image.Rect(x, at.Y, x+w, at.Y+h)
 		p.draw(canvas, frame, c.window)
 		if p.mark != "" {
-			write(canvas, image.Pt(x+2, at.Y+h/2-line/2), markColour, p.mark)
+			writeMark(canvas, image.Pt(x+3, at.Y+h/2-line/2), p.mark)
 		}
 		if c.outline {
 			box := image.Rect(x+int(math.Round(p.field[1]*float64(w))), at.Y+int(math.Round(p.field[0]*float64(h))),
@@ -481,6 +487,14 @@ func write(canvas *image.RGBA, at image.Point, colour color.RGBA, text string) {
 	face := basicfont.Face7x13
 	drawer := font.Drawer{Dst: canvas, Src: image.NewUniform(colour), Face: face, Dot: fixed.P(at.X, at.Y+face.Ascent)}
 	drawer.DrawString(text)
+}
+
+// writeMark writes a letter that can be read on bright and dark tissue.
+func writeMark(canvas *image.RGBA, at image.Point, text string) {
+	for _, edge := range []image.Point{{-1, 0}, {1, 0}, {0, -1}, {0, 1}, {-1, -1}, {1, 1}, {-1, 1}, {1, -1}} {
+		write(canvas, at.Add(edge), color.RGBA{A: 0xff}, text)
+	}
+	write(canvas, at, markColour, text)
 }
 
 // shortened leaves out the middle of a text that is too long.

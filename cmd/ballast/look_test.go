@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -273,8 +274,8 @@ func TestLookOnSharedCohorts(t *testing.T) {
 		rows int
 		args []string
 	}{
-		{"sts-lungmets", 8, []string{"--set", "prep.grid=[16,16,16]"}},
-		{"cheng-brain-tumour", 12, []string{"--set", "prep.grid=[32,32]", "--set", "data.label=label", "--set", "data.subject=patient_group"}},
+		{"sts-lungmets", 8, []string{"--set", "prep.grid=[16,16,16]", "--set", "prep.spacing=[12,12,12]"}},
+		{"cheng-brain-tumour", 12, []string{"--set", "prep.grid=[32,32]", "--set", "prep.spacing=[5,5]", "--set", "data.label=label", "--set", "data.subject=patient_group"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sheet := looked(t, slices.Concat([]string{sharedData(t, c.name), "--out", filepath.Join(t.TempDir(), "sheet.png")}, c.args)...)
@@ -285,6 +286,35 @@ func TestLookOnSharedCohorts(t *testing.T) {
 				t.Errorf("a sheet of %v pixels", size)
 			}
 		})
+	}
+}
+
+// Every key of a record is on the page that describes it.
+func TestRecordIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/augmentation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	var visit func(kind reflect.Type)
+	visit = func(kind reflect.Type) {
+		for kind.Kind() == reflect.Pointer || kind.Kind() == reflect.Slice {
+			kind = kind.Elem()
+		}
+		if kind.Kind() != reflect.Struct {
+			return
+		}
+		for i := range kind.NumField() {
+			key, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+			if seen++; key == "" || !strings.Contains(string(page), "`"+key+"`") && !strings.Contains(string(page), `"`+key+`"`) {
+				t.Errorf("docs/augmentation.md does not name %s.%s", kind, key)
+			}
+			visit(kind.Field(i).Type)
+		}
+	}
+	visit(reflect.TypeFor[recordedDraws]())
+	if seen < 40 {
+		t.Errorf("only %d keys", seen)
 	}
 }
 
