@@ -340,6 +340,30 @@ func TestRealVolume(t *testing.T) {
 	if err != nil || digest(first) != digest(second) {
 		t.Fatalf("two readings differ (%v)", err)
 	}
+	// The bits that the defaults gave before other steps could be chosen.
+	for n, old := range []Config{
+		{Dims: 3, Crop: "mask", Grid: [3]int{32, 48, 48}, Spacing: [3]float64{3.27, 3, 3}, Normalise: "zscore"},
+		{Dims: 3, Crop: "foreground", Grid: [3]int{32, 32, 32}, Spacing: [3]float64{5.1, 4, 4}, Normalise: "zscore"},
+		{Dims: 2, Crop: "mask", Grid: [3]int{1, 64, 64}, Spacing: [3]float64{1, 2, 2}, Normalise: "none"},
+	} {
+		image, err := Load(file, old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"66a868bcf158a1f259aec328", "9a6b1d31982e19e08dcf6fa4", "b7deae0a8de9f2918bb1d8a2"}[n]
+		if got := digest(image); !strings.HasPrefix(got, want) {
+			t.Errorf("configuration %d: digest %s, want %s...", n, got, want)
+		}
+		// Values of bench/preparation/preparation.py (nibabel 5.4.2, numpy 2.4.6): the
+		// whole way from the file, written independently.
+		for at, want := range map[[3]int]float64{
+			{0, 0, 0}: -1.7545284, {16, 24, 24}: -0.6534077, {10, 30, 12}: 0.11880049, {5, 25, 20}: -0.46563706, {31, 47, 47}: -1.7545284,
+		} {
+			if got := float64(image.Data[min(len(image.Data)-1, (at[0]*48+at[1])*48+at[2])]); n == 0 && !near(got, want, 2e-6) {
+				t.Errorf("voxel %v = %v, numpy gives %v", at, got, want)
+			}
+		}
+	}
 	v, mask, err := file.Load()
 	if err != nil {
 		t.Fatal(err)
