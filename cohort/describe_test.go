@@ -345,13 +345,13 @@ func claims(t testing.TB) map[string][]byte {
 		}
 		pictures[name] = encode(t, small)
 	}
-	binary.BigEndian.PutUint32(pictures["PNG"][16:], 70000)
-	binary.BigEndian.PutUint32(pictures["PNG"][20:], 70000)
+	binary.BigEndian.PutUint32(pictures["PNG"][16:], 11000)
+	binary.BigEndian.PutUint32(pictures["PNG"][20:], 11000)
 	binary.BigEndian.PutUint32(pictures["PNG"][29:], pngChecksum(pictures["PNG"][12:29]))
-	little.PutUint32(pictures["BMP"][18:], 60000)
-	little.PutUint32(pictures["BMP"][22:], 60000)
+	little.PutUint32(pictures["BMP"][18:], 11000)
+	little.PutUint32(pictures["BMP"][22:], 11000)
 	for _, name := range []string{"TIFF", "deflate TIFF"} {
-		widenTIFF(pictures[name], 65535)
+		widenTIFF(pictures[name], 11000)
 	}
 	var jpegText bytes.Buffer
 	if err := jpeg.Encode(&jpegText, image.NewGray(image.Rect(0, 0, 3, 2)), nil); err != nil {
@@ -359,7 +359,7 @@ func claims(t testing.TB) map[string][]byte {
 	}
 	pictures["JPEG"] = jpegText.Bytes()
 	frame := bytes.Index(pictures["JPEG"], []byte{0xff, 0xc0})
-	copy(pictures["JPEG"][frame+5:], []byte{0xff, 0xff, 0xff, 0xff}) // height, width
+	copy(pictures["JPEG"][frame+5:], []byte{0x2a, 0xf8, 0x2a, 0xf8}) // height, width: 11000
 	all := map[string][]byte{
 		"10 GB of NIfTI-1":            nifti1(2000, 2000, 1250),
 		"1 GB of NIfTI-1":             nifti1(800, 800, 800),
@@ -374,7 +374,7 @@ func claims(t testing.TB) map[string][]byte {
 		"gzip of a 64 MB extension":   zipped(extended),
 	}
 	for name, text := range pictures {
-		all["gigapixels of "+name] = text
+		all["121 megapixels of "+name] = text
 	}
 	return all
 }
@@ -427,6 +427,34 @@ func TestClaimsDoNotAllocate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A gzip file that could hold what its header claims, but does not, takes no more
+// than 64 times its own size.
+func TestGzipClaimsGrowSlowly(t *testing.T) {
+	text, err := os.ReadFile("testdata/nifti/int16_le.nii")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for axis, size := range []uint16{600, 600, 600} { // 432 MB
+		binary.LittleEndian.PutUint16(text[42+2*axis:], size)
+	}
+	stream := stat.NewStream(3, "claim")
+	for range 500_000 {
+		text = append(text, byte(stream.Uint32()))
+	}
+	file := zipped(text)
+	path := inFolder(t, "claim.nii.gz", file)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = ReadVolume(path)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, ErrTruncated) {
+		t.Errorf("error %v, want %v", err, ErrTruncated)
+	}
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > uint64(64*len(file)+4<<20) {
+		t.Errorf("%d bytes were allocated for a file of %d", taken, len(file))
 	}
 }
 

@@ -291,6 +291,7 @@ func TestReadVolumeRefuses(t *testing.T) {
 		{"bad magic", change(344, 'x'), ErrFormat, "magic"},
 		{"ANALYZE", change(344, 0, 0, 0, 0), ErrUnsupported, "ANALYZE"},
 		{"voxels inside the header", float(108, 100), ErrHeader, "byte 100"},
+		{"voxels behind a gigabyte", float(108, 1<<30), ErrHeader, "byte 1.073741824e+09"},
 		{"voxels nowhere", float(108, float32(math.NaN())), ErrHeader, "byte NaN"},
 		{"intercept without end", float(116, float32(math.Inf(1))), ErrHeader, "scl_inter is +Inf"},
 		{"singular affine", change(280, make([]byte, 16)...), ErrHeader, "singular"},

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand"
+	"slices"
 	"testing"
 	"testing/iotest"
 )
@@ -204,6 +205,35 @@ func TestDamage(t *testing.T) {
 	}
 	if _, err := io.ReadAll(r); !errors.Is(err, failing) {
 		t.Errorf("failing disk: %v", err)
+	}
+}
+
+// Streams that make no sense (RFC 1951), as the first member of a file and behind
+// another one; the standard library refuses them too.
+func TestCorrupt(t *testing.T) {
+	header := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
+	for name, body := range map[string][]byte{
+		"block of kind 3":                      {0x07},
+		"stored length":                        {0x01, 5, 0, 5, 0},
+		"distance before the start":            {0x03, 0x02, 0x00}, // fixed codes: length 3, distance 1, end
+		"symbol 286":                           {0x1b, 0x03},       // fixed codes: 11000110
+		"287 codes of lengths":                 {0xf5, 0x01},
+		"code sizes of an over-full code":      {0x05, 0xe0, 0x49, 0x92, 0x24, 0x49, 0x92, 0x24},
+		"code sizes of a code with open codes": {0x05, 0x00, 0x24, 0x00},
+	} {
+		for _, before := range [][]byte{nil, compress(t, []byte("a member before it"), 6)} {
+			text := slices.Concat(before, header, body, make([]byte, 40))
+			if _, err := decompress(text); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s: %v, want %v", name, err, ErrCorrupt)
+			}
+			r, err := gzip.NewReader(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(r); err == nil {
+				t.Errorf("%s: the standard library reads it", name)
+			}
+		}
 	}
 }
 
