@@ -354,12 +354,15 @@ func TestRealVolume(t *testing.T) {
 		if got := digest(image); !strings.HasPrefix(got, want) {
 			t.Errorf("configuration %d: digest %s, want %s...", n, got, want)
 		}
+		if n > 0 {
+			continue
+		}
 		// Values of bench/preparation/preparation.py (nibabel 5.4.2, numpy 2.4.6): the
 		// whole way from the file, written independently.
 		for at, want := range map[[3]int]float64{
 			{0, 0, 0}: -1.7545284, {16, 24, 24}: -0.6534077, {10, 30, 12}: 0.11880049, {5, 25, 20}: -0.46563706, {31, 47, 47}: -1.7545284,
 		} {
-			if got := float64(image.Data[min(len(image.Data)-1, (at[0]*48+at[1])*48+at[2])]); n == 0 && !near(got, want, 2e-6) {
+			if got := float64(image.Data[(at[0]*48+at[1])*48+at[2]]); !near(got, want, 2e-6) {
 				t.Errorf("voxel %v = %v, numpy gives %v", at, got, want)
 			}
 		}
