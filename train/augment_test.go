@@ -159,6 +159,35 @@ func TestTrainerUsesDrawOf(t *testing.T) {
 	}
 }
 
+// An epoch on augmented images ends with the very weights of an epoch without
+// augmentation on images that were changed beforehand as DrawOf says.
+func TestTrainingSeesWhatDrawOfSays(t *testing.T) {
+	p := smallPlan()
+	p.Epochs = 1
+	p.Augment = presets["mri"]()
+	p.Augment.Motion.Translation, p.Augment.Downsample.Factor = 1, 1
+	augmented, err := trainInto(t, t.Context(), p, blobs(p, 9, 3, 0), Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := blobs(p, 9, 3, 0)
+	for i := range images.Train.Samples {
+		changed := *images.Train.Samples[i].Image
+		changed.Data = make([]float32, len(changed.Data))
+		prep.Apply(changed.Data, images.Train.Samples[i].Image, p.DrawOf(i, 1))
+		images.Train.Samples[i].Image = &changed
+	}
+	p.Augment = presets["none"]()
+	plain, err := trainInto(t, t.Context(), p, images, Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const weights = "weights/last.safetensors"
+	if a, b := files(t, augmented)[weights], files(t, plain)[weights]; len(a) == 0 || !bytes.Equal(a, b) {
+		t.Errorf("%d and %d bytes of weights differ", len(a), len(b))
+	}
+}
+
 // Every key of the section is on the page, with its default.
 func TestAugmentationPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/augmentation.md")
