@@ -26,10 +26,16 @@ type bin struct {
 	counts []uint32 // by lower half
 }
 
-// orderStatistics returns the numbers of the given ranks, counted from 0,
-// without sorting: it counts the upper halves of all sort keys, then the lower
-// halves in the bins that hold the ranks.
+// few is how many numbers are sooner sorted than counted.
+const few = 1 << 14
+
+// orderStatistics returns the numbers of the given ranks, counted from 0. Many
+// numbers are not sorted: it counts the upper halves of all sort keys, then the
+// lower halves in the bins that hold the ranks.
 func orderStatistics(data []float32, ranks []int) []float32 {
+	if len(data) <= few {
+		return sortedStatistics(data, ranks)
+	}
 	counts := make([]uint32, 1<<16)
 	for _, x := range data {
 		counts[sortKey(x)>>16]++
@@ -52,6 +58,19 @@ func orderStatistics(data []float32, ranks []int) []float32 {
 			last--
 		}
 		found[n] = bins[last].at(rank - bins[last].before)
+	}
+	return found
+}
+
+func sortedStatistics(data []float32, ranks []int) []float32 {
+	keys := make([]uint32, len(data))
+	for n, x := range data {
+		keys[n] = sortKey(x)
+	}
+	slices.Sort(keys)
+	found := make([]float32, len(ranks))
+	for n, rank := range ranks {
+		found[n] = fromSortKey(keys[rank])
 	}
 	return found
 }

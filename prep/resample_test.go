@@ -119,20 +119,25 @@ func TestTapsSumToOne(t *testing.T) {
 	}
 }
 
-func TestQuantileAgreesWithSorting(t *testing.T) {
-	s := stat.NewStream(11, "test")
-	data := make([]float32, 5001)
-	for n := range data {
-		data[n] = float32(s.Normal() * 1000)
-		if n%7 == 0 {
-			data[n] = 0
+func TestOrderStatisticsAgreeWithSorting(t *testing.T) {
+	for _, size := range []int{1, 2, 5001, few, few + 1, 3 * few} {
+		s := stat.NewStream(11, "test", uint64(size))
+		data := make([]float32, size)
+		for n := range data {
+			data[n] = float32(s.Normal() * 1000)
+			if n%7 == 0 {
+				data[n] = 0
+			}
 		}
-	}
-	sorted := slices.Sorted(slices.Values(data))
-	ranks := []int{5000, 0, 100, 1250, 2500, 2501, 3000, 4900, 100}
-	for n, got := range orderStatistics(data, ranks) {
-		if want := sorted[ranks[n]]; got != want {
-			t.Errorf("rank %d = %v, want %v", ranks[n], got, want)
+		sorted := slices.Sorted(slices.Values(data))
+		ranks := []int{size - 1, 0, size / 50, size / 4, size / 2, size/2 + size%2, size * 6 / 10, size / 50}
+		for n, rank := range ranks {
+			ranks[n] = min(rank, size-1)
+		}
+		for n, got := range orderStatistics(data, ranks) {
+			if want := sorted[ranks[n]]; got != want {
+				t.Errorf("%d numbers: rank %d = %v, want %v", size, ranks[n], got, want)
+			}
 		}
 	}
 }

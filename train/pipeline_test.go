@@ -118,6 +118,9 @@ func TestTrainingValidationAndPredictAgree(t *testing.T) {
 			if n := images.Train.Samples[0].Image.C; n != 2 {
 				t.Errorf("%d channels, want 2", n)
 			}
+			if told := strings.Contains(strings.Join(images.Notes, "\n"), "prep.slice: "+p.Prep.Slice); told != (p.Prep.Slice != "") {
+				t.Errorf("slice %q, notes %q", p.Prep.Slice, images.Notes)
+			}
 			checkPredict(t, p, c, split, images)
 		})
 	}
