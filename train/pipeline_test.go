@@ -74,6 +74,7 @@ func pipelines() map[string]func(p *Prep) {
 		"cubic, over mask":    func(p *Prep) { p.Resample, p.Over, p.Pad = "cubic", "mask", "-10" },
 		"area, minmax, whole": func(p *Prep) { p.Resample, p.Normalise, p.Over, p.Crop = "area", "minmax", "image", "none" },
 		"stored, nearest":     func(p *Prep) { p.Orient, p.Resample, p.Crop = "stored", "nearest", "foreground" },
+		"as it is":            func(p *Prep) { p.Normalise, p.Crop = "none", "none" },
 		"middle slice":        func(p *Prep) { p.Slice = "middle" },
 		"largest slice":       func(p *Prep) { p.Slice = "mask-largest" },
 		"all slices": func(p *Prep) {
