@@ -1,6 +1,7 @@
 package prep
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -144,7 +145,7 @@ func cached[T any](c *Cache, kind kind, image cohort.Image, config Config, make 
 	}
 	if err := c.write(kind, key, encodePayload(value)); err != nil {
 		c.mu.Lock()
-		c.problem = errors.Join(c.problem, err)
+		c.problem = cmp.Or(c.problem, err)
 		c.mu.Unlock()
 	}
 	return value, nil

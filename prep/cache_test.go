@@ -327,8 +327,9 @@ func TestCacheThatCannotWrite(t *testing.T) {
 	if got := mustImages(t, cache, image, cacheConfig); !reflect.DeepEqual(got, want) {
 		t.Error("another image")
 	}
-	if cache.Problem() == nil {
-		t.Error("no problem is told")
+	mustImages(t, cache, scanned(t, dir, 2), cacheConfig)
+	if err := cache.Problem(); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("the problem is told as %q, want one line", err)
 	}
 	missing := cohort.Image{Path: filepath.Join(dir, "missing.nii"), Volume: -1}
 	_, err := cache.Images(missing, cacheConfig)
