@@ -35,7 +35,7 @@ func stay() mapping {
 // as in scipy.ndimage.map_coordinates(order=1, mode="grid-constant").
 func warp(dst, src []float32, g grid, p mapping, u *displacement, background float32) {
 	depth, height, width := g.size[0], g.size[1], g.size[2]
-	sampler := sampler{src, g.size, background}
+	image := sampler{src, g.size, background}
 	row := make([]float64, 3*width)
 	for d := range depth {
 		if u != nil {
@@ -53,7 +53,7 @@ func warp(dst, src []float32, g grid, p mapping, u *displacement, background flo
 			if u != nil {
 				u.addRow(row, h)
 			}
-			sampler.row(dst[(d*height+h)*width:][:width], row[:width], row[width:2*width], row[2*width:])
+			image.row(dst[(d*height+h)*width:][:width], row[:width], row[width:2*width], row[2*width:])
 		}
 	}
 }

@@ -55,7 +55,11 @@ func lookCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&o.planFile, "plan", "", "of a cohort: YAML file with the plan; what it leaves out is the default")
-	flags.StringArrayVar(&o.set, "set", nil, "of a cohort: change one value of the plan, as in augment.preset=mri or data.label=pcr; may be repeated")
+	flags.StringVar(&o.label, "label", "", "of a cohort: column with the class (default: found by name)")
+	flags.StringVar(&o.mask, "mask", "", "of a cohort: column with the mask file (default: found by name)")
+	flags.StringVar(&o.site, "site", "", "of a cohort: column with the scanner or hospital")
+	flags.StringSliceVar(&o.path, "path", nil, "of a cohort: column with the image file (default: found by name); several are channels")
+	flags.StringArrayVar(&o.set, "set", nil, "of a cohort: change one value of the plan, as in augment.preset=mri or data.subject=patient; may be repeated")
 	flags.StringVar(&o.out, "out", "", "PNG to write (default NAME-look.png)")
 	flags.StringVar(&o.cohort, "cohort", "", "the cohort that a run was trained on")
 	flags.StringArrayVar(&o.subjects, "subject", nil, "show all images of this subject instead of a choice; may be repeated")
@@ -72,10 +76,10 @@ func lookCommand() *cobra.Command {
 }
 
 type lookOptions struct {
-	planFile, out, cohort, record, replay string
-	set, subjects                         []string
-	perGroup, augment, epoch, threads     int
-	quiet                                 bool
+	planFile, label, mask, site, out, cohort, record, replay string
+	path, set, subjects                                      []string
+	perGroup, augment, epoch, threads                        int
+	quiet                                                    bool
 }
 
 const (
@@ -108,12 +112,23 @@ func (o *lookOptions) plan() (train.Plan, error) {
 			return plan, fmt.Errorf("%w: read plan %s: %w", errUsage, o.planFile, withoutPath(err))
 		}
 	}
+	plan.Data.Label = cmp.Or(o.label, plan.Data.Label)
+	plan.Data.Mask = cmp.Or(o.mask, plan.Data.Mask)
+	plan.Data.Site = cmp.Or(o.site, plan.Data.Site)
+	if len(o.path) > 0 {
+		plan.Data.Path = o.path
+	}
 	for _, assignment := range o.set {
 		if err := setKey(&plan, assignment); err != nil {
 			return plan, err
 		}
 	}
 	return plan, plan.Validate()
+}
+
+// changesPlan tells whether a flag does.
+func (o *lookOptions) changesPlan() bool {
+	return o.planFile+o.label+o.mask+o.site != "" || len(o.path)+len(o.set) > 0
 }
 
 // A looker finds out what the network sees.
@@ -130,8 +145,8 @@ type looker struct {
 func (l *looker) sheet(ctx context.Context, path string) (*contactSheet, error) {
 	_, err := os.Stat(filepath.Join(path, run.HeaderFile))
 	if isRun := err == nil; isRun {
-		if l.planFile != "" || len(l.set) > 0 {
-			return nil, fmt.Errorf("%w: a run has its own plan: --plan and --set go with a cohort, and %s is a run", errUsage, path)
+		if l.changesPlan() {
+			return nil, fmt.Errorf("%w: a run has its own plan: --plan, --set and the columns go with a cohort, and %s is a run", errUsage, path)
 		}
 		err = l.openRun(path)
 	} else {

@@ -436,9 +436,9 @@ func (p plane) draw(canvas *image.RGBA, frame image.Rectangle, w window) {
 		for x, columns := range right {
 			sum := 0.0
 			for r, weight := range rows.weights {
-				line := p.values[(rows.first+r)*p.columns+columns.first:]
+				voxels := p.values[(rows.first+r)*p.columns+columns.first:]
 				for c, across := range columns.weights {
-					sum += weight * across * float64(line[c])
+					sum += weight * across * float64(voxels[c])
 				}
 			}
 			g := w.grey(sum)

@@ -198,6 +198,8 @@ func TestLookRefuses(t *testing.T) {
 		{"a run without its cohort", []string{out}, exitUsage, "--cohort"},
 		{"another cohort", []string{out, "--cohort", other}, exitFailed, "is not the cohort of"},
 		{"a plan for a run", []string{out, "--cohort", dir, "--set", "seed=3"}, exitUsage, "a run has its own plan"},
+		{"a column for a run", []string{out, "--cohort", dir, "--label", "label"}, exitUsage, "a run has its own plan"},
+		{"an unknown column", []string{dir, "--label", "nothing"}, exitFailed, "nothing"},
 		{"a cohort of a cohort", []string{dir, "--cohort", dir}, exitUsage, "is no run"},
 		{"an unknown subject", []string{dir, "--subject", "sub-99"}, exitUsage, `"sub-99"`},
 		{"too many epochs", []string{dir, "--augment", "99"}, exitUsage, "--augment is 99"},
@@ -275,7 +277,7 @@ func TestLookOnSharedCohorts(t *testing.T) {
 		args []string
 	}{
 		{"sts-lungmets", 8, []string{"--set", "prep.grid=[16,16,16]", "--set", "prep.spacing=[12,12,12]"}},
-		{"cheng-brain-tumour", 12, []string{"--set", "prep.grid=[32,32]", "--set", "prep.spacing=[5,5]", "--set", "data.label=label", "--set", "data.subject=patient_group"}},
+		{"cheng-brain-tumour", 12, []string{"--set", "prep.grid=[32,32]", "--set", "prep.spacing=[5,5]", "--label", "label", "--set", "data.subject=patient_group"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sheet := looked(t, slices.Concat([]string{sharedData(t, c.name), "--out", filepath.Join(t.TempDir(), "sheet.png")}, c.args)...)
