@@ -116,34 +116,34 @@ func (c *Cache) Landmarks(image cohort.Image, config Config) ([][]float64, error
 	})
 }
 
-// cached returns the entry of an image, else what is made of it, and stores that.
-func cached[T any](c *Cache, kind kind, image cohort.Image, config Config, make func() (T, error)) (T, error) {
+// cached returns the entry of an image, else what produce makes of it, and stores that.
+func cached[T any](c *Cache, what kind, image cohort.Image, config Config, produce func() (T, error)) (T, error) {
 	if c == nil {
-		return make()
+		return produce()
 	}
-	key, err := c.key(kind, image, config)
-	if err != nil { // a file that cannot be read: make says why
-		return make()
+	k, err := c.key(what, image, config)
+	if err != nil { // a file that cannot be read: produce says why
+		return produce()
 	}
 	var value T
-	payload, err := readEntry(c.path(key), kind, key)
+	payload, err := readEntry(c.path(k), what, k)
 	if err == nil {
 		err = decodePayload(payload, &value)
 	}
 	if err == nil {
 		c.hits.Add(1)
 		now := time.Now()
-		_ = os.Chtimes(c.path(key), now, now) // when it fails, the entry only looks older than it is
+		_ = os.Chtimes(c.path(k), now, now) // when it fails, the entry only looks older than it is
 		return value, nil
 	}
 	if errors.Is(err, errDamaged) {
-		_ = os.Remove(c.path(key)) // it is written anew below
+		_ = os.Remove(c.path(k)) // it is written anew below
 	}
 	c.misses.Add(1)
-	if value, err = make(); err != nil {
+	if value, err = produce(); err != nil {
 		return value, err
 	}
-	if err := c.write(kind, key, encodePayload(value)); err != nil {
+	if err := c.write(what, k, encodePayload(value)); err != nil {
 		c.mu.Lock()
 		c.problem = cmp.Or(c.problem, err)
 		c.mu.Unlock()
@@ -155,13 +155,13 @@ func cached[T any](c *Cache, kind kind, image cohort.Image, config Config, make 
 type key [sha256.Size]byte
 
 // key hashes everything that decides an entry.
-func (c *Cache) key(kind kind, image cohort.Image, config Config) (key, error) {
+func (c *Cache) key(what kind, image cohort.Image, config Config) (key, error) {
 	settings, err := json.Marshal(config)
 	if err != nil {
 		return key{}, err
 	}
 	hash := sha256.New()
-	fmt.Fprintf(hash, "ballast cache %d, pipeline %d, %s\n%s\nvolume %d\n", entryFormat, pipelineVersion, kind, settings, image.Volume)
+	fmt.Fprintf(hash, "ballast cache %d, pipeline %d, %s\n%s\nvolume %d\n", entryFormat, pipelineVersion, what, settings, image.Volume)
 	files := sequences(image)
 	if config.NeedsMask() {
 		files = append(files, image.Mask)
@@ -285,12 +285,12 @@ func (c *Cache) digest(path string) (key, error) {
 }
 
 // write stores an entry and makes room for it.
-func (c *Cache) write(kind kind, k key, payload []byte) error {
+func (c *Cache) write(what kind, k key, payload []byte) error {
 	size := int64(len(payload) + headerSize)
 	if size > c.limit {
 		return nil
 	}
-	if err := writeEntry(c.path(k), kind, k, payload); err != nil {
+	if err := writeEntry(c.path(k), what, k, payload); err != nil {
 		return fmt.Errorf("write the cache: %w", err)
 	}
 	c.mu.Lock()

@@ -39,21 +39,21 @@ func damaged(format string, values ...any) error {
 }
 
 // readEntry returns the payload of an entry whose every byte is as written.
-func readEntry(path string, kind kind, k key) ([]byte, error) {
+func readEntry(path string, what kind, k key) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return parseEntry(data, kind, k)
+	return parseEntry(data, what, k)
 }
 
-func parseEntry(data []byte, kind kind, k key) ([]byte, error) {
+func parseEntry(data []byte, what kind, k key) ([]byte, error) {
 	if len(data) < headerSize {
 		return nil, damaged("%d bytes", len(data))
 	}
 	header, payload := data[:headerSize], data[headerSize:]
 	sum := sha256.Sum256(payload)
-	if !bytes.Equal(header, entryHeader(kind, k, len(payload), sum)) {
+	if !bytes.Equal(header, entryHeader(what, k, len(payload), sum)) {
 		return nil, damaged("header and payload do not fit together")
 	}
 	return payload, nil
@@ -61,18 +61,18 @@ func parseEntry(data []byte, kind kind, k key) ([]byte, error) {
 
 // entryHeader is what stands before a payload: magic, format, kind, key, length
 // and hash of the payload.
-func entryHeader(kind kind, k key, length int, sum [sha256.Size]byte) []byte {
+func entryHeader(what kind, k key, length int, sum [sha256.Size]byte) []byte {
 	header := make([]byte, 0, headerSize)
 	header = append(header, entryMagic...)
 	header = binary.LittleEndian.AppendUint32(header, entryFormat)
-	header = binary.LittleEndian.AppendUint32(header, uint32(kind))
+	header = binary.LittleEndian.AppendUint32(header, uint32(what))
 	header = append(header, k[:]...)
 	header = binary.LittleEndian.AppendUint64(header, uint64(length))
 	return append(header, sum[:]...)
 }
 
 // writeEntry stores an entry under a temporary name and renames it.
-func writeEntry(path string, kind kind, k key, payload []byte) (err error) {
+func writeEntry(path string, what kind, k key, payload []byte) (err error) {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil { // patients' images are nobody else's business
 		return err
@@ -86,7 +86,7 @@ func writeEntry(path string, kind kind, k key, payload []byte) (err error) {
 			os.Remove(file.Name())
 		}
 	}()
-	_, err = file.Write(entryHeader(kind, k, len(payload), sha256.Sum256(payload)))
+	_, err = file.Write(entryHeader(what, k, len(payload), sha256.Sum256(payload)))
 	if err == nil {
 		_, err = file.Write(payload)
 	}
