@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command augmentation times every augmentation of package prep beside
 // TorchIO's: the same kind of change to the same volume in memory, in turns, one
 // thread each.
