@@ -45,7 +45,6 @@ func (s *study) facts() []Fact {
 	s.addImageFacts(images, add)
 	add(Brightness, "mean intensity", number(func(i *ImageFacts) float64 { return i.Mean }))
 	add(Brightness, "contrast (deviation / mean)", mean(func(i *ImageFacts) (float64, bool) { return i.Deviation / i.Mean, i.Mean > 0 }))
-	add(Brightness, "brightest voxel", number(func(i *ImageFacts) float64 { return i.Max }))
 	add(Size, "foreground volume", number(func(i *ImageFacts) float64 { return i.Volume }))
 	add(Size, "foreground share", number(func(i *ImageFacts) float64 { return i.Filled }))
 	add(Size, "mask volume", mean(func(i *ImageFacts) (float64, bool) {
