@@ -133,20 +133,46 @@ func widenRGBA(dst []float64, raw []byte) {
 	}
 }
 
+// The narrow functions load eight bytes at a time: reading whole cohorts spends
+// its time here and in decompression.
+
 func narrowUint8(dst []float32, raw []byte) {
-	raw = raw[:len(dst)]
-	for n, x := range raw {
-		dst[n] = float32(x)
+	for len(dst) >= 8 && len(raw) >= 8 {
+		x, to := binary.LittleEndian.Uint64(raw), dst[:8]
+		if x == 0 { // most of a mask
+			clear(to)
+		} else {
+			to[0], to[1] = float32(uint8(x)), float32(uint8(x>>8))
+			to[2], to[3] = float32(uint8(x>>16)), float32(uint8(x>>24))
+			to[4], to[5] = float32(uint8(x>>32)), float32(uint8(x>>40))
+			to[6], to[7] = float32(uint8(x>>48)), float32(uint8(x>>56))
+		}
+		dst, raw = dst[8:], raw[8:]
+	}
+	for n := range dst {
+		dst[n] = float32(raw[n])
 	}
 }
 
 func narrowInt16(dst []float32, raw []byte) {
+	for len(dst) >= 4 && len(raw) >= 8 {
+		x, to := binary.LittleEndian.Uint64(raw), dst[:4]
+		to[0], to[1] = float32(int16(x)), float32(int16(x>>16))
+		to[2], to[3] = float32(int16(x>>32)), float32(int16(x>>48))
+		dst, raw = dst[4:], raw[8:]
+	}
 	for n := range dst {
 		dst[n] = float32(int16(uint16At(raw, n)))
 	}
 }
 
 func narrowUint16(dst []float32, raw []byte) {
+	for len(dst) >= 4 && len(raw) >= 8 {
+		x, to := binary.LittleEndian.Uint64(raw), dst[:4]
+		to[0], to[1] = float32(uint16(x)), float32(uint16(x>>16))
+		to[2], to[3] = float32(uint16(x>>32)), float32(uint16(x>>48))
+		dst, raw = dst[4:], raw[8:]
+	}
 	for n := range dst {
 		dst[n] = float32(uint16At(raw, n))
 	}
