@@ -102,8 +102,7 @@ func (s *contactSheet) layout() *layout {
 	l := &layout{heads: s.heads(), label: gap}
 	for _, row := range s.Images {
 		for channel := range row.prepared.C {
-			l.cells = append(l.cells, s.cells(row, channel))
-			l.labels = append(l.labels, s.label(row, channel))
+			l.add(s.label(row, channel), s.cells(row, channel), s.across())
 		}
 	}
 	for _, head := range l.heads {
@@ -125,6 +124,17 @@ func (s *contactSheet) layout() *layout {
 		l.heights = append(l.heights, highest)
 	}
 	return l
+}
+
+// add adds a row, in several lines when it has more epochs than stand side by
+// side.
+func (l *layout) add(label []string, cells []cell, across int) {
+	first := min(2+across, len(cells))
+	l.labels, l.cells = append(l.labels, label), append(l.cells, cells[:first])
+	for from := first; from < len(cells); from += across {
+		more := append(make([]cell, 2), cells[from:min(from+across, len(cells))]...)
+		l.labels, l.cells = append(l.labels, nil), append(l.cells, more)
+	}
 }
 
 // headHeight is the height of all that stands above the rows: the title, a
@@ -152,7 +162,9 @@ func (s *contactSheet) picture() *image.RGBA {
 	}
 	at.Y = margin + headHeight
 	for n, cells := range l.cells {
-		fill(canvas, image.Rect(margin, at.Y-gap/2, size.X-margin, at.Y-gap/2+1), stripeColour)
+		if l.labels[n] != nil {
+			fill(canvas, image.Rect(margin, at.Y-gap/2, size.X-margin, at.Y-gap/2+1), stripeColour)
+		}
 		writeLines(canvas, image.Pt(margin, at.Y), l.labels[n])
 		at.X = margin + l.label
 		for column, c := range cells {
@@ -209,29 +221,54 @@ func joined[T int | float64](numbers []T) string {
 	return strings.Join(words, " x ")
 }
 
-// heads are the two lines above each column.
-func (s *contactSheet) heads() [][]string {
-	heads := [][]string{{"whole image", "before preprocessing"}, {"prepared", "what validation sees"}}
+// across is how many epochs stand side by side; more are continued below.
+func (s *contactSheet) across() int {
+	if s.flat() {
+		return 8
+	}
+	return 4
+}
+
+// columns is the number of epochs of the row that has most.
+func (s *contactSheet) columns() int {
 	columns := 0
 	for _, row := range s.Images {
 		columns = max(columns, len(row.Epochs))
 	}
-	for column := range columns {
-		number := 0
-		same := true
-		for _, row := range s.Images {
-			if column < len(row.Epochs) {
-				same = same && (number == 0 || number == row.Epochs[column].Epoch)
-				number = row.Epochs[column].Epoch
-			}
+	return columns
+}
+
+// heads are the two lines above each column.
+func (s *contactSheet) heads() [][]string {
+	heads := [][]string{{"whole image", "before preprocessing"}, {"prepared", "what validation sees"}}
+	for column := range min(s.columns(), s.across()) {
+		head := "epoch in the caption"
+		if number, same := s.epochOf(column); same && s.columns() <= s.across() {
+			head = fmt.Sprintf("epoch %d", number)
 		}
-		head := []string{fmt.Sprintf("epoch %d", number), "what training sees"}
-		if !same {
-			head[0] = "augmented"
-		}
-		heads = append(heads, head)
+		heads = append(heads, []string{head, "what training sees"})
 	}
 	return heads
+}
+
+// epochOf is the epoch of a column, and whether it is that in every row.
+func (s *contactSheet) epochOf(column int) (number int, same bool) {
+	same = true
+	for _, row := range s.Images {
+		if column < len(row.Epochs) {
+			same = same && (number == 0 || number == row.Epochs[column].Epoch)
+			number = row.Epochs[column].Epoch
+		}
+	}
+	return number, same
+}
+
+// told is the caption of an epoch in a column.
+func (s *contactSheet) told(epoch *lookEpoch, column int) string {
+	if _, same := s.epochOf(column); same && s.columns() <= s.across() {
+		return changes(epoch.Draw, s.flat())
+	}
+	return fmt.Sprintf("epoch %d, %s", epoch.Epoch, changes(epoch.Draw, s.flat()))
 }
 
 // label is the text beside a row.
@@ -282,8 +319,8 @@ func (s *contactSheet) cells(row *lookRow, channel int) []cell {
 	seen := cell{longest: most, planes: s.planes(part(p.Data), size, s.Spacing, middle), caption: extent(field, s.flat())}
 	seen.window = windowOf(seen.planes)
 	list := []cell{whole, seen}
-	for _, epoch := range row.Epochs {
-		list = append(list, cell{longest: most, planes: s.planes(part(epoch.data), size, s.Spacing, middle), window: seen.window, caption: changes(epoch.Draw, s.flat())})
+	for column, epoch := range row.Epochs {
+		list = append(list, cell{longest: most, planes: s.planes(part(epoch.data), size, s.Spacing, middle), window: seen.window, caption: s.told(epoch, column)})
 	}
 	return list
 }

@@ -245,6 +245,22 @@ func TestPlanesAreNotDistorted(t *testing.T) {
 	}
 }
 
+// Epochs that do not fit side by side are continued in further lines, with their
+// numbers.
+func TestManyEpochs(t *testing.T) {
+	dir := writePhantom(t, 16)
+	few, many := filepath.Join(t.TempDir(), "few.png"), filepath.Join(t.TempDir(), "many.png")
+	looked(t, dir, "--images", "1", "--augment", "4", "--out", few)
+	sheet := looked(t, dir, "--images", "1", "--augment", "9", "--out", many)
+	a, b := picture(t, few).Bounds().Size(), picture(t, many).Bounds().Size()
+	if b.Y < 2*a.Y || b.X > a.X+a.X/4 {
+		t.Errorf("four epochs take %v pixels, nine %v", a, b)
+	}
+	if told := sheet.told(sheet.Images[0].Epochs[8], 8); !strings.HasPrefix(told, "epoch 9, ") {
+		t.Errorf("the caption of the ninth epoch is %q", told)
+	}
+}
+
 // Pixels that cover several voxels or parts of them share them out completely.
 func TestCoverage(t *testing.T) {
 	for _, c := range [][2]int{{1, 1}, {1, 7}, {7, 1}, {5, 13}, {13, 5}, {48, 132}, {240, 132}} {
