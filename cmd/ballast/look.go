@@ -26,7 +26,7 @@ func lookCommand() *cobra.Command {
 		Short: "Draw a contact sheet of what the network sees",
 		Long: "Look draws images of each class and site before and after preprocessing and as they are\n" +
 			"changed at random in the first epochs: one PNG. Of a cohort it shows what train would do\n" +
-			"with the same flags. Of a run it shows, bit for bit, what the network was given; the images\n" +
+			"by the same plan. Of a run it shows, bit for bit, what the network was given; the images\n" +
 			"are read again, so the cohort has to be named: --cohort.",
 		Example: "  ballast look COHORT --out sheet.png\n" +
 			"  ballast look COHORT --set augment.preset=mri --augment 6\n" +
