@@ -5,7 +5,7 @@ import "errors"
 // What can be wrong with a file or a cohort. Errors of this package wrap one
 // of these, say which file, row or subject, and what to do.
 var (
-	ErrFormat      = errors.New("not an image that ballast reads (NIfTI, PNG or JPEG)")
+	ErrFormat      = errors.New("not an image that ballast reads (NIfTI, DICOM, PNG, JPEG, TIFF, BMP or NumPy)")
 	ErrHeader      = errors.New("damaged header")
 	ErrTruncated   = errors.New("truncated")
 	ErrUnsupported = errors.New("not supported")              // a valid file of a kind that is refused
@@ -16,6 +16,8 @@ var (
 
 	ErrNoCohort         = errors.New("no cohort here")
 	ErrTable            = errors.New("damaged table")
+	ErrArchive          = errors.New("damaged archive of arrays")
+	ErrSequence         = errors.New("MRI sequence not found or ambiguous")
 	ErrColumn           = errors.New("column not found")
 	ErrMissingFiles     = errors.New("files not found")
 	ErrDuplicateImage   = errors.New("the same image is listed twice")

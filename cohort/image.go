@@ -4,35 +4,65 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	_ "image/jpeg" // decoders for readPicture
-	_ "image/png"
-	"io"
 	"os"
 	"strings"
 )
 
-// maxVoxels is the largest image that is read: 2 GiB as float32.
-const maxVoxels = 1 << 29
-
-// ReadVolume reads a NIfTI-1 or NIfTI-2 file (.nii, .nii.gz, or a pair of .hdr
-// and .img), a PNG or a JPEG. The kind is told by the content, not by the name.
+// ReadVolume reads a file of one volume: NIfTI-1 or NIfTI-2 (.nii, .nii.gz, or a
+// pair of .hdr and .img), DICOM (a file, or a folder of one series), PNG, JPEG,
+// TIFF or BMP. The kind is told by the content, not by the name.
 //
-// Errors name the file and wrap ErrFormat, ErrHeader, ErrTruncated or
-// ErrUnsupported. Voxels that are not finite are counted in Volume.NonFinite and
-// replaced; whether the image is still usable is for Volume.Check.
-func ReadVolume(path string) (*Volume, error) {
-	v, err := readVolume(path)
+// Errors name the file and wrap ErrFormat, ErrHeader, ErrTruncated,
+// ErrUnsupported, or ErrVolumes when there are several volumes to choose from.
+// Voxels that are not finite are counted in Volume.NonFinite and replaced;
+// whether the image is still usable is for Volume.Check.
+func ReadVolume(path string) (*Volume, error) { return ReadVolumeAt(path, Unchosen) }
+
+// ReadVolumeAt reads volume index, counted from 0, of a file that holds several:
+// time points, diffusion directions, echoes, the pages of a TIFF. With five or
+// more dimensions volumes are counted in the order of the file, the fourth
+// dimension fastest. Unchosen reads the only volume.
+func ReadVolumeAt(path string, index int) (*Volume, error) {
+	file, err := openImage(path)
 	if err != nil {
-		var perr *os.PathError
-		if errors.As(err, &perr) && perr.Path == path {
-			err = perr.Err // the path is said once
-		}
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, readError(path, err)
 	}
-	v.replaceNonFinite()
+	defer file.Close()
+	v, err := file.read(index)
+	if err != nil {
+		return nil, readError(path, err)
+	}
 	return v, nil
+}
+
+// ReadDescribed reads one volume and describes it in one pass, for programs that
+// want both. The statistics are those of the float32 voxels, in which values that
+// are not finite have been replaced.
+func ReadDescribed(path string, index int) (*Volume, *Description, error) {
+	file, err := openImage(path)
+	if err != nil {
+		return nil, nil, readError(path, err)
+	}
+	defer file.Close()
+	v, d, err := file.readDescribed(index)
+	if err != nil {
+		return nil, nil, readError(path, err)
+	}
+	var m moments
+	m.addNarrow(v.Data)
+	m.count, m.nonFinite = m.count-v.NonFinite, v.NonFinite
+	m.fill(d)
+	d.File = path
+	return v, d.tidy(), nil
+}
+
+// readError says once which file could not be read.
+func readError(path string, err error) error {
+	var ofFile *os.PathError
+	if errors.As(err, &ofFile) && ofFile.Path == path {
+		err = ofFile.Err
+	}
+	return fmt.Errorf("read %s: %w", path, err)
 }
 
 // ReadMask reads an image whose voxels above 0 are inside. It returns
@@ -50,10 +80,10 @@ func ReadMask(path string) (*Volume, error) {
 	return nil, fmt.Errorf("read %s: %w", path, ErrEmptyMask)
 }
 
-// Load reads the image and its mask (nil when there is none) and checks both:
+// Load reads the image (Path alone) and its mask (nil when there is none) and checks both:
 // Volume.Check for the image, ErrEmptyMask and ErrGeometry for the mask.
 func (i Image) Load() (v, mask *Volume, err error) {
-	if v, err = ReadVolume(i.Path); err != nil {
+	if v, err = ReadVolumeAt(i.Path, i.Volume); err != nil {
 		return nil, nil, err
 	}
 	if err = v.Check(); err != nil {
@@ -71,44 +101,104 @@ func (i Image) Load() (v, mask *Volume, err error) {
 	return v, mask, nil
 }
 
-func readVolume(path string) (*Volume, error) {
-	info, err := os.Stat(path) // before opening, which would wait for the writer of a pipe
+// An imageFile is an opened file (or folder) of one kind. Volumes are chosen by
+// index; with Unchosen a file of several can only be described.
+type imageFile interface {
+	read(index int) (*Volume, error)
+	describe(index int) (*Description, error) // with the statistics of all values
+	readDescribed(index int) (*Volume, *Description, error)
+	Close() error
+}
+
+func openImage(path string) (imageFile, error) {
+	if archive, member, ok := splitMember(path); ok {
+		return openMember(archive, member)
+	}
+	if isDICOMPath(path) {
+		return openDICOM(path)
+	}
+	path = headerBeside(path)
+	source, err := openSource(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%w: it is a folder", ErrFormat)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: it is not a plain file", ErrFormat)
-	}
-	file, err := os.Open(path)
+	file, err := openKind(source, path)
 	if err != nil {
+		source.Close()
 		return nil, err
 	}
-	defer file.Close()
-	if info.Size() == 0 {
-		return nil, fmt.Errorf("%w: the file is empty", ErrTruncated)
-	}
-	start := make([]byte, 132)
-	n, err := io.ReadFull(file, start)
-	if err != nil && err != io.ErrUnexpectedEOF {
-		return nil, err
-	}
-	start = start[:n]
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
+	return file, nil
+}
+
+// openKind opens the file whose content is given; closing it closes the content.
+func openKind(source *byteSource, path string) (imageFile, error) {
+	kind, err := sniff(source)
 	switch {
-	case bytes.HasPrefix(start, []byte("\x89PNG\r\n\x1a\n")), bytes.HasPrefix(start, []byte{0xff, 0xd8, 0xff}):
-		return readPicture(file, info.Size())
-	case len(start) == 132 && string(start[128:]) == "DICM":
-		return nil, fmt.Errorf("%w: it is DICOM; convert the series with dcm2niix", ErrUnsupported)
+	case err != nil:
+		return nil, err
+	case kind == dicomKind:
+		if err := source.Close(); err != nil {
+			return nil, err
+		}
+		return openDICOM(path)
+	case kind == niftiKind:
+		return openNIfTI(source, path)
+	case kind == npyKind:
+		return openNPY(source)
+	}
+	return openPicture(source, kind)
+}
+
+// isDICOMPath tells what only the reader of DICOM can open: a folder, or one
+// series of a folder, named "folder#series".
+func isDICOMPath(path string) bool {
+	info, err := os.Stat(path)
+	if err == nil {
+		return info.IsDir()
+	}
+	at := strings.LastIndex(path, "#")
+	if at < 0 {
+		return false
+	}
+	info, err = os.Stat(path[:at])
+	return err == nil && info.IsDir()
+}
+
+// The kinds of files by content.
+type imageKind int
+
+const (
+	niftiKind imageKind = iota
+	dicomKind
+	pngKind
+	jpegKind
+	tiffKind
+	bmpKind
+	npyKind
+)
+
+// sniff tells by the first bytes. What it does not know is left to the reader
+// of NIfTI, whose header begins with a number.
+func sniff(source *byteSource) (imageKind, error) {
+	start, _ := source.Peek(132)
+	if isDICOM(start) { // first: its preamble may be that of a TIFF
+		return dicomKind, nil
+	}
+	for _, picture := range []struct {
+		magic string
+		kind  imageKind
+	}{
+		{"\x89PNG\r\n\x1a\n", pngKind}, {"\xff\xd8\xff", jpegKind},
+		{"II*\x00", tiffKind}, {"MM\x00*", tiffKind}, {"BM", bmpKind}, {npyMagic, npyKind},
+	} {
+		if bytes.HasPrefix(start, []byte(picture.magic)) {
+			return picture.kind, nil
+		}
 	}
 	if what := otherKind(start); what != "" {
-		return nil, fmt.Errorf("%w: it is %s", ErrFormat, what)
+		return 0, fmt.Errorf("%w: it is %s", ErrFormat, what)
 	}
-	return readNIfTI(file, info.Size(), path)
+	return niftiKind, nil
 }
 
 // otherKind names what is often found where an image should be.
@@ -119,84 +209,16 @@ func otherKind(start []byte) string {
 		{"<!DOCTYPE html", "a web page; download the file itself"},
 		{"<html", "a web page; download the file itself"},
 		{"GIF8", "GIF; save it as PNG"},
-		{"BM", "BMP; save it as PNG"},
-		{"II*\x00", "TIFF; save it as PNG"},
-		{"MM\x00*", "TIFF; save it as PNG"},
+		{"II+\x00", "BigTIFF; save it as PNG"},
+		{"MM\x00+", "BigTIFF; save it as PNG"},
 		{"RIFF", "WebP; save it as PNG"},
 		{"NRRD", "NRRD; convert it to NIfTI"},
-		{"PK\x03\x04", "a zip archive; unpack it"},
+		{"\x89HDF", "HDF5 (MINC 2, MATLAB); convert it to NIfTI"},
+		{"PK\x03\x04", "a zip archive; unpack it, or name an image of an .npz archive as FILE#images/0"},
 	} {
 		if bytes.HasPrefix(start, []byte(kind.magic)) {
 			return kind.name
 		}
 	}
 	return ""
-}
-
-// readPicture reads a PNG or JPEG. Grey levels of 8 or 16 bits are kept as they
-// are; colours become luminance, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601, as
-// in PIL's "L"), on the scale of the file (0..255 or 0..65535).
-func readPicture(r io.ReadSeeker, size int64) (*Volume, error) {
-	config, kind, err := image.DecodeConfig(r)
-	if err != nil {
-		return nil, pictureError(err, size)
-	}
-	if config.Width < 1 || config.Height < 1 || config.Width > maxVoxels/config.Height {
-		return nil, fmt.Errorf("%w: %s of %d x %d pixels", ErrHeader, kind, config.Width, config.Height)
-	}
-	// Deflate shrinks at most 1032-fold and a JPEG block of 64 pixels takes at
-	// least some bits, so a small file cannot hold a huge picture.
-	if pixels := int64(config.Width) * int64(config.Height); pixels > 1<<16 && pixels/(8*1032) > size {
-		return nil, fmt.Errorf("%w: %d bytes cannot hold %d x %d pixels", ErrTruncated, size, config.Width, config.Height)
-	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	picture, _, err := image.Decode(r)
-	if err != nil {
-		return nil, pictureError(err, size)
-	}
-	bounds := picture.Bounds()
-	v := &Volume{
-		Data:    make([]float32, 0, bounds.Dx()*bounds.Dy()),
-		Shape:   [3]int{bounds.Dx(), bounds.Dy(), 1},
-		Affine:  [3][4]float64{{-1, 0, 0, 0}, {0, -1, 0, 0}, {0, 0, 1, 0}},
-		Spacing: [3]float64{1, 1, 1},
-	}
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			v.Data = append(v.Data, luminance(picture, x, y))
-		}
-	}
-	return v, nil
-}
-
-func luminance(picture image.Image, x, y int) float32 {
-	switch p := picture.(type) {
-	case *image.Gray:
-		return float32(p.GrayAt(x, y).Y)
-	case *image.Gray16:
-		return float32(p.Gray16At(x, y).Y)
-	case *image.NRGBA64:
-		c := p.NRGBA64At(x, y)
-		return weigh(float64(c.R), float64(c.G), float64(c.B))
-	case *image.RGBA64:
-		c := p.RGBA64At(x, y)
-		return weigh(float64(c.R), float64(c.G), float64(c.B))
-	}
-	c := color.NRGBAModel.Convert(picture.At(x, y)).(color.NRGBA)
-	return weigh(float64(c.R), float64(c.G), float64(c.B))
-}
-
-func weigh(r, g, b float64) float32 {
-	return float32(float64(float64(0.299*r)+float64(0.587*g)) + float64(0.114*b))
-}
-
-func pictureError(err error, size int64) error {
-	// The PNG decoder says in words only that the pixels end early.
-	early := strings.HasSuffix(err.Error(), "unexpected EOF") || strings.HasSuffix(err.Error(), "not enough pixel data")
-	if early || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the picture goes on after its %d bytes", ErrTruncated, size)
-	}
-	return fmt.Errorf("%w: %w", ErrFormat, err)
 }

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,11 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 			Axcodes string
 			Voxels  []float32
 		}
+		Series []struct {
+			File    string
+			Shape   []int
+			Volumes [][]float32
+		}
 	}
 	text, err := os.ReadFile("testdata/nifti/expected.json")
 	if err != nil {
@@ -51,8 +57,8 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 	if err := json.Unmarshal(text, &expected); err != nil {
 		t.Fatal(err)
 	}
-	if len(expected.Files) != 31 {
-		t.Fatalf("expected.json has %d files, want 31", len(expected.Files))
+	if len(expected.Files) != 33 || len(expected.Series) != 2 {
+		t.Fatalf("expected.json has %d files and %d of several volumes, want 33 and 2", len(expected.Files), len(expected.Series))
 	}
 	for _, want := range expected.Files {
 		t.Run(want.File, func(t *testing.T) {
@@ -71,6 +77,42 @@ func TestReadVolumeAgreesWithNibabel(t *testing.T) {
 			}
 		})
 	}
+	for _, want := range expected.Series {
+		compareVolumes(t, filepath.Join("testdata/nifti", want.File), want.Shape, want.Volumes)
+	}
+}
+
+func compareVolumes(t *testing.T, path string, shape []int, volumes [][]float32) {
+	t.Helper()
+	for n, want := range volumes {
+		v, err := ReadVolumeAt(path, n)
+		if err != nil || !slices.Equal(v.Data, want) {
+			t.Errorf("%s, volume %d: %v %v, want %v", path, n, v, err, want)
+		}
+	}
+	if _, err := ReadVolume(path); !errors.Is(err, ErrVolumes) {
+		t.Errorf("%s, no volume chosen: %v", path, err)
+	}
+	if _, err := ReadVolumeAt(path, len(volumes)); !errors.Is(err, ErrVolumes) {
+		t.Errorf("%s, volume %d: %v", path, len(volumes), err)
+	}
+	d, err := Describe(path)
+	if err != nil || d.Volumes != len(volumes) || !slices.Equal(d.Shape, shape) {
+		t.Errorf("%s: %+v %v", path, d, err)
+	}
+}
+
+// readMemory reads a NIfTI file that is not on the disk.
+func readMemory(text []byte) (*Volume, error) {
+	source, err := newSource(bytes.NewReader(text), int64(len(text)))
+	if err != nil {
+		return nil, err
+	}
+	file, err := openNIfTI(source, "absent.hdr")
+	if err != nil {
+		return nil, err
+	}
+	return file.read(Unchosen)
 }
 
 func compareGeometry(t *testing.T, v *Volume, shape []int, affine [3][4]float64, axcodes string) {
@@ -91,15 +133,8 @@ func compareGeometry(t *testing.T, v *Volume, shape []int, affine [3][4]float64,
 			}
 		}
 	}
-	world, reversed := v.Orientation()
-	for axis := range 3 {
-		code := "RAS"[world[axis]]
-		if reversed[axis] {
-			code = "LPI"[world[axis]]
-		}
-		if code != axcodes[axis] {
-			t.Errorf("axis %d runs towards %c, want %c", axis, code, axcodes[axis])
-		}
+	if v.AxisCodes() != axcodes {
+		t.Errorf("axes run towards %s, want %s", v.AxisCodes(), axcodes)
 	}
 }
 
@@ -140,7 +175,7 @@ func TestAffineIsRepaired(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		v, err := readNIfTI(bytes.NewReader(raw), int64(len(raw)), name)
+		v, err := readMemory(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,24 +284,25 @@ func TestReadVolumeRefuses(t *testing.T) {
 		{"negative size", change(42, 255, 255), ErrHeader, "-1 voxels along axis 1"},
 		{"no dimension", change(40, 0, 0), ErrHeader, "0 dimensions"},
 		{"one dimension", change(40, 1, 0), ErrUnsupported, "one-dimensional"},
-		{"4D", file("refused_4d.nii"), ErrUnsupported, "shape 2 x 2 x 2 x 3"},
+		{"4D", file("four_dimensions.nii"), ErrVolumes, "shape 2 x 2 x 2 x 3 holds 3; choose one, 0 to 2"},
 		{"complex64", file("refused_complex64.nii"), ErrUnsupported, "complex64"},
-		{"RGB", file("refused_rgb.nii"), ErrUnsupported, "RGB"},
 		{"float128", change(70, 0, 6), ErrUnsupported, "float128"},
 		{"unknown type", change(70, 99, 0), ErrHeader, "unknown stored type 99"},
 		{"bad magic", change(344, 'x'), ErrFormat, "magic"},
 		{"ANALYZE", change(344, 0, 0, 0, 0), ErrUnsupported, "ANALYZE"},
 		{"voxels inside the header", float(108, 100), ErrHeader, "byte 100"},
+		{"voxels behind a gigabyte", float(108, 1<<30), ErrHeader, "byte 1.073741824e+09"},
 		{"voxels nowhere", float(108, float32(math.NaN())), ErrHeader, "byte NaN"},
 		{"intercept without end", float(116, float32(math.Inf(1))), ErrHeader, "scl_inter is +Inf"},
 		{"singular affine", change(280, make([]byte, 16)...), ErrHeader, "singular"},
 		{"affine of NaN", float(292, float32(math.NaN())), ErrHeader, "not finite"},
 		{"pair without voxels", change(344, 'n', 'i', '1', 0), ErrUnsupported, ".img"},
-		{"DICOM", append(make([]byte, 128), "DICM"...), ErrUnsupported, "dcm2niix"},
+		{"DICOM without content", append(make([]byte, 128), "DICM"...), ErrTruncated, "the file ends after its header"},
 		{"Git LFS pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"), ErrFormat, "git lfs pull"},
 		{"git-annex pointer", []byte("/annex/objects/MD5E-s123--abc.nii.gz\n"), ErrFormat, "git annex get"},
 		{"web page", []byte("<!DOCTYPE html><html>404"), ErrFormat, "download the file itself"},
-		{"TIFF", []byte("II*\x00rest of it"), ErrFormat, "save it as PNG"},
+		{"BigTIFF", []byte("II+\x00rest of it"), ErrFormat, "save it as PNG"},
+		{"cut TIFF", []byte("II*\x00\x08\x00\x00\x00"), ErrTruncated, "page 0 would start at byte 8 of 8"},
 		{"PNG cut in the pixels", picture[:len(picture)-20], ErrTruncated, "goes on after"},
 		{"cut PNG", []byte("\x89PNG\r\n\x1a\n"), ErrTruncated, ""},
 		{"damaged JPEG", []byte("\xff\xd8\xff\xe0 no more"), ErrTruncated, ""},
@@ -307,99 +343,19 @@ func TestGzipBombStopsAtTheAnnouncedSize(t *testing.T) {
 	w.Write(more)
 	w.Close()
 	size := b.Len()
-	if _, err := readNIfTI(&b, int64(size), "bomb.nii.gz"); err != nil {
+	source, err := newSource(&b, int64(size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := openNIfTI(source, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.read(Unchosen); err != nil {
 		t.Fatal(err)
 	}
 	if read := size - b.Len(); read > 256<<10 {
 		t.Errorf("%d of %d bytes were read", read, size)
-	}
-}
-
-// Every file of the shared collection against what nibabel reads from it.
-func TestSharedNIfTIFiles(t *testing.T) {
-	folder := sharedFolder(t, "data/formats")
-	text, err := os.ReadFile(filepath.Join(folder, "expected.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var expected struct {
-		Files []struct {
-			File, Axcodes string
-			Shape         []int
-			Affine        [][4]float64
-			Stats         struct{ Mean, Min, Max float64 } `json:"stats_scaled"`
-			Voxels        []struct {
-				Index  []int
-				Scaled float64
-			}
-		}
-	}
-	if err := json.Unmarshal(text, &expected); err != nil {
-		t.Fatal(err)
-	}
-	read, refused := 0, 0
-	for _, want := range expected.Files {
-		if !strings.HasPrefix(want.File, "nifti/") {
-			continue
-		}
-		v, err := ReadVolume(filepath.Join(folder, want.File))
-		voxels, spatial := 1, 1
-		for axis, size := range want.Shape {
-			voxels *= size
-			if axis < 3 {
-				spatial *= size
-			}
-		}
-		if voxels > spatial { // several volumes in one file
-			refused++
-			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), product(want.Shape)) {
-				t.Errorf("%s: error %v, want one that names the shape %s", want.File, err, product(want.Shape))
-			}
-			continue
-		}
-		read++
-		if err != nil {
-			t.Errorf("%s: %v", want.File, err)
-			continue
-		}
-		compareGeometry(t, v, want.Shape, [3][4]float64(want.Affine), want.Axcodes)
-		for _, voxel := range want.Voxels {
-			if got := v.At(voxel.Index[0], voxel.Index[1], voxel.Index[2]); got != float32(voxel.Scaled) {
-				t.Errorf("%s: voxel %v = %v, want %v", want.File, voxel.Index, got, voxel.Scaled)
-			}
-		}
-		mean, low, high := 0.0, math.Inf(1), math.Inf(-1)
-		for _, x := range v.Data {
-			mean += float64(x) / float64(len(v.Data))
-			low, high = min(low, float64(x)), max(high, float64(x))
-		}
-		if !(math.Abs(mean-want.Stats.Mean) <= 1e-6*math.Abs(want.Stats.Mean)) ||
-			float32(low) != float32(want.Stats.Min) || float32(high) != float32(want.Stats.Max) {
-			t.Errorf("%s: mean %v, range %v to %v, want %+v", want.File, mean, low, high, want.Stats)
-		}
-	}
-	if read != 13 || refused != 7 {
-		t.Errorf("%d files read and %d refused, want 13 and 7", read, refused)
-	}
-}
-
-func TestSharedBrokenFiles(t *testing.T) {
-	folder := sharedFolder(t, "data/formats/broken")
-	for _, c := range []struct {
-		file string
-		kind error
-		says string
-	}{
-		{"truncated.nii.gz", ErrUnsupported, "128 x 96 x 24 x 2"}, // cut, but a 4D file to begin with
-		{"truncated.nii", ErrTruncated, "truncated: 50000 of 68002 bytes"},
-		{"header_only.nii", ErrTruncated, "truncated: 352 of 68002 bytes"},
-		{"not_nifti.nii", ErrFormat, "neither 348 nor 540"},
-		{"mr_truncated.dcm", ErrUnsupported, "DICOM"},
-	} {
-		_, err := ReadVolume(filepath.Join(folder, c.file))
-		if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) {
-			t.Errorf("%s: error %v, want %v with %q", c.file, err, c.kind, c.says)
-		}
 	}
 }
 
@@ -416,11 +372,19 @@ func FuzzReadNIfTI(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		v, err := readNIfTI(bytes.NewReader(text), int64(len(text)), "fuzz.nii")
+		source, err := newSource(bytes.NewReader(text), int64(len(text)))
 		if err != nil {
 			return
 		}
-		v.replaceNonFinite()
+		file, err := openNIfTI(source, "absent.hdr")
+		if err != nil {
+			return
+		}
+		file.summary()
+		v, err := file.read(0)
+		if err != nil {
+			return
+		}
 		if len(v.Data) != v.Shape[0]*v.Shape[1]*v.Shape[2] || len(v.Data) > 1032*len(text) {
 			t.Fatalf("shape %v with %d voxels from %d bytes", v.Shape, len(v.Data), len(text))
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,10 +17,13 @@ import (
 //
 //   - a table (.tsv, .csv) with a row per image;
 //   - a folder with participants.tsv, else with one .tsv or .csv table;
+//   - a BIDS tree: participants.tsv without image paths. Each session that has the
+//     chosen sequences is an image; columns of sub-XX_sessions.tsv count as columns
+//     of the table;
+//   - a MONAI datalist (.json), or a folder with dataset.json or datalist.json;
+//   - an archive of arrays (.npz) like MedMNIST's, or a folder with one;
 //   - a folder with one subfolder of images per class, or with train, validation
-//     and test folders of such subfolders. The subject is then the "sub-XX" in a
-//     file's name, else the name without its ending. Files called masks by their
-//     names (case-7_mask.png, sub-01_seg.nii) are left out and noted.
+//     and test folders of such subfolders. See openFolders for the subject.
 //
 // Columns are found by name, whatever their case: the image by path, image_path,
 // image, file, filename, scan, t1, ...; the class by label, else outcome, class,
@@ -30,33 +32,37 @@ import (
 // the coarsest; the mask by mask_path, mask, segmentation, ...; the site by site,
 // centre, scanner, hospital, institution if it has at most 20 values and one for
 // every five subjects (a site of the body often has more); the set by split, set,
-// partition, subset, fold if all its values are words for sets. A column that
-// holds train, validation or test, and a word that is none of them, is refused.
-// When the name of a needed column is missing or ambiguous, the error lists the
-// columns and the flag to name it by. Paths are relative to the table's folder; a
-// BIDS participants.tsv without them means sub-XX/**/anat/*_T1w.nii(.gz).
+// partition, subset, fold if all its values are words for sets; the volume of 4D
+// files by volume, volume_index if all its values are whole numbers below 1000;
+// the session by session_id, session. A column that holds train, validation or
+// test, and a word that is none of them, is refused. When the name of a needed
+// column is missing or ambiguous, the error lists the columns and the flag to
+// name it by. The other columns are kept as covariates and facts. Paths are
+// relative to the table's folder; they name a file, a folder with a DICOM series
+// (folder#series when it holds several) or an image of an archive
+// (file.npz#train_images/17).
 //
 // A label or path n/a, NA, NaN or empty is missing: the row is left out and
 // Cohort.Excluded says so. Classes are sorted, by value if all are numbers.
 //
-// Errors wrap ErrNoCohort, ErrTable, ErrColumn, ErrMissingFiles, ErrDuplicateImage,
-// ErrLabelConflict, ErrSubjectInTwoSets, ErrContinuousLabel or ErrOneClass.
-func Open(path string, o Options) (*Cohort, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("open cohort %s: %w", path, errors.Unwrap(err))
-	}
-	name := path
-	if info.IsDir() {
-		if name, err = findTable(path); err != nil {
-			return nil, fmt.Errorf("open cohort %s: %w", path, err)
-		}
-	}
-	var c *Cohort
-	if name == "" {
-		c, err = openFolders(path, o)
-	} else {
-		c, err = openTable(name, o)
+// Files with the same content are found by size and SHA-256: subjects in two
+// sets of the table that share one are refused, others are listed in
+// Cohort.Duplicates and kept in one set by Split.
+//
+// Errors wrap ErrNoCohort, ErrTable, ErrArchive, ErrColumn, ErrSequence,
+// ErrMissingFiles, ErrDuplicateImage, ErrLabelConflict, ErrSubjectInTwoSets,
+// ErrContinuousLabel or ErrOneClass.
+func Open(path string, o Options) (*Cohort, error) { return open(path, o, false) }
+
+// Inspect is Open for a look at what is wrong: subjects in two sets are listed in
+// Cohort.Overlap (and count for the set named first), and images that subjects of
+// two sets share in Cohort.Duplicates, instead of being refused.
+func Inspect(path string, o Options) (*Cohort, error) { return open(path, o, true) }
+
+func open(path string, o Options, lenient bool) (*Cohort, error) {
+	c, err := openAny(path, o, lenient)
+	if err == nil {
+		err = c.findDuplicates(lenient)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open cohort %s: %w", path, err)
@@ -64,127 +70,165 @@ func Open(path string, o Options) (*Cohort, error) {
 	return c, nil
 }
 
-// findTable returns the table of a folder, empty when there is none.
-func findTable(folder string) (string, error) {
-	entries, err := os.ReadDir(folder)
+// OpenTable reads the subjects of a table and nothing else: their classes, sites,
+// sets and covariates. They have no images, which the table need not name.
+func OpenTable(path string, o Options) (*Cohort, error) {
+	name, err := findSource(path)
+	if err == nil && kindOf(name) != "table" {
+		err = fmt.Errorf("%w: no table here", ErrNoCohort)
+	}
+	var c *Cohort
+	if err == nil {
+		c, err = openTable(name, o, false, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open table %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func openAny(path string, o Options, lenient bool) (*Cohort, error) {
+	name, err := findSource(path)
+	if err != nil {
+		return nil, err
+	}
+	switch kindOf(name) {
+	case "datalist":
+		return openDatalist(name, o, lenient)
+	case "archive":
+		return openArchive(name, o, lenient)
+	case "table":
+		return openTable(name, o, lenient, false)
+	}
+	return openFolders(path, o, lenient)
+}
+
+// kindOf tells by its name what a cohort is read from.
+func kindOf(name string) string {
+	switch ext := strings.ToLower(filepath.Ext(name)); {
+	case name == "":
+		return "folders"
+	case ext == ".json":
+		return "datalist"
+	case ext == ".npz":
+		return "archive"
+	}
+	return "table"
+}
+
+// findSource returns the file that lists the cohort: the path itself, or what
+// its folder holds; empty for a folder without one.
+func findSource(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", errors.Unwrap(err)
+	}
+	if !info.IsDir() {
+		return path, nil
+	}
+	entries, err := os.ReadDir(path)
 	if err != nil {
 		return "", err
 	}
-	var tables []string
+	var tables, datalists, archives []string
 	for _, entry := range entries {
-		if entry.IsDir() {
+		name := entry.Name()
+		if entry.IsDir() || strings.HasPrefix(name, ".") {
 			continue
 		}
-		if entry.Name() == "participants.tsv" {
-			return filepath.Join(folder, entry.Name()), nil
+		if name == "participants.tsv" {
+			return filepath.Join(path, name), nil
 		}
-		if ext := strings.ToLower(filepath.Ext(entry.Name())); ext == ".tsv" || ext == ".csv" {
-			tables = append(tables, entry.Name())
+		switch strings.ToLower(filepath.Ext(name)) {
+		case ".tsv", ".csv":
+			tables = append(tables, name)
+		case ".npz":
+			archives = append(archives, name)
+		case ".json":
+			if name == "dataset.json" || name == "datalist.json" {
+				datalists = append(datalists, name)
+			}
 		}
 	}
-	switch len(tables) {
-	case 0:
-		return "", nil
-	case 1:
-		return filepath.Join(folder, tables[0]), nil
+	for _, kind := range []struct {
+		names []string
+		what  string
+	}{{tables, "tables"}, {datalists, "datalists"}, {archives, "archives of arrays"}} {
+		switch len(kind.names) {
+		case 0:
+			continue
+		case 1:
+			return filepath.Join(path, kind.names[0]), nil
+		}
+		return "", fmt.Errorf("%w: the folder has several %s (%s); name the one to use", ErrTable, kind.what, strings.Join(kind.names, ", "))
 	}
-	return "", fmt.Errorf("%w: the folder has several tables (%s); name the one to use", ErrTable, strings.Join(tables, ", "))
+	return "", nil
 }
 
-// A row is one image with what its table or folder says of it.
-type row struct {
-	line                                  int // 0 when there is no table
-	subject, label, set, site, path, mask string
-}
-
-func openTable(name string, o Options) (*Cohort, error) {
+func openTable(name string, o Options, lenient, alone bool) (*Cohort, error) {
 	t, err := readTable(name)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cohort{Dir: filepath.Dir(name), Table: name}
-	if err := c.chooseColumns(t, o); err != nil {
-		return nil, err
-	}
-	rows, err := c.readRows(t)
-	if err != nil {
-		return nil, err
-	}
-	return c, c.build(rows)
+	return c, c.fromTable(t, o, lenient, alone)
 }
 
-// chooseColumns fills c.Columns. A missing path column is left empty when the
-// folder is BIDS.
-func (c *Cohort) chooseColumns(t *table, o Options) (err error) {
-	for _, purpose := range []struct {
-		column      *string
-		asked, flag string
-		tiers       [][]string
-	}{
-		{&c.Columns.Label, o.Label, "label", labelNames},
-		{&c.Columns.Path, o.Path, "path", pathNames},
-		{&c.Columns.Mask, o.Mask, "mask", maskNames},
-		{&c.Columns.Site, o.Site, "site", siteNames},
-	} {
-		if *purpose.column, err = t.find(purpose.asked, purpose.flag, purpose.tiers); err != nil {
+// fromTable fills the cohort from a table; alone without its images.
+func (c *Cohort) fromTable(t *table, o Options, lenient, alone bool) error {
+	var tree *bidsTree
+	if !alone && isBIDS(t, o) {
+		tree = newBIDSTree(c.Dir)
+		if err := tree.joinSessions(t); err != nil {
 			return err
 		}
 	}
-	if c.Columns.Label == "" {
-		return t.missing("label", labelNames)
-	}
-	if c.Columns.Subject, err = t.findSubject(o.Subject); err != nil {
+	used, err := c.chooseColumns(t, o, tree != nil || alone)
+	if err != nil {
 		return err
 	}
-	if coarser, groups := t.coarserSubject(c.Columns.Subject); coarser != "" {
-		c.Notes = append(c.Notes, fmt.Sprintf("column %s names %d subjects, but column %s groups them into %d; if those are the patients, images of one patient now straddle training and validation: --subject %s",
-			c.Columns.Subject, t.distinct(c.Columns.Subject), coarser, groups, coarser))
-	}
-	if c.Columns.Set, err = t.findSet(o.Set); err != nil {
+	rows, err := c.readRows(t, used)
+	if err != nil {
 		return err
 	}
-	if c.Columns.Path == "" && plain(c.Columns.Subject) != "participant_id" {
-		return t.missing("path", pathNames)
+	switch {
+	case alone:
+		return c.build(withoutFiles(rows), lenient)
+	case tree != nil:
+		rows, err = c.bidsRows(tree, rows, t, o)
+	default:
+		rows = c.withFiles(rows, used)
 	}
-	if c.Columns.Site != "" && o.Site == "" {
-		c.doubtSite(t)
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := c.checkFiles(rows); err != nil {
+		return err
+	}
+	return c.build(rows, lenient)
 }
 
-// doubtSite drops a site column that was found by its name alone but holds too
-// many values for places where patients were scanned.
-func (c *Cohort) doubtSite(t *table) {
-	values, subjects := map[string]bool{}, map[string]bool{}
-	for row := range t.rows {
-		subjects[t.value(row, c.Columns.Subject)] = true
-		if site := t.value(row, c.Columns.Site); site != "" {
-			values[site] = true
-		}
+func withoutFiles(rows []row) []row {
+	for n := range rows {
+		rows[n].path, rows[n].also, rows[n].mask = "", nil, ""
 	}
-	if len(values) > 20 || 5*len(values) > len(subjects) {
-		c.Notes = append(c.Notes, fmt.Sprintf("column %s is not taken for the scanning site: %d values for %d subjects (use it all the same with --site %s)",
-			c.Columns.Site, len(values), len(subjects), c.Columns.Site))
-		c.Columns.Site = ""
-	}
+	return rows
 }
 
-// readRows collects the rows that have a label and an image.
-func (c *Cohort) readRows(t *table) ([]row, error) {
+// readRows collects the rows that have a label.
+func (c *Cohort) readRows(t *table, used columns) ([]row, error) {
 	var rows []row
-	var absent []string
 	for n := range t.rows {
 		r := row{
 			line:    t.lines[n],
 			subject: t.value(n, c.Columns.Subject),
 			label:   t.value(n, c.Columns.Label),
 			site:    t.value(n, c.Columns.Site),
-			path:    t.value(n, c.Columns.Path),
-			mask:    t.value(n, c.Columns.Mask),
+			mask:    t.value(n, used.mask),
+			session: strings.TrimPrefix(t.value(n, used.session), "ses-"),
+			fold:    t.value(n, c.Columns.Fold),
 			set:     sets[strings.ToLower(t.value(n, c.Columns.Set))],
-		}
-		if r.subject == "" {
-			return nil, fmt.Errorf("%w: %s line %d has no subject in column %s", ErrTable, t.path, r.line, c.Columns.Subject)
+			values:  t.values(n, used.rest),
 		}
 		if strings.ContainsFunc(r.subject+r.label+r.site, unicode.IsControl) {
 			return nil, fmt.Errorf("%w: %s line %d has a control character in %q", ErrTable, t.path, r.line, cmp.Or(firstControl(r.subject, r.label), r.site))
@@ -193,29 +237,96 @@ func (c *Cohort) readRows(t *table) ([]row, error) {
 			c.exclude(r, "no label in column "+c.Columns.Label)
 			continue
 		}
-		if c.Columns.Path == "" {
-			path, err := findBIDS(c.Dir, r.subject)
-			if err != nil {
-				return nil, err
-			}
-			if path == "" {
-				absent = append(absent, r.subject)
-				continue
-			}
-			r.path = path
+		if r.subject == "" {
+			return nil, fmt.Errorf("%w: %s line %d has no subject in column %s", ErrTable, t.path, r.line, c.Columns.Subject)
 		}
-		if r.path == "" {
-			c.exclude(r, "no image in column "+c.Columns.Path)
-			continue
+		var err error
+		if r.volume, err = used.volumeOf(t, n); err != nil {
+			return nil, err
+		}
+		for m, column := range c.Columns.Path {
+			if file := t.value(n, column); m == 0 {
+				r.path = file
+			} else {
+				r.also = append(r.also, file)
+			}
 		}
 		rows = append(rows, r)
 	}
-	if len(absent) > 0 {
-		return nil, fmt.Errorf("%w: no anat/*_T1w.nii.gz below %s for %s; add a path column to %s, or name it with --path COLUMN (columns: %s)",
-			ErrMissingFiles, c.Dir, some(absent), filepath.Base(t.path), t.list())
-	}
-	return rows, nil
+	return c.oneSession(rows)
 }
+
+// volumeOf returns the volume of a row's 4D file.
+func (u *columns) volumeOf(t *table, n int) (int, error) {
+	text := t.value(n, u.volume)
+	if text == "" {
+		return u.index, nil
+	}
+	index, err := strconv.Atoi(strings.TrimSuffix(text, ".0"))
+	if err != nil || index < 0 {
+		return 0, fmt.Errorf("%w: %s line %d: column %s has %q, which is no index of a volume (0, 1, ...)", ErrTable, t.path, t.lines[n], u.volume, text)
+	}
+	return index, nil
+}
+
+// withFiles leaves out the rows of a table that lack an image, and reads the
+// sidecars of the others.
+func (c *Cohort) withFiles(rows []row, used columns) []row {
+	var complete []row
+	for _, r := range rows {
+		missing := slices.Index(r.files(), "")
+		if missing >= 0 {
+			c.exclude(r, "no image in column "+c.Columns.Path[missing])
+			continue
+		}
+		r.facts = readSidecar(c.resolve(sidecarOf(r.path)))
+		complete = append(complete, r)
+	}
+	return complete
+}
+
+// oneSession keeps the rows of the chosen session and refuses one that no row
+// has. Without a choice all rows stay.
+func (c *Cohort) oneSession(rows []row) ([]row, error) {
+	sessions := map[string]bool{}
+	first := map[string]string{}
+	for _, r := range rows {
+		if r.session != "" {
+			sessions[r.session] = true
+			if known, ok := first[r.subject]; !ok || sessionLess(r.session, known) {
+				first[r.subject] = r.session
+			}
+		}
+	}
+	asked := c.Columns.Session
+	if asked == "" || len(sessions) == 0 {
+		return rows, nil // a BIDS tree without sessions.tsv chooses among its folders
+	}
+	if asked != firstSession && !sessions[asked] {
+		return nil, fmt.Errorf("%w: no session %q; there are %s", ErrColumn, asked, some(slices.SortedFunc(maps.Keys(sessions), compareSessions)))
+	}
+	return slices.DeleteFunc(rows, func(r row) bool {
+		if asked == firstSession {
+			return r.session != first[r.subject]
+		}
+		return r.session != asked
+	}), nil
+}
+
+// firstSession is the choice of each subject's first session.
+const firstSession = "first"
+
+// compareSessions orders 2 before 10, and names by their letters.
+func compareSessions(a, b string) int {
+	if x, err := strconv.Atoi(a); err == nil {
+		if y, err := strconv.Atoi(b); err == nil && x != y {
+			return cmp.Compare(x, y)
+		}
+	}
+	return cmp.Compare(a, b)
+}
+
+func sessionLess(a, b string) bool { return compareSessions(a, b) < 0 }
 
 // firstControl returns the first text with a control character.
 func firstControl(texts ...string) string {
@@ -228,232 +339,12 @@ func firstControl(texts ...string) string {
 }
 
 func (c *Cohort) exclude(r row, why string) {
-	c.Excluded = append(c.Excluded, fmt.Sprintf("line %d, subject %s: %s", r.line, r.subject, why))
-}
-
-// findBIDS returns the one T1-weighted image of a participant, relative to the
-// folder; empty when there is none.
-func findBIDS(folder, participant string) (string, error) {
-	if !strings.HasPrefix(participant, "sub-") {
-		participant = "sub-" + participant
+	var where []string
+	if r.line > 0 {
+		where = append(where, fmt.Sprintf("line %d", r.line))
 	}
-	var found []string
-	for _, pattern := range []string{"anat", "*/anat"} {
-		for _, ending := range []string{"*_T1w.nii", "*_T1w.nii.gz"} {
-			matches, err := filepath.Glob(filepath.Join(escapeGlob(filepath.Join(folder, participant)), filepath.FromSlash(pattern), ending))
-			if err != nil {
-				return "", fmt.Errorf("%w: participant %q", ErrTable, participant)
-			}
-			found = append(found, matches...)
-		}
+	if r.subject != "" {
+		where = append(where, "subject "+r.subject)
 	}
-	switch len(found) {
-	case 0:
-		return "", nil
-	case 1:
-		return filepath.Rel(folder, found[0])
-	}
-	return "", fmt.Errorf("%w: participant %s has %d T1w images (%s); choose one in a path column", ErrTable, participant, len(found), some(found))
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path)
-}
-
-// some names the first three and counts the rest.
-func some(names []string) string {
-	if len(names) <= 3 {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
-}
-
-// build turns rows into subjects and refuses what no study can mean.
-func (c *Cohort) build(rows []row) error {
-	if err := c.checkFiles(rows); err != nil {
-		return err
-	}
-	if err := c.findClasses(rows); err != nil {
-		return err
-	}
-	subjects := map[string]*Subject{}
-	for _, r := range rows {
-		class := slices.Index(c.Classes, r.label)
-		s := subjects[r.subject]
-		if s == nil {
-			s = &Subject{ID: r.subject, Class: class, Set: r.set}
-			subjects[r.subject] = s
-		}
-		if s.Class != class {
-			return fmt.Errorf("%w: %s is %s and %s%s", ErrLabelConflict, r.subject, c.Classes[s.Class], r.label, at(r))
-		}
-		if s.Set != r.set {
-			return fmt.Errorf("%w: %s is in %s and in %s%s", ErrSubjectInTwoSets, r.subject, orNone(s.Set), orNone(r.set), at(r))
-		}
-		s.Site = joinSites(s.Site, r.site)
-		image := Image{Path: c.resolve(r.path)}
-		if r.mask != "" {
-			image.Mask = c.resolve(r.mask)
-		}
-		s.Images = append(s.Images, image)
-	}
-	spelt := map[string]string{}
-	for _, id := range slices.Sorted(maps.Keys(subjects)) {
-		c.Subjects = append(c.Subjects, *subjects[id])
-		if other, ok := spelt[strings.ToLower(id)]; ok {
-			c.Notes = append(c.Notes, fmt.Sprintf("subjects %q and %q count as two patients; if they are one, write them alike", other, id))
-		}
-		spelt[strings.ToLower(id)] = id
-	}
-	return c.checkClasses()
-}
-
-func at(r row) string {
-	if r.line == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (line %d)", r.line)
-}
-
-func orNone(set string) string {
-	if set == "" {
-		return "no set"
-	}
-	return set
-}
-
-// joinSites names the sites of a subject who was scanned at several "a+b".
-func joinSites(known, site string) string {
-	if known == "" || site == "" {
-		return known + site
-	}
-	all := strings.Split(known, "+")
-	if !slices.Contains(all, site) {
-		all = append(all, site)
-		slices.Sort(all)
-	}
-	return strings.Join(all, "+")
-}
-
-func (c *Cohort) resolve(path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(c.Dir, filepath.FromSlash(path))
-}
-
-// checkFiles refuses rows whose image or mask is not there, all of them in one
-// error, and images that are listed twice, under whatever names.
-func (c *Cohort) checkFiles(rows []row) error {
-	first := map[string]row{}
-	var missing []string
-	for _, r := range rows {
-		for _, file := range []string{r.path, r.mask} {
-			if file == "" {
-				continue
-			}
-			if why, ok := c.present(file); !ok {
-				missing = append(missing, file+why)
-			}
-		}
-		path := realPath(c.resolve(r.path))
-		if r.mask != "" && realPath(c.resolve(r.mask)) == path {
-			return fmt.Errorf("%w: %s is given as image and as its mask%s", ErrTable, r.path, at(r))
-		}
-		if other, ok := first[path]; ok {
-			if other.subject == r.subject {
-				return fmt.Errorf("%w: %s, of subject %s, in lines %d and %d", ErrDuplicateImage, r.path, r.subject, other.line, r.line)
-			}
-			return fmt.Errorf("%w: %s is the image of subject %s and of subject %s%s", ErrDuplicateImage, r.path, other.subject, r.subject, at(r))
-		}
-		first[path] = r
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	hint := ""
-	if strings.Contains(missing[0], `\`) && filepath.Separator == '/' {
-		hint = `; write paths with / instead of \`
-	}
-	return fmt.Errorf("%w: %d below %s: %s%s", ErrMissingFiles, len(missing), c.Dir, some(missing), hint)
-}
-
-// present tells whether a file is there, and if it is something else, what.
-func (c *Cohort) present(file string) (why string, ok bool) {
-	info, err := os.Stat(c.resolve(file))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", false
-	case err != nil:
-		return fmt.Sprintf(" (%v)", errors.Unwrap(err)), false
-	case info.IsDir():
-		return " (a folder: name the image in it, and convert a DICOM series with dcm2niix)", false
-	case !info.Mode().IsRegular():
-		return " (not a plain file)", false
-	}
-	return "", true
-}
-
-// realPath follows links, so that a file has one name only.
-func realPath(path string) string {
-	if followed, err := filepath.EvalSymlinks(path); err == nil {
-		path = followed
-	}
-	if absolute, err := filepath.Abs(path); err == nil {
-		return absolute
-	}
-	return path
-}
-
-// findClasses lists the labels in order.
-func (c *Cohort) findClasses(rows []row) error {
-	known := map[string]bool{}
-	numbers := map[string]float64{}
-	for _, r := range rows {
-		known[r.label] = true
-		if x, err := strconv.ParseFloat(r.label, 64); err == nil {
-			numbers[r.label] = x
-		}
-	}
-	c.Classes = slices.Sorted(maps.Keys(known))
-	if len(numbers) == len(known) {
-		slices.SortStableFunc(c.Classes, func(a, b string) int {
-			if numbers[a] < numbers[b] {
-				return -1
-			} else if numbers[a] > numbers[b] {
-				return 1
-			}
-			return 0
-		})
-	}
-	for n, class := range c.Classes {
-		for _, other := range c.Classes[:n] {
-			x, isNumber := numbers[class]
-			y, otherIs := numbers[other]
-			if strings.EqualFold(class, other) || isNumber && otherIs && x == y {
-				return fmt.Errorf("%w: labels %q and %q are two spellings of one class; make them alike", ErrTable, other, class)
-			}
-		}
-	}
-	return nil
-}
-
-// checkClasses refuses a cohort with nothing to tell apart, and a measurement
-// in the place of a class.
-func (c *Cohort) checkClasses() error {
-	if len(c.Subjects) == 0 {
-		return fmt.Errorf("%w: no row has both a label and an image", ErrTable)
-	}
-	label := c.Columns.Label
-	if label == "" {
-		label = "folder name"
-	}
-	if len(c.Classes) < 2 {
-		return fmt.Errorf("%w: all %d subjects have %s %s", ErrOneClass, len(c.Subjects), label, c.Classes[0])
-	}
-	if n := len(c.Classes); n > 20 || n > 4 && 2*n > len(c.Subjects) {
-		return fmt.Errorf("%w: %s has %d different values for %d subjects (%s); ballast predicts classes: add a column with few values, such as low and high",
-			ErrContinuousLabel, label, n, len(c.Subjects), some(c.Classes))
-	}
-	return nil
+	c.Excluded = append(c.Excluded, strings.Join(where, ", ")+": "+why)
 }

@@ -147,6 +147,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no label", table("pid,file,age\na,a.nii,3\n", "a"), Options{}, ErrColumn, "name it with --label COLUMN (columns: pid, file, age)"},
 		{"misspelt label", table("pid,file,response_pcr\na,a.nii,3\n", "a"), Options{Label: "response_prc"}, ErrColumn, `no column "response_prc"; did you mean --label response_pcr?`},
 		{"far-off label", table("pid,file,label\na,a.nii,3\n", "a"), Options{Label: "malignancy"}, ErrColumn, `no column "malignancy" (columns: pid, file, label)`},
+		{"misspelt fold", table("pid,file,label,parts\na,a.nii,3,1\n", "a"), Options{Fold: "part"}, ErrColumn, "did you mean --set data.fold=parts?"},
 		{"two labels", table("pid,file,outcome,class\na,a.nii,3,4\n", "a"), Options{}, ErrColumn, "outcome, class; choose with --label COLUMN"},
 		{"no subject", table("file,label\na.nii,3\n", "a"), Options{}, ErrColumn, "--subject COLUMN"},
 		{"crossed subjects", table("patient,subject,file,label\na,1,a.nii,0\na,2,b.nii,0\nb,1,c.nii,1\n", "abc"), Options{}, ErrColumn, "several columns that may be the subject"},
@@ -154,7 +155,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty subject", table("pid,file,label\n,a.nii,0\n", "a"), Options{}, ErrTable, "line 2 has no subject"},
 		{"missing files", table("pid,file,label,mask\na,a.nii,0,x.nii\nb,b.nii,1,\nc,c.nii,1,\nd,d.nii,1,\n", "a"), Options{}, ErrMissingFiles, "x.nii, b.nii, c.nii and 1 more"},
 		{"no BIDS image", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n2\t1\n3\t1\n4\t1\n5\t1\n"}, Options{}, ErrMissingFiles, "1, 2, 3 and 2 more"},
-		{"two BIDS images", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n", "sub-1/anat/sub-1_run-1_T1w.nii": "", "sub-1/anat/sub-1_run-2_T1w.nii": ""}, Options{}, ErrTable, "2 T1w images"},
+		{"two BIDS images", map[string]string{"participants.tsv": "participant_id\tlabel\n1\t0\n", "sub-1/anat/sub-1_run-1_T1w.nii": "", "sub-1/anat/sub-1_run-2_T1w.nii": ""}, Options{}, ErrSequence, "2 T1w images"},
 		{"one class", table("pid,file,label\na,a.nii,0\nb,b.nii,0\n", "ab"), Options{}, ErrOneClass, "all 2 subjects have label 0"},
 		{"two spellings", table("pid,file,label\na,a.nii,Yes\nb,b.nii,yes\n", "ab"), Options{}, ErrTable, `"Yes" and "yes"`},
 		{"two spellings of 1", table("pid,file,label\na,a.nii,1\nb,b.nii,1.0\n", "ab"), Options{}, ErrTable, "two spellings"},
@@ -255,6 +256,12 @@ func TestOpenSharedCohorts(t *testing.T) {
 			t.Error(err)
 			continue
 		}
+		if len(cohort.Duplicates) > 0 { // there is none, says the data's README
+			t.Errorf("%s: duplicates %v", c.folder, cohort.Duplicates)
+		}
+		if first := cohort.Subjects[0]; first.ID == "STS_001" && (first.Covariates["age"] != "59" || first.Covariates["sex"] != "Male" || first.Covariates["label"] != "") {
+			t.Errorf("%s: covariates %v", c.folder, first.Covariates)
+		}
 		images, masks, perClass := 0, 0, make([]int, len(cohort.Classes))
 		for _, s := range cohort.Subjects {
 			perClass[s.Class]++
@@ -279,7 +286,7 @@ func TestOpenSharedCohorts(t *testing.T) {
 // lies behind the header's.
 func FuzzParseTable(f *testing.F) {
 	for _, text := range []string{
-		"participant_id\tpath\tlabel\na\ta.nii\t0\n", "a;b\r\n1;\"2;3\"\r\n", "\xef\xbb\xbfa,b\n\"x\ny\",z\n", "a\n\"\"\"\"\n", "\xff\xfea", ",,\n,,\n",
+		"participant_id\tpath\tlabel\na\ta.nii\t0\n", "pid,label,site,fold,volume,session,age\na,0,x,1,2,p,3\nb,1,y,2,,q,4\na,0,x,1,3,r,\n", "a;b\r\n1;\"2;3\"\r\n", "\xef\xbb\xbfa,b\n\"x\ny\",z\n", "a\n\"\"\"\"\n", "\xff\xfea", ",,\n,,\n",
 	} {
 		f.Add([]byte(text), true)
 		f.Add([]byte(text), false)
@@ -299,6 +306,18 @@ func FuzzParseTable(f *testing.F) {
 		}
 		if _, err := table.findSubject(""); err != nil && !errors.Is(err, ErrColumn) {
 			t.Fatal(err)
+		}
+		c := &Cohort{Dir: t.TempDir()}
+		if err := c.fromTable(table, Options{}, false, true); err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Fatalf("error %q", err)
+			}
+			return
+		}
+		for _, s := range c.Subjects {
+			if s.ID == "" || s.Class < 0 || s.Class >= len(c.Classes) || len(s.Images) > 0 {
+				t.Fatalf("subject %+v of classes %q", s, c.Classes)
+			}
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ballast/stat"
 )
 
 // made returns a cohort with so many subjects of each class.
@@ -162,6 +164,265 @@ func TestSplitRefuses(t *testing.T) {
 		_, err := c.cohort.Split(1, c.validation, c.test)
 		if err == nil || c.kind != nil && !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%d subjects, shares %g %g: error %v, want %q", len(c.cohort.Subjects), c.validation, c.test, err, c.says)
+		}
+	}
+}
+
+// withSites gives the subjects of a cohort sites, drawn with the given shares
+// within each class from a stream.
+func withSites(c *Cohort, seed uint64, sites int) *Cohort {
+	stream := stat.NewStream(seed, "test sites")
+	for n := range c.Subjects {
+		// Sites of very different sizes: the k-th is drawn half as often as the one before.
+		site := 0
+		for site < sites-1 && stream.Float64() < 0.5 {
+			site++
+		}
+		c.Subjects[n].Site = string(rune('P' + site))
+	}
+	return c
+}
+
+// By label and site at once: a partition with the class sizes of the plain split,
+// and in every set less than two subjects more or less of each class at each site
+// than the class's share would give, which is the bound for three sets cut one
+// after the other. A site in all is off by less than two as well.
+func TestSplitStratifiedBySite(t *testing.T) {
+	worst := 0.0
+	for seed := range uint64(100) {
+		for _, counts := range [][]int{{32, 19}, {60, 40, 30}, {25, 25, 25, 25}} {
+			c := withSites(made(counts...), seed, 4)
+			s, err := c.SplitBy(seed, SplitOptions{Validation: 0.25, Test: 0.15, Stratify: []string{"label", "site"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, err := c.Split(seed, 0.25, 0.15)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[int]bool{}
+			for set, members := range [][]int{s.Train, s.Validation, s.Test} {
+				if got, want := fmt.Sprint(c.count(members)), fmt.Sprint(c.count([][]int{plain.Train, plain.Validation, plain.Test}[set])); got != want {
+					t.Fatalf("set %d has %s of the classes, the plain split %s", set, got, want)
+				}
+				for _, n := range members {
+					seen[n] = true
+				}
+				worst = max(worst, offSite(t, c, members))
+			}
+			if len(seen) != len(c.Subjects) {
+				t.Fatalf("%d of %d subjects are in a set", len(seen), len(c.Subjects))
+			}
+		}
+	}
+	if !(worst < 2) {
+		t.Errorf("a site is off by %g subjects", worst)
+	}
+}
+
+// offSite holds the cells of a set to less than one subject, and returns by how
+// many subjects a site is off at most.
+func offSite(t *testing.T, c *Cohort, members []int) (worst float64) {
+	cells, inSet := map[string]int{}, map[string]int{}
+	cell := func(n int) string { return fmt.Sprint(c.Subjects[n].Class, c.Subjects[n].Site) }
+	for n := range c.Subjects {
+		cells[cell(n)]++
+	}
+	for _, n := range members {
+		inSet[cell(n)]++
+	}
+	off := map[string]float64{}
+	all := make([]int, len(c.Subjects))
+	for n := range all {
+		all[n] = n
+	}
+	for name, count := range cells {
+		class := int(name[0] - '0')
+		exact := float64(count) * float64(c.count(members)[class]) / float64(c.count(all)[class])
+		difference := float64(inSet[name]) - exact
+		if !(math.Abs(difference) < 2) {
+			t.Errorf("%d of class and site %s, the class's share gives %.2f", inSet[name], name, exact)
+		}
+		off[name[1:]] += difference
+	}
+	for _, difference := range off {
+		worst = max(worst, math.Abs(difference))
+	}
+	return worst
+}
+
+func TestSplitByColumn(t *testing.T) {
+	c := made(30, 30)
+	for n := range c.Subjects {
+		c.Subjects[n].Covariates = map[string]string{"sex": []string{"f", "m", "m"}[n%3]}
+	}
+	s, err := c.SplitBy(3, SplitOptions{Validation: 0.2, Stratify: []string{"label", "sex"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	women := 0
+	for _, n := range s.Validation {
+		if c.Subjects[n].Covariates["sex"] == "f" {
+			women++
+		}
+	}
+	if women != 4 || len(s.Validation) != 12 { // a fifth of 20 women and of 60 subjects
+		t.Errorf("%d women of %d", women, len(s.Validation))
+	}
+	for key, says := range map[string]string{"age": "which no subject has", "site": "which no subject has"} {
+		if _, err := c.SplitBy(1, SplitOptions{Validation: 0.2, Stratify: []string{key}}); !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), says) {
+			t.Errorf("by %s: %v", key, err)
+		}
+	}
+	for n := range c.Subjects {
+		c.Subjects[n].Covariates["sex"] = fmt.Sprint(n)
+	}
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.2, Stratify: []string{"sex"}}); !errors.Is(err, ErrTooFewSubjects) || !strings.Contains(err.Error(), "into 60 groups") {
+		t.Errorf("by a number: %v", err)
+	}
+}
+
+func TestLeaveOneSiteOut(t *testing.T) {
+	c := withSites(made(40, 40), 1, 3)
+	c.Subjects[0].Site, c.Subjects[1].Site = "P+Q", "Q"
+	s, err := c.SplitBy(1, SplitOptions{Validation: 0.25, LeaveOut: "Q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, subject := range c.Subjects {
+		if (strings.Contains(subject.Site, "Q")) != slices.Contains(s.Test, n) {
+			t.Errorf("%s of site %s: in the test set %v", subject.ID, subject.Site, slices.Contains(s.Test, n))
+		}
+	}
+	if rest := len(s.Train) + len(s.Validation); rest+len(s.Test) != 80 || !(math.Abs(float64(len(s.Validation))-0.25*float64(rest)) <= 0.5) {
+		t.Errorf("%d train, %d validation", len(s.Train), len(s.Validation))
+	}
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, LeaveOut: "X"}); !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), "(sites: P, Q, R)") {
+		t.Errorf("a site that is none: %v", err)
+	}
+	c.Subjects[1].Set = "train"
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, LeaveOut: "Q"}); !errors.Is(err, ErrSubjectInTwoSets) || !strings.Contains(err.Error(), "A001 is in test by split.leave_out") {
+		t.Errorf("against the table: %v", err)
+	}
+}
+
+func TestSplitByFold(t *testing.T) {
+	c := made(20, 20)
+	for n := range c.Subjects {
+		c.Subjects[n].Fold = fmt.Sprint(n % 5)
+	}
+	c.Subjects[7].Set, c.Subjects[8].Set, c.Subjects[27].Set, c.Subjects[28].Set = "test", "test", "test", "test"
+	s, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(s.Validation) != "[3 13 18 23 33 38]" || fmt.Sprint(s.Test) != "[7 8 27 28]" || len(s.Train) != 30 {
+		t.Errorf("%v", s)
+	}
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "9"}); !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), "(folds: 0, 1, 2 and 2 more)") {
+		t.Errorf("a fold that is none: %v", err)
+	}
+	c.Duplicates = []Duplicate{{Subjects: [2]int{0, 3}, Paths: [2]string{"x/a.nii", "x/b.nii"}}}
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "3"}); !errors.Is(err, ErrDuplicateImage) || !strings.Contains(err.Error(), "a.nii of subject A000, in train, and b.nii of subject A003, in validation") {
+		t.Errorf("an image in two folds: %v", err)
+	}
+	c.Duplicates = nil
+	c.Subjects[0].Fold = ""
+	if _, err := c.SplitBy(1, SplitOptions{Validation: 0.25, Fold: "3"}); err == nil || !strings.Contains(err.Error(), "leaves A000 without one") {
+		t.Errorf("a subject without a fold: %v", err)
+	}
+}
+
+// Subjects who share an image are in one set, whatever the seed.
+func TestDuplicatesStayTogether(t *testing.T) {
+	apart := 0
+	for seed := range uint64(50) {
+		c := made(20, 20)
+		if s, err := c.Split(seed, 0.25, 0.2); err != nil || setOf(s, 3) != setOf(s, 25) {
+			apart++
+		}
+		c.Duplicates = []Duplicate{{Subjects: [2]int{3, 25}}, {Subjects: [2]int{3, 7}}}
+		s, err := c.Split(seed, 0.25, 0.2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b, d := setOf(s, 3), setOf(s, 25), setOf(s, 7); a != b || a != d {
+			t.Errorf("seed %d: sets %d, %d, %d", seed, a, b, d)
+		}
+		c.Subjects[25].Set = "test"
+		c.Subjects[26].Set, c.Subjects[5].Set, c.Subjects[6].Set = "test", "test", "test"
+		if s, err = c.Split(seed, 0.25, 0); err != nil || setOf(s, 3) != 2 || setOf(s, 7) != 2 {
+			t.Errorf("seed %d: beside a fixed one: %v, %v", seed, s, err)
+		}
+		folds, err := c.Folds(seed, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range folds {
+			if slices.Contains(f.Validation, 3) != slices.Contains(f.Validation, 7) {
+				t.Errorf("seed %d: in two folds", seed)
+			}
+		}
+	}
+	if apart < 15 {
+		t.Errorf("only %d of 50 splits put the two apart by chance: the test tells little", apart)
+	}
+}
+
+func setOf(s Split, n int) int {
+	return slices.IndexFunc([][]int{s.Train, s.Validation, s.Test}, func(members []int) bool { return slices.Contains(members, n) })
+}
+
+// Folds are a partition; sizes, classes and classes at sites differ by at most
+// one subject between folds, which is the best that whole subjects allow.
+func TestFolds(t *testing.T) {
+	for seed := range uint64(30) {
+		c := withSites(made(33, 20, 17), seed, 3)
+		for _, stratify := range [][]string{nil, {"label", "site"}} {
+			folds, err := c.Folds(seed, 4, stratify...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			validated := make([]int, len(c.Subjects))
+			cells := map[string][]int{}
+			for k, f := range folds {
+				for _, n := range f.Validation {
+					validated[n]++
+					s := c.Subjects[n]
+					for _, cell := range []string{"all", fmt.Sprint("class ", s.Class), fmt.Sprint("class ", s.Class, " site ", s.Site)} {
+						if strings.Contains(cell, "site") && stratify == nil {
+							continue
+						}
+						if cells[cell] == nil {
+							cells[cell] = make([]int, len(folds))
+						}
+						cells[cell][k]++
+					}
+				}
+				if len(f.Train)+len(f.Validation) != len(c.Subjects) || !slices.IsSorted(f.Train) || slices.ContainsFunc(f.Validation, func(n int) bool { return slices.Contains(f.Train, n) }) {
+					t.Fatalf("fold %d: %v", k, f)
+				}
+			}
+			if slices.Max(validated) != 1 || slices.Min(validated) != 1 {
+				t.Fatal("the folds are no partition")
+			}
+			for cell, counts := range cells {
+				if slices.Max(counts)-slices.Min(counts) > 1 {
+					t.Errorf("seed %d: %s has %v in the folds", seed, cell, counts)
+				}
+			}
+		}
+	}
+	c := made(20, 20)
+	first, _ := c.Folds(1, 5)
+	again, _ := c.Folds(1, 5)
+	other, _ := c.Folds(2, 5)
+	if fmt.Sprint(first) != fmt.Sprint(again) || fmt.Sprint(first) == fmt.Sprint(other) {
+		t.Error("folds do not follow the seed")
+	}
+	for k, says := range map[int]string{1: "the number of folds", 41: "the number of folds", 20: "the validation set has 2, but 4 are needed"} {
+		if _, err := c.Folds(1, k); !errors.Is(err, ErrTooFewSubjects) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%d folds: %v", k, err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -194,13 +195,24 @@ func (t *table) value(row int, column string) string {
 	}
 	for n, name := range t.columns {
 		if name == column {
-			return present(t.rows[row][n])
+			return nonMissing(t.rows[row][n])
 		}
 	}
 	return ""
 }
 
-func present(field string) string {
+// values returns the fields of a row that are not missing, by column.
+func (t *table) values(row int, columns []string) map[string]string {
+	values := map[string]string{}
+	for n, name := range t.columns {
+		if value := nonMissing(t.rows[row][n]); value != "" && slices.Contains(columns, name) {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+func nonMissing(field string) string {
 	switch strings.ToLower(field) {
 	case "n/a", "na", "nan":
 		return ""

@@ -1,9 +1,32 @@
 package cohort
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"sync"
 )
+
+// ErrVolumes is wrapped when a file holds several volumes and none of them was
+// chosen, or one was chosen that it does not hold.
+var ErrVolumes = errors.New("several volumes in one file")
+
+// Unchosen is the index of a volume for files that hold only one.
+const Unchosen = -1
+
+// chooseVolume returns the volume to read of count many; what describes them,
+// such as "shape 17 x 21 x 3 x 20". Which one is the user's decision.
+func chooseVolume(what string, count, index int) (int, error) {
+	switch {
+	case index < 0 && count > 1:
+		return 0, fmt.Errorf("%w: %s holds %d; choose one, 0 to %d, by the table's column volume, data.volume in the plan or --volume", ErrVolumes, what, count, count-1)
+	case index >= count && count == 1:
+		return 0, fmt.Errorf("%w: volume %d was asked for, but %s holds one only, number 0", ErrVolumes, index, what)
+	case index >= count:
+		return 0, fmt.Errorf("%w: volume %d was asked for, but %s holds 0 to %d", ErrVolumes, index, what, count-1)
+	}
+	return max(index, 0), nil
+}
 
 // A Volume is one image with its geometry.
 //
@@ -11,7 +34,7 @@ import (
 // Data[i + Shape[0]*(j + Shape[1]*k)]. A 2D image is a Volume with
 // Shape[2] = 1, unit spacing when the file states none.
 //
-// In a photograph-like file (PNG, JPEG) i runs along a row from left to right
+// In a photograph-like file (PNG, JPEG, TIFF, BMP) i runs along a row from left to right
 // and j from the top row down. Such a file says nothing of anatomy; it is given
 // the affine of an axial slice on a radiologist's screen, diag(-1, -1, 1): i
 // towards the patient's left, j towards posterior.
@@ -29,6 +52,29 @@ type Volume struct {
 // At returns the voxel at (i, j, k).
 func (v *Volume) At(i, j, k int) float32 {
 	return v.Data[i+v.Shape[0]*(j+v.Shape[1]*k)]
+}
+
+// voxelMemory holds slices that Release gave back. A cohort is read image after
+// image of similar size; taking fresh memory from the system for each costs as
+// much time as converting the voxels.
+var voxelMemory sync.Pool
+
+// takeVoxels returns an empty slice with room for at least n voxels.
+func takeVoxels(n int) []float32 {
+	if data, ok := voxelMemory.Get().(*[]float32); ok && cap(*data) >= n {
+		return (*data)[:0]
+	}
+	return make([]float32, 0, n)
+}
+
+// Release gives the voxels' memory back for images that are read later. It need
+// not be called; after it Data is nil, and no slice of it may be used any more.
+func (v *Volume) Release() {
+	if v.Data != nil {
+		data := v.Data
+		voxelMemory.Put(&data)
+	}
+	v.Data = nil
 }
 
 // Check returns an error when no network can learn from the image:
@@ -53,25 +99,31 @@ func (v *Volume) SameGrid(mask *Volume) error {
 	if v.Shape != mask.Shape {
 		return fmt.Errorf("%w: the image has %s voxels, the mask %s", ErrGeometry, product(v.Shape[:]), product(mask.Shape[:]))
 	}
-	tolerance := 0.1 * min(v.Spacing[0], v.Spacing[1], v.Spacing[2])
+	worst := farthestCorner(v.Affine, mask.Affine, v.Shape)
+	if !(worst <= 0.1*min(v.Spacing[0], v.Spacing[1], v.Spacing[2])) {
+		return fmt.Errorf("%w: the mask (%s voxels like the image) lies up to %.3g mm away from the image", ErrGeometry, product(v.Shape[:]), worst)
+	}
+	return nil
+}
+
+// farthestCorner is the largest distance in mm between where two affines put one
+// of the eight corner voxels.
+func farthestCorner(a, b [3][4]float64, shape [3]int) float64 {
 	worst := 0.0
 	for corner := range 8 {
 		square := 0.0
 		for row := range 3 {
-			d := v.Affine[row][3] - mask.Affine[row][3]
+			d := a[row][3] - b[row][3]
 			for axis := range 3 {
 				if corner>>axis&1 == 1 {
-					d += (v.Affine[row][axis] - mask.Affine[row][axis]) * float64(v.Shape[axis]-1)
+					d += (a[row][axis] - b[row][axis]) * float64(shape[axis]-1)
 				}
 			}
 			square += d * d
 		}
 		worst = max(worst, math.Sqrt(square))
 	}
-	if !(worst <= tolerance) {
-		return fmt.Errorf("%w: the mask (%s voxels like the image) lies up to %.3g mm away from the image", ErrGeometry, product(v.Shape[:]), worst)
-	}
-	return nil
+	return worst
 }
 
 // replaceNonFinite counts NaN and infinite voxels and gives them the lowest

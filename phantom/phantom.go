@@ -46,6 +46,11 @@ type Config struct {
 	Sites        int        `json:"sites"`         // scanners, each with its own gain, contrast and noise
 	LabelNoise   float64    `json:"label_noise"`   // share of labels flipped
 	SiteShortcut float64    `json:"site_shortcut"` // share of subjects whose label decides their site
+
+	// Planted faults that a check of the cohort should find.
+	Copies  int    `json:"copies,omitempty"`  // so many subjects have the image of their predecessor
+	Copy    string `json:"copy,omitempty"`    // one of Copies: how these images were changed
+	Overlap int    `json:"overlap,omitempty"` // so many subjects have a second image in another set of the table
 }
 
 // A Subject is one synthetic patient. Voxels of Volume are whole numbers in
@@ -126,6 +131,9 @@ func (c Config) Validate() error {
 	case c.SiteShortcut > 0 && c.Sites < 2:
 		return fail("a site shortcut needs at least 2 sites, not %d", c.Sites)
 	}
+	if err := c.validateFaults(); err != "" {
+		return fail("%s", err)
+	}
 	return nil
 }
 
@@ -182,6 +190,9 @@ func (c Config) Subject(k int) Subject {
 	affine, spacing := c.geometry(k)
 	s.Volume = &cohort.Volume{Data: quantise(image), Shape: c.Size, Affine: affine, Spacing: spacing}
 	s.Mask = &cohort.Volume{Data: mask, Shape: c.Size, Affine: affine, Spacing: spacing}
+	if c.copied(k) {
+		c.plant(&s, k)
+	}
 	return s
 }
 

@@ -26,6 +26,7 @@ var ErrNotEmpty = errors.New("folder is not empty")
 //	images/sub-0001_T1w.nii.gz        int16
 //	masks/sub-0001_mask.nii.gz        uint8, 1 in the tumour
 //	participants.tsv                  participant_id, path, mask_path, label, site, age, sex
+//	                                  (and split when Config.Overlap is set)
 //	phantom.json                      the Config, the Bayes accuracy, the truth about each subject
 //
 // Labels are "responder" and "non-responder"; age and sex have nothing to do
@@ -165,6 +166,9 @@ func writeSubjects(ctx context.Context, folder string, c Config, subjects int, d
 func imagePath(id string) string { return "images/" + id + "_T1w.nii.gz" }
 func maskPath(id string) string  { return "masks/" + id + "_mask.nii.gz" }
 
+// secondPath is the further image of a subject in two sets (Config.Overlap).
+func secondPath(id string) string { return "images/" + id + "_run-2_T1w.nii.gz" }
+
 func writeSubject(folder string, c Config, k int) (truth, error) {
 	s := c.Subject(k)
 	if err := cohort.WriteNIfTI(filepath.Join(folder, imagePath(s.ID)), s.Volume, "int16"); err != nil {
@@ -172,6 +176,11 @@ func writeSubject(folder string, c Config, k int) (truth, error) {
 	}
 	if err := cohort.WriteNIfTI(filepath.Join(folder, maskPath(s.ID)), s.Mask, "uint8"); err != nil {
 		return truth{}, err
+	}
+	if k < c.Overlap {
+		if err := cohort.WriteNIfTI(filepath.Join(folder, secondPath(s.ID)), c.second(s, k), "int16"); err != nil {
+			return truth{}, err
+		}
 	}
 	return truth{s.ID, s.Label, s.TrueLabel, s.Latent, s.Site}, nil
 }
@@ -181,14 +190,8 @@ var labelNames = [2]string{"non-responder", "responder"}
 
 // writeTables writes participants.tsv and phantom.json.
 func writeTables(folder string, c Config, truths []truth) error {
-	var table strings.Builder
-	table.WriteString("participant_id\tpath\tmask_path\tlabel\tsite\tage\tsex\n")
-	for k, s := range truths {
-		age, sex := c.covariates(k)
-		row := []string{s.ID, imagePath(s.ID), maskPath(s.ID), labelNames[s.Label], s.Site, strconv.Itoa(age), sex}
-		table.WriteString(strings.Join(row, "\t") + "\n")
-	}
-	if err := os.WriteFile(filepath.Join(folder, "participants.tsv"), []byte(table.String()), 0o666); err != nil {
+	table := c.table(truths)
+	if err := os.WriteFile(filepath.Join(folder, "participants.tsv"), []byte(table), 0o666); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(struct {
@@ -201,6 +204,28 @@ func writeTables(folder string, c Config, truths []truth) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(folder, "phantom.json"), append(text, '\n'), 0o666)
+}
+
+// table is the text of participants.tsv.
+func (c Config) table(truths []truth) string {
+	var table strings.Builder
+	line := func(set string, cells ...string) {
+		if c.Overlap > 0 {
+			cells = append(cells, set)
+		}
+		table.WriteString(strings.Join(cells, "\t") + "\n")
+	}
+	line("split", "participant_id", "path", "mask_path", "label", "site", "age", "sex")
+	for k, s := range truths {
+		age, sex := c.covariates(k)
+		row := []string{s.ID, imagePath(s.ID), maskPath(s.ID), labelNames[s.Label], s.Site, strconv.Itoa(age), sex}
+		line(set(k), row...)
+		if k < c.Overlap {
+			row[1] = secondPath(s.ID)
+			line(otherSet(k), row...)
+		}
+	}
+	return table.String()
 }
 
 // covariates returns age in years and sex of subject k, which have nothing to do

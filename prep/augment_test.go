@@ -1,6 +1,7 @@
 package prep
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -54,7 +55,7 @@ func TestDraw(t *testing.T) {
 	for epoch := range uint64(n) {
 		d := a.Draw(stat.NewStream(1, "augment", 7, epoch))
 		again := a.Draw(stat.NewStream(1, "augment", 7, epoch))
-		if d != again || d.Flip[1] {
+		if !reflect.DeepEqual(d, again) || d.Flip[1] {
 			t.Fatalf("%+v, then %+v", d, again)
 		}
 		if d.Flip[2] {
@@ -82,7 +83,7 @@ func TestDraw(t *testing.T) {
 	if len(shifts) != 5 {
 		t.Errorf("shifts %v", shifts)
 	}
-	if (Augmentation{}).Draw(stat.NewStream(1, "augment")) != (Draw{}) {
+	if !reflect.DeepEqual((Augmentation{}).Draw(stat.NewStream(1, "augment")), Draw{}) {
 		t.Error("no augmentation draws something")
 	}
 	if (Augmentation{Flip: []string{"up-down"}}).Check() == nil || (Augmentation{Shift: -1}).Check() == nil {

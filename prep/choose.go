@@ -14,35 +14,51 @@ type Extent struct {
 	Spacing [3]float64 // mm per voxel of the image
 }
 
-// Measure returns the extent of an image. The mask may be nil unless the crop
-// is "mask".
+// Measure returns the extent of an image that is cropped in this way. The mask
+// may be nil unless the crop is "mask".
 func Measure(v, mask *cohort.Volume, crop string, margin float64) (Extent, error) {
-	if err := (Config{Dims: 3, Crop: crop, Margin: margin, Normalise: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}}).Check(); err != nil {
+	return Config{Crop: crop, Margin: margin}.Measure(v, mask)
+}
+
+// geometry is the settings that an extent depends on.
+func (c Config) geometry() Config {
+	return Config{Dims: 3, Orient: c.Orient, Bias: c.Bias, Crop: c.Crop, Margin: c.Margin, Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}}.complete()
+}
+
+// Measure returns the extent of an image by Orient, Bias, Crop and Margin alone.
+func (c Config) Measure(v, mask *cohort.Volume) (Extent, error) {
+	c = c.geometry()
+	if err := c.Check(); err != nil {
 		return Extent{}, err
+	}
+	if thinAxis(v) >= 0 {
+		c.Dims = 2
 	}
 	if err := v.Check(); err != nil {
 		return Extent{}, err
 	}
-	dims := 3
-	if thinAxis(v) >= 0 {
-		dims = 2
-	}
-	axes, err := orient(v, dims)
+	axes, err := orient(v, c.Dims, c.Orient)
 	if err != nil {
 		return Extent{}, err
 	}
-	var ground Ground
-	if crop == "foreground" {
-		ground = Foreground(v)
+	p := &preparation{Config: c, volumes: []*cohort.Volume{v}, mask: mask}
+	if err := p.checkMask(); err != nil {
+		return Extent{}, err
 	}
-	b, err := cropBox(v, mask, crop, axes, ground)
+	var ground Ground
+	if c.Crop == "foreground" {
+		if v, ground, err = c.examine(v); err != nil {
+			return Extent{}, err
+		}
+	}
+	b, err := cropBox(v, mask, c.Crop, axes, ground)
 	if err != nil {
 		return Extent{}, err
 	}
 	var e Extent
 	for n, a := range axes {
 		e.Spacing[n] = a.spacing
-		e.Size[n] = float64(float64(b.high[n]-b.low[n]+1)*a.spacing) + 2*margin
+		e.Size[n] = float64(float64(b.high[n]-b.low[n]+1)*a.spacing) + 2*c.Margin
 	}
 	return e, nil
 }

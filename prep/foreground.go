@@ -1,10 +1,6 @@
 package prep
 
-import (
-	"math"
-
-	"ballast/cohort"
-)
+import "ballast/cohort"
 
 // A Ground tells the body from the empty space of an image.
 type Ground struct {
@@ -16,15 +12,19 @@ type Ground struct {
 	padded    bool // empty space is not the darkest part: anything else is body
 }
 
+// inMask is the Ground by which the voxels of a mask are body.
+var inMask = Ground{}
+
 // Foreground examines an image. A voxel belongs to the body when it is brighter
 // than a tenth of the way from the 2nd to the 98th percentile of all voxels, the
 // rule by which FSL's FEAT tells brain from background. When the background lies
 // above that (an image that was normalised before, padded with zeros), every
 // voxel of another value does.
 func Foreground(v *cohort.Volume) Ground {
-	keys := newSelection(v.Data)
-	low, high := float64(keys.quantile(0.02)), float64(keys.quantile(0.98))
-	g := Ground{Background: cornerValue(v, keys.quantile(0))}
+	last := float64(len(v.Data) - 1)
+	found := orderStatistics(v.Data, []int{0, int(0.02 * last), int(0.98 * last)})
+	low, high := float64(found[1]), float64(found[2])
+	g := Ground{Background: cornerValue(v, found[0])}
 	g.threshold = float32(low + float64(0.1*(high-low)))
 	if high <= low { // 96 % of the image is one value
 		g.threshold = g.Background
@@ -58,55 +58,4 @@ func cornerValue(v *cohort.Volume, lowest float32) float32 {
 		}
 	}
 	return lowest
-}
-
-// A selection finds order statistics of float32 numbers without sorting them:
-// it counts the upper 16 bits of keys that sort like the numbers, then the lower
-// 16 bits within the one bin that holds the wanted rank.
-type selection struct {
-	data   []float32
-	counts []int
-}
-
-// sortKey maps a float32 to a number that sorts alike.
-func sortKey(x float32) uint32 {
-	bits := math.Float32bits(x)
-	if bits>>31 == 1 {
-		return ^bits
-	}
-	return bits | 1<<31
-}
-
-func newSelection(data []float32) *selection {
-	s := &selection{data, make([]int, 1<<16)}
-	for _, x := range data {
-		s.counts[sortKey(x)>>16]++
-	}
-	return s
-}
-
-// quantile returns the number of rank floor(q (n - 1)), counted from 0.
-func (s *selection) quantile(q float64) float32 {
-	rank := int(q * float64(len(s.data)-1))
-	upper := uint32(0)
-	for rank >= s.counts[upper] {
-		rank -= s.counts[upper]
-		upper++
-	}
-	counts := make([]int, 1<<16)
-	for _, x := range s.data {
-		if key := sortKey(x); key>>16 == upper {
-			counts[key&0xffff]++
-		}
-	}
-	lower := uint32(0)
-	for rank >= counts[lower] {
-		rank -= counts[lower]
-		lower++
-	}
-	key := upper<<16 | lower
-	if key>>31 == 1 {
-		return math.Float32frombits(key &^ (1 << 31))
-	}
-	return math.Float32frombits(^key)
 }

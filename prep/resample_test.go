@@ -97,7 +97,7 @@ func TestRampIsKept(t *testing.T) {
 // wholly outside is background.
 func TestTapsSumToOne(t *testing.T) {
 	for _, ratio := range []float64{0.2, 1, 1.7, 3, 12.5} {
-		for n, tap := range filter(50, 3.3, ratio, 9) {
+		for n, tap := range filter("linear", 50, 3.3, ratio, 9) {
 			sum := tap.outside
 			for _, weight := range tap.weights {
 				sum += weight
@@ -119,20 +119,25 @@ func TestTapsSumToOne(t *testing.T) {
 	}
 }
 
-func TestQuantileAgreesWithSorting(t *testing.T) {
-	s := stat.NewStream(11, "test")
-	data := make([]float32, 5001)
-	for n := range data {
-		data[n] = float32(s.Normal() * 1000)
-		if n%7 == 0 {
-			data[n] = 0
+func TestOrderStatisticsAgreeWithSorting(t *testing.T) {
+	for _, size := range []int{1, 2, 5001, few, few + 1, 3 * few} {
+		s := stat.NewStream(11, "test", uint64(size))
+		data := make([]float32, size)
+		for n := range data {
+			data[n] = float32(s.Normal() * 1000)
+			if n%7 == 0 {
+				data[n] = 0
+			}
 		}
-	}
-	sorted := slices.Sorted(slices.Values(data))
-	keys := newSelection(data)
-	for _, q := range []float64{0, 0.02, 0.25, 0.5, 0.6, 0.98, 1} {
-		if got, want := keys.quantile(q), sorted[int(q*5000)]; got != want {
-			t.Errorf("quantile %g = %v, want %v", q, got, want)
+		sorted := slices.Sorted(slices.Values(data))
+		ranks := []int{size - 1, 0, size / 50, size / 4, size / 2, size/2 + size%2, size * 6 / 10, size / 50}
+		for n, rank := range ranks {
+			ranks[n] = min(rank, size-1)
+		}
+		for n, got := range orderStatistics(data, ranks) {
+			if want := sorted[ranks[n]]; got != want {
+				t.Errorf("%d numbers: rank %d = %v, want %v", size, ranks[n], got, want)
+			}
 		}
 	}
 }

@@ -114,3 +114,16 @@ func withinUlps(a, b float64, ulps int64) bool {
 	difference := int64(math.Float64bits(a)) - int64(math.Float64bits(b))
 	return math.Signbit(a) == math.Signbit(b) && difference >= -ulps && difference <= ulps
 }
+
+func TestBlocksAgreeOneByOneAndTogether(t *testing.T) {
+	s := NewStream(7, "blocks", 3)
+	for _, number := range []uint64{0, 1, 5, 1<<32 - 2, 1<<64 - 2} {
+		var words [2 * pair]uint32
+		s.blocksAt(number, &words)
+		for i, word := range words {
+			if want := s.blockAt(number + uint64(i)/4)[i%4]; word != want {
+				t.Errorf("block %d, word %d: %x together, %x alone", number, i, word, want)
+			}
+		}
+	}
+}

@@ -30,15 +30,35 @@ type Images struct {
 	Classes    []string
 	Train      Set
 	Validation Set
-	Test       Set      // evaluated once, at the end; may be empty
-	More       []Set    // evaluated beside the validation set after every epoch: fresh subjects that measure the truth
-	Notes      []string // what a user may want to know of single images, one line each
+	Test       Set          // evaluated once, at the end; may be empty
+	More       []Set        // evaluated beside the validation set after every epoch: fresh subjects that measure the truth
+	Fitted     *prep.Fitted // what the preprocessing fitted on the training images; nil when it needs nothing
+	Notes      []string     // what a user may want to know of single images, one line each
+}
+
+// Reading is how images are read. It does not change what they become.
+type Reading struct {
+	Threads int
+	Cache   *prep.Cache // nil: every image is prepared anew
+	Each    func()      // called after each image, from several goroutines; may be nil
+}
+
+func (r Reading) each() {
+	if r.Each != nil {
+		r.Each()
+	}
 }
 
 // Load reads and prepares every image of the split. The plan must be resolved.
-// loaded is called after each image, from several goroutines.
-func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, threads int, loaded func()) (*Images, error) {
+// Statistics that need a cohort are fitted on the training images first.
+func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r Reading) (*Images, error) {
 	images := &Images{Classes: c.Classes}
+	config := p.PrepConfig()
+	var err error
+	if images.Fitted, err = fit(ctx, config, trainingImages(c, split), r); err != nil {
+		return nil, err
+	}
+	config.Fitted = images.Fitted
 	var jobs []loadJob
 	for _, part := range []struct {
 		set      *Set
@@ -48,37 +68,63 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, thr
 		part.set.Name = part.name
 		for _, s := range part.subjects {
 			subject := c.Subjects[s]
-			part.set.Subjects = append(part.set.Subjects, run.Subject{
-				ID: subject.ID, Class: subject.Class, Site: subject.Site, Images: len(subject.Images),
-			})
+			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: subject.ID, Class: subject.Class, Site: subject.Site})
 			for _, image := range subject.Images {
-				jobs = append(jobs, loadJob{part.set, len(part.set.Samples), image})
-				part.set.Samples = append(part.set.Samples, Sample{Subject: len(part.set.Subjects) - 1, Class: subject.Class})
+				jobs = append(jobs, loadJob{part.set, len(part.set.Subjects) - 1, image, nil})
 			}
 		}
 	}
-	config := p.PrepConfig()
-	err := inParallel(ctx, len(jobs), threads, func(i int) error {
-		prepared, err := prep.Load(jobs[i].image, config)
-		if err != nil {
-			return err
+	err = inParallel(ctx, len(jobs), r.Threads, func(i int) (err error) {
+		if jobs[i].prepared, err = r.Cache.Images(jobs[i].image, config); err == nil {
+			r.each()
 		}
-		jobs[i].set.Samples[jobs[i].sample].Image = prepared
-		loaded()
-		return nil
+		return err
 	})
 	for _, job := range jobs {
-		if image := job.set.Samples[job.sample].Image; image != nil && image.NonFinite > 0 {
-			images.Notes = append(images.Notes, fmt.Sprintf("%s: %d voxels are not finite and were given the lowest value", job.image.Path, image.NonFinite))
-		}
+		images.Notes = append(images.Notes, job.add()...)
+	}
+	if p.Prep.Slice != "" {
+		images.Notes = append(images.Notes, fmt.Sprintf("the images are volumes and the network sees slices of them (prep.slice: %s)", p.Prep.Slice))
 	}
 	return images, err
 }
 
+// fit fits what the preprocessing needs to know of the training images; nil when
+// that is nothing.
+func fit(ctx context.Context, config prep.Config, training []cohort.Image, r Reading) (*prep.Fitted, error) {
+	if config.Standardise != "nyul" {
+		return nil, nil
+	}
+	landmarks := make([][][]float64, len(training))
+	err := inParallel(ctx, len(training), r.Threads, func(i int) (err error) {
+		landmarks[i], err = r.Cache.Landmarks(training[i], config)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return prep.Fit(landmarks)
+}
+
+// A loadJob is one image of a subject of a set.
 type loadJob struct {
-	set    *Set
-	sample int
-	image  cohort.Image
+	set      *Set
+	subject  int // index into set.Subjects
+	image    cohort.Image
+	prepared []*prep.Image
+}
+
+// add puts what was prepared into the set and says what is odd about it.
+func (j loadJob) add() (notes []string) {
+	subject := &j.set.Subjects[j.subject]
+	subject.Images += len(j.prepared)
+	for _, prepared := range j.prepared {
+		j.set.Samples = append(j.set.Samples, Sample{Subject: j.subject, Class: subject.Class, Image: prepared})
+	}
+	if len(j.prepared) > 0 && j.prepared[0].NonFinite > 0 {
+		notes = append(notes, fmt.Sprintf("%s: %d voxels are not finite and were given the lowest value", j.image.Path, j.prepared[0].NonFinite))
+	}
+	return notes
 }
 
 // inParallel calls f for 0..n-1 on some threads until one fails, and returns

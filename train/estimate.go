@@ -31,9 +31,13 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 	defer t.pool.Close()
 	steps := len(parts(train, p.Batch))
 	indices := make([]int, (train+steps-1)/steps) // as many as the largest batch has
-	step := fastest(3, func() { t.trainBatch(indices, 1) })
+	draw := func(sample int) prep.Draw { return p.DrawOf(sample, 1) }
+	step := fastest(3, func() {
+		t.fill(&t.batch, &images.Train, indices, draw)
+		t.trainBatch(indices)
+	})
 	forward := fastest(3, func() {
-		t.fill(&images.Train, indices, nil)
+		t.fill(&t.batch, &images.Train, indices, nil)
 		t.net.Forward(&t.batch, net.Inference, 0)
 	})
 	cost := t.net.Cost(len(indices))
@@ -63,7 +67,7 @@ func (t *trainer) bytes() int64 {
 		parameters += int64(len(param.Value))
 	}
 	const copies = 6 // averaged weights and the room of their gradients, two of the optimiser, two of a file
-	return program + t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(batch+images))
+	return program + t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(2*batch+images))
 }
 
 // fastest is the shortest of n timings of f, after one run to warm up.
@@ -82,8 +86,8 @@ func fastest(n int, f func()) time.Duration {
 // image of the right shape.
 func placeholders(p Plan, classes, train, validation, test int) *Images {
 	config := p.PrepConfig()
-	image := &prep.Image{C: 1, D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
-	image.Data = make([]float32, image.D*image.H*image.W)
+	image := &prep.Image{C: max(1, config.Channels), D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
+	image.Data = make([]float32, image.C*image.D*image.H*image.W)
 	for i := range image.Data {
 		image.Data[i] = float32(i%7) - 3
 	}

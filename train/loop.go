@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"ballast/kernel"
 	"ballast/net"
@@ -50,6 +51,11 @@ func Train(ctx context.Context, p Plan, images *Images, recorder Recorder, o Opt
 		return err
 	}
 	defer t.pool.Close()
+	if images.Fitted != nil {
+		if err := recorder.WriteFile(PrepFile, images.Fitted.JSON()); err != nil {
+			return err
+		}
+	}
 	best := math.Inf(-1)
 	for number := 1; number <= p.Epochs; number++ {
 		epoch, err := t.epoch(ctx, number)
@@ -87,14 +93,16 @@ type trainer struct {
 	optimizer optimizer
 	chunks    chunks // of the parameters
 	augment   prep.Augmentation
-	batch     net.Batch    // reused
-	labels    []int        // reused
-	predicted []float32    // probabilities, reused
-	gradient  []float32    // of the logits, reused
-	state     []net.Tensor // of the weights being saved, reused
-	file      bytes.Buffer // reused
-	step      int          // optimiser steps taken
-	done      float64      // work done, in images passed forward once
+	batch     net.Batch     // the one that is used; its memory is reused
+	next      net.Batch     // the one that is made meanwhile; see feed
+	waited    time.Duration // for batches that were not yet made
+	labels    []int         // reused
+	predicted []float32     // probabilities, reused
+	gradient  []float32     // of the logits, reused
+	state     []net.Tensor  // of the weights being saved, reused
+	file      bytes.Buffer  // reused
+	step      int           // optimiser steps taken
+	done      float64       // work done, in images passed forward once
 	total     float64
 	keep      float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
 	// calibration is the training images from which batch-norm statistics are
@@ -123,7 +131,7 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		plan: p, images: images, pool: pool, net: network, averaged: averaged,
 		optimizer: newOptimizer(p.Optimizer, network.Params(), pool),
 		chunks:    chunksOf(network.Params()),
-		augment:   prep.Augmentation{Flip: p.Augment.Flip, Shift: p.Augment.Shift},
+		augment:   p.Augmentation(),
 		progress:  o.Progress,
 	}
 	samples := len(images.Train.Samples)
@@ -151,7 +159,7 @@ func trainable(p *Plan, images *Images) error {
 	case len(images.Validation.Samples) == 0:
 		return errors.New("there are no images to validate on")
 	}
-	return nil
+	return p.checkAugment(images.Classes)
 }
 
 // largestBatch is the number of images of the largest batch in training and in
@@ -186,13 +194,18 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	order := t.order(number)
 	var loss, norm float64
 	var correct, steps int
-	for _, part := range parts(len(order), t.plan.Batch) {
+	draw := func(sample int) prep.Draw { return t.plan.DrawOf(sample, number) }
+	err := t.feed(&t.images.Train, order, draw, func(_ int, indices []int) error {
 		if ctx.Err() != nil {
-			return epoch, ErrInterrupted
+			return ErrInterrupted
 		}
-		l, c, g := t.trainBatch(order[part.from:part.to], number)
+		l, c, g := t.trainBatch(indices)
 		loss, correct, norm, steps = loss+l, correct+c, norm+g, steps+1
-		t.advance(3 * (part.to - part.from))
+		t.advance(3 * len(indices))
+		return nil
+	})
+	if err != nil {
+		return epoch, err
 	}
 	epoch.Step = t.step
 	epoch.GradientNorm = run.Float(norm / float64(steps))
@@ -211,13 +224,11 @@ func (t *trainer) order(epoch int) []int {
 	return stat.NewStream(t.plan.Seed, "order", uint64(epoch)).Perm(len(t.images.Train.Samples))
 }
 
-// trainBatch takes one step and returns the summed loss, the number of images
-// classified correctly and the norm of the gradient.
-func (t *trainer) trainBatch(indices []int, epoch int) (loss float64, correct int, norm float64) {
+// trainBatch takes one step on t.batch, which holds the images of the indices, and
+// returns the summed loss, the number of images classified correctly and the norm
+// of the gradient.
+func (t *trainer) trainBatch(indices []int) (loss float64, correct int, norm float64) {
 	set := &t.images.Train
-	t.fill(set, indices, func(i int) prep.Draw {
-		return t.augment.Draw(stat.NewStream(t.plan.Seed, "augment", uint64(indices[i]), uint64(epoch)))
-	})
 	classes := len(t.images.Classes)
 	logits := t.net.Forward(&t.batch, net.Training, stat.NewStream(t.plan.Seed, "dropout", uint64(t.step)).Uint64())
 	t.labels = t.labels[:0]
@@ -253,25 +264,6 @@ func (t *trainer) average() {
 		for j, old := range mean[i].Value[from:to] {
 			mean[i].Value[from+j] = old + float32(move*(target[j]-old))
 		}
-	})
-}
-
-// fill puts the images with the given indices into the reused batch, each
-// changed by the draw for its position (nil: unchanged).
-func (t *trainer) fill(set *Set, indices []int, draw func(i int) prep.Draw) {
-	first := set.Samples[indices[0]].Image
-	size := len(first.Data)
-	t.batch = net.Batch{
-		N: len(indices), C: first.C, D: first.D, H: first.H, W: first.W,
-		Data: resize(t.batch.Data, len(indices)*size),
-	}
-	t.pool.Run(len(indices), func(i int) {
-		image, target := set.Samples[indices[i]].Image, t.batch.Data[i*size:(i+1)*size]
-		if draw == nil {
-			copy(target, image.Data)
-			return
-		}
-		prep.Apply(target, image, draw(i))
 	})
 }
 

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"ballast/cohort"
 	"ballast/net"
+	"ballast/prep"
 )
 
 // PlanFormat is the version of the plan format.
@@ -39,35 +41,50 @@ type Plan struct {
 	Views      Views      `yaml:"views"`
 }
 
-// Data names the columns of the cohort's table; empty: found by name.
+// Data names the columns of the cohort's table and chooses among its images;
+// empty: found as documented at cohort.Open. Its fields are those of
+// cohort.Options.
 type Data struct {
-	Path    string `yaml:"path" doc:"column with the image file"`
-	Label   string `yaml:"label" doc:"column with the class"`
-	Subject string `yaml:"subject" doc:"column with the patient"`
-	Mask    string `yaml:"mask" doc:"column with the mask file"`
-	Site    string `yaml:"site" doc:"column with the scanner or hospital"`
-	Set     string `yaml:"set" doc:"column that fixes train, validation or test"`
+	Path      []string `yaml:"path,flow" doc:"columns with the image files: one, or one for each sequence"`
+	Label     string   `yaml:"label" doc:"column with the class"`
+	Subject   string   `yaml:"subject" doc:"column with the patient"`
+	Mask      string   `yaml:"mask" doc:"column with the mask file; in a BIDS tree the mask's name, as label-lesion_mask"`
+	Site      string   `yaml:"site" doc:"column with the scanner or hospital"`
+	Set       string   `yaml:"set" doc:"column that fixes train, validation or test"`
+	Fold      string   `yaml:"fold" doc:"column with the fold of a published cross-validation"`
+	Sequences []string `yaml:"sequences,flow" doc:"MRI sequences, a channel each, as T1w and FLAIR; empty: the first one that all subjects have"`
+	Session   string   `yaml:"session" doc:"the visit to use: its name, or first; empty: each visit is an image of its subject"`
+	Volume    string   `yaml:"volume" doc:"of 4D files: an index from 0, or the column that holds it; none: a column called volume is no index"`
 }
 
-// Split says how many subjects are set aside.
+// Split says how many subjects are set aside, and which.
 type Split struct {
-	Validation float64 `yaml:"validation" doc:"share of subjects to validate on after every epoch"`
-	Test       float64 `yaml:"test" doc:"share of subjects evaluated once, at the end"`
+	Validation float64  `yaml:"validation" doc:"share of subjects to validate on after every epoch"`
+	Test       float64  `yaml:"test" doc:"share of subjects evaluated once, at the end"`
+	Stratify   []string `yaml:"stratify,flow" doc:"what every set holds in proportion: label, and site or another column"`
+	LeaveOut   string   `yaml:"leave_out" doc:"site whose subjects are the test set, all of them and no others"`
+	Fold       string   `yaml:"fold" doc:"fold of data.fold to validate on; the other folds are trained on"`
 }
+
+// Options are the wishes that cohort.Cohort.SplitBy takes.
+func (s Split) Options() cohort.SplitOptions { return cohort.SplitOptions(s) }
 
 // Prep is the preprocessing of every image, the same for all sets.
 type Prep struct {
-	Crop      string    `yaml:"crop" doc:"mask, foreground or none; empty: mask if every image has one"`
-	Margin    float64   `yaml:"margin" doc:"mm (pixels for images without a scale) around the crop"`
-	Grid      []int     `yaml:"grid,flow" doc:"voxels along D, H, W ([H, W] in 2D); empty: auto"`
-	Spacing   []float64 `yaml:"spacing,flow" doc:"mm per voxel along D, H, W ([H, W] in 2D); empty: auto"`
-	Normalise string    `yaml:"normalise" doc:"zscore or none"`
-}
-
-// Augment is the random change of training images.
-type Augment struct {
-	Flip  []string `yaml:"flip,flow" doc:"axes of random mirroring: left-right, anterior-posterior, superior-inferior"`
-	Shift int      `yaml:"shift" doc:"largest random shift along each axis in voxels"`
+	Orient      string    `yaml:"orient" doc:"anatomy: RAS+, in 2D a radiologist's screen; stored: as the file runs"`
+	Bias        string    `yaml:"bias" doc:"none; n4: the shading by the receive coils is estimated and divided out"`
+	Crop        string    `yaml:"crop" doc:"mask, foreground or none; empty: mask if every image has one"`
+	Margin      float64   `yaml:"margin" doc:"mm (pixels for images without a scale) around the crop"`
+	Slice       string    `yaml:"slice" doc:"makes a 2D run of 3D images: middle of the crop, mask-largest or all of the crop; empty: 3D, or middle where the grid has two numbers"`
+	Grid        []int     `yaml:"grid,flow" doc:"voxels along D, H, W ([H, W] in 2D); empty: auto"`
+	Spacing     []float64 `yaml:"spacing,flow" doc:"mm per voxel along D, H, W ([H, W] in 2D); empty: auto"`
+	Resample    string    `yaml:"resample" doc:"linear, cubic, nearest or area; all but nearest are antialiased; masks are always nearest"`
+	Pad         string    `yaml:"pad" doc:"what lies outside the image: background, or a number in the image's own units"`
+	Clip        []float64 `yaml:"clip,flow" doc:"low and high percentile that values are cut off at, as [0.5, 99.5]; empty: values stay"`
+	Standardise string    `yaml:"standardise" doc:"none; nyul: histograms are matched to that of the training images"`
+	Normalise   string    `yaml:"normalise" doc:"zscore, minmax or none"`
+	Over        string    `yaml:"over" doc:"what clip, standardise and normalise look at: foreground, mask or image"`
+	Channels    int       `yaml:"channels" doc:"sequences per image; 0: auto"`
 }
 
 // Net is the network.
@@ -112,12 +129,12 @@ func DefaultPlan() Plan {
 		Format: PlanFormat,
 		Seed:   1,
 		Epochs: 50,
-		Split:  Split{Validation: 0.25},
-		Prep:   Prep{Margin: 10, Normalise: "zscore"},
-		Augment: Augment{
-			Flip:  []string{"left-right"},
-			Shift: 2,
+		Split:  Split{Validation: 0.25, Stratify: []string{"label"}},
+		Prep: Prep{
+			Orient: "anatomy", Bias: "none", Margin: 10, Resample: "linear", Pad: "background",
+			Standardise: "none", Normalise: "zscore", Over: "foreground",
 		},
+		Augment:    defaultAugment(),
 		Net:        Net{Name: "cnn4", Width: 16, Norm: "batch", Momentum: 0.1},
 		Optimizer:  Optimizer{Name: "adam", LR: 1e-3, Momentum: 0.9},
 		Validation: Validation{Fraction: 1},
@@ -145,8 +162,10 @@ func (p *Plan) Validate() error {
 	require(p.Batch >= 0 && p.Batch <= 100_000, "batch is %d; it must lie between 1 and 100000, or be 0 for a chosen one", p.Batch)
 	share("split.validation", p.Split.Validation, 0.01, 0.9)
 	share("split.test", p.Split.Test, 0, 0.9)
+	require(p.Split.LeaveOut == "" || p.Split.Test == 0, "split.test is %g, but split.leave_out makes %s the test set; set one of them", p.Split.Test, p.Split.LeaveOut)
 	require(p.Split.Validation+p.Split.Test < 0.95, "split.validation and split.test leave nothing to train on")
 	p.validatePrep(require, oneOf)
+	p.validateAugment(require, oneOf)
 	oneOf("net.name", p.Net.Name, net.Names()...)
 	require(p.Net.Width >= 1 && p.Net.Width <= 1024, "net.width is %d; it must lie between 1 and 1024", p.Net.Width)
 	oneOf("net.norm", p.Net.Norm, "batch", "none")
@@ -170,7 +189,22 @@ func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(strin
 	if p.Prep.Crop != "" {
 		oneOf("prep.crop", p.Prep.Crop, "mask", "foreground", "none")
 	}
-	oneOf("prep.normalise", p.Prep.Normalise, "zscore", "none")
+	oneOf("prep.orient", p.Prep.Orient, prep.Choices("orient")...)
+	oneOf("prep.bias", p.Prep.Bias, prep.Choices("bias")...)
+	if p.Prep.Slice != "" {
+		oneOf("prep.slice", p.Prep.Slice, prep.Choices("slice")...)
+	}
+	oneOf("prep.resample", p.Prep.Resample, prep.Choices("resample")...)
+	oneOf("prep.standardise", p.Prep.Standardise, prep.Choices("standardise")...)
+	oneOf("prep.normalise", p.Prep.Normalise, prep.Choices("normalise")...)
+	oneOf("prep.over", p.Prep.Over, prep.Choices("over")...)
+	numbers := prep.Config{Dims: 3, Crop: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}, Pad: p.Prep.Pad, Clip: p.Prep.Clip}
+	if err := numbers.Check(); err != nil {
+		require(false, "prep.%v", err)
+	}
+	require(p.Prep.Standardise != "nyul" || p.Prep.Over != "mask", "prep.standardise is \"nyul\" and prep.over \"mask\"; its landmarks come from the foreground or the image")
+	require(p.Prep.Slice == "" || len(p.Prep.Grid) < 3 && len(p.Prep.Spacing) < 3, "prep.slice is %q, which makes a 2D run, but prep.grid or prep.spacing has 3 numbers", p.Prep.Slice)
+	require(p.Prep.Channels >= 0 && p.Prep.Channels <= 64, "prep.channels is %d; it must lie between 1 and 64, or be 0 to be counted", p.Prep.Channels)
 	require(p.Prep.Margin >= 0 && p.Prep.Margin <= 1000, "prep.margin is %g; it must lie between 0 and 1000", p.Prep.Margin)
 	for _, size := range p.Prep.Grid {
 		require(size >= 1 && size <= 1024, "prep.grid has %d; sizes lie between 1 and 1024", size)
@@ -182,8 +216,4 @@ func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(strin
 	require(grid == 0 || grid == 2 || grid == 3, "prep.grid has %d numbers; it needs 3 (D, H, W), or 2 (H, W) for 2D images", grid)
 	require(spacing == 0 || spacing == 2 || spacing == 3, "prep.spacing has %d numbers; it needs 3 (D, H, W), or 2 (H, W) for 2D images", spacing)
 	require(grid == 0 || spacing == 0 || grid == spacing, "prep.grid and prep.spacing differ in length")
-	for _, axis := range p.Augment.Flip {
-		oneOf("augment.flip", axis, "left-right", "anterior-posterior", "superior-inferior")
-	}
-	require(p.Augment.Shift >= 0 && p.Augment.Shift <= 256, "augment.shift is %d; it must lie between 0 and 256", p.Augment.Shift)
 }

@@ -127,11 +127,27 @@ func (c checker) section(node *yaml.Node, kind reflect.Type, prefix string) erro
 			if err := c.section(value, field, prefix+key.Value+"."); err != nil {
 				return err
 			}
-		} else if !fits(value, field) {
+			continue
+		}
+		if field.Kind() == reflect.Slice && value.Kind == yaml.ScalarNode && value.Tag != "!!null" {
+			listOfOne(value)
+		}
+		if !fits(value, field) {
 			return fmt.Errorf("%w: %s%s is %s; it must be %s", ErrPlan, c.where(value), prefix+key.Value, described(value), kindName(field))
 		}
 	}
 	return nil
+}
+
+// listOfOne turns a single value where a list is expected into a list of it:
+// "data.path: t1" is "data.path: [t1]", and no text at all the empty list.
+func listOfOne(value *yaml.Node) {
+	list := yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: value.Line, Column: value.Column}
+	if value.Value != "" {
+		element := *value
+		list.Content = []*yaml.Node{&element}
+	}
+	*value = list
 }
 
 // fits reports whether a value is of the kind, without loss: 3.5 is no whole

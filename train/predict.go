@@ -3,8 +3,10 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"ballast/cohort"
 	"ballast/kernel"
@@ -18,6 +20,8 @@ import (
 type Predictor struct {
 	Classes []string
 	Config  prep.Config
+	Cache   *prep.Cache // of prepared images; nil: none
+	Volume  int         // that the run uses of 4D files; cohort.Unchosen: none
 	net     *net.Net
 	pool    *kernel.Pool
 }
@@ -36,6 +40,10 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
 	}
+	config, err := prepConfig(dir, &plan)
+	if err != nil {
+		return nil, fmt.Errorf("predict with %s: %w", dir, err)
+	}
 	file, known := weightsFile[weights]
 	if !known {
 		return nil, fmt.Errorf("predict with %s: there are no %q weights; choose %s, %s or %s", dir, weights, LastWeights, BestWeights, AveragedWeights)
@@ -53,7 +61,48 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		pool.Close()
 		return nil, fmt.Errorf("load the %s weights of %s: %w", weights, dir, err)
 	}
-	return &Predictor{Classes: r.Header.Classes, Config: plan.PrepConfig(), net: network, pool: pool}, nil
+	predictor := &Predictor{Classes: r.Header.Classes, Config: config, Volume: cohort.Unchosen, net: network, pool: pool}
+	if volume, err := strconv.Atoi(plan.Data.Volume); err == nil {
+		predictor.Volume = volume
+	}
+	return predictor, nil
+}
+
+// prepConfig is the preprocessing of a run: that of its plan with what was fitted
+// on its training images.
+func prepConfig(dir string, plan *Plan) (prep.Config, error) {
+	config := plan.PrepConfig()
+	if config.Standardise == "none" {
+		return config, nil
+	}
+	path := filepath.Join(dir, PrepFile)
+	text, err := readLimited(path, maxPrepFile)
+	if err != nil {
+		return config, fmt.Errorf("the plan standardises histograms: %w", err)
+	}
+	if config.Fitted, err = prep.ReadFitted(text); err != nil {
+		return config, fmt.Errorf("read %s: %w", path, err)
+	}
+	if err := config.Check(); err != nil {
+		return config, fmt.Errorf("read %s: %w", path, err)
+	}
+	return config, nil
+}
+
+// maxPrepFile is the largest prep.json that is read, in bytes.
+const maxPrepFile = 1 << 20
+
+func readLimited(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("read %s: it has more than %d bytes", path, limit)
+	}
+	return text, err
 }
 
 func readWeights(path string) ([]net.Tensor, error) {
@@ -84,14 +133,16 @@ func (p *Predictor) Predict(images ...cohort.Image) (run.Row, error) {
 	}
 	set := &Set{Subjects: []run.Subject{{}}}
 	pool := newPooling(set, len(p.Classes))
-	for i, image := range images {
-		prepared, err := prep.Load(image, p.Config)
+	for _, image := range images {
+		all, err := p.Cache.Images(image, p.Config)
 		if err != nil {
 			return nil, err
 		}
-		set.Samples = append(set.Samples, Sample{Image: prepared})
-		batch := net.Batch{N: 1, C: prepared.C, D: prepared.D, H: prepared.H, W: prepared.W, Data: prepared.Data}
-		pool.add([]int{i}, p.net.Forward(&batch, net.Inference, 0))
+		for _, prepared := range all {
+			set.Samples = append(set.Samples, Sample{Image: prepared})
+			batch := net.Batch{N: 1, C: prepared.C, D: prepared.D, H: prepared.H, W: prepared.W, Data: prepared.Data}
+			pool.add([]int{len(set.Samples) - 1}, p.net.Forward(&batch, net.Inference, 0))
+		}
 	}
 	return pool.evaluation(run.Deterministic).Probabilities[0], nil
 }

@@ -21,6 +21,10 @@ var weightsFile = map[string]string{
 	AveragedWeights: run.AveragedWeightsFile,
 }
 
+// PrepFile is the file of a run with what the preprocessing fitted on the
+// training images; see prep.Fitted.
+const PrepFile = "prep.json"
+
 // save writes the weights of the epoch just finished. The averaged ones are
 // written only after their batch-norm statistics were recomputed.
 func (t *trainer) save(recorder Recorder, epoch int, best bool) error {

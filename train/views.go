@@ -215,22 +215,20 @@ type pass struct {
 func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation, error) {
 	pool := newPooling(p.set, len(t.images.Classes))
 	samples := p.chosen()
-	for number, part := range parts(len(samples), t.plan.Batch) {
+	err := t.feed(p.set, samples, p.draw, func(number int, indices []int) error {
 		if ctx.Err() != nil {
-			return run.Evaluation{}, ErrInterrupted
-		}
-		indices := samples[part.from:part.to]
-		var draw func(int) prep.Draw
-		if p.draw != nil {
-			draw = func(i int) prep.Draw { return p.draw(indices[i]) }
+			return ErrInterrupted
 		}
 		var seed uint64
 		if p.dropout != nil {
 			seed = p.dropout(number)
 		}
-		t.fill(p.set, indices, draw)
 		pool.add(indices, t.net.Forward(&t.batch, p.mode, seed))
 		t.advance(len(indices))
+		return nil
+	})
+	if err != nil {
+		return run.Evaluation{}, err
 	}
 	return pool.evaluation(view), nil
 }

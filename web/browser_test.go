@@ -36,16 +36,22 @@ addEventListener("load", () => {
 // TestBrowser opens the report in Chromium at the width of a desk and of a
 // phone: nothing may stick out sideways, be too small to read, or fail.
 func TestBrowser(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("Chromium is absent: the page is not looked at")
-	}
 	r := simulation{train: 40, validation: 20, epochs: 30, classes: []string{"no response", "response"}, batchNorm: true}.run()
 	var page bytes.Buffer
 	if err := Report(&page, r, sampleDiagnosis()); err != nil {
 		t.Fatal(err)
 	}
-	watched := html.EscapeString(strings.Replace(page.String(), "</body>", probe, 1))
+	lookAt(t, page.String())
+}
+
+// lookAt opens a page at four widths.
+func lookAt(t *testing.T, page string) {
+	t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("Chromium is absent: the page is not looked at")
+	}
+	watched := html.EscapeString(strings.Replace(page, "</body>", probe, 1))
 	for _, width := range []string{"1200", "768", "390", "320"} {
 		name := filepath.Join(t.TempDir(), "around.html")
 		around := fmt.Sprintf(`<!doctype html><title>no answer</title><iframe style="width:%spx;height:900px;border:0" srcdoc="%s"></iframe>`, width, watched)

@@ -27,11 +27,12 @@ func leastMemory(p train.Plan, images int) float64 {
 	for _, size := range p.Prep.Grid {
 		voxels *= float64(size)
 	}
+	image := voxels * float64(max(p.Prep.Channels, 1))
 	batch := float64(min(p.Batch, images))
 	if p.Net.Name == "linear" {
-		return voxels * (float64(images) + batch)
+		return image * (float64(images) + batch)
 	}
-	return voxels * (float64(images) + batch*float64(p.Net.Width))
+	return image*float64(images) + voxels*batch*float64(p.Net.Width)
 }
 
 // physicalMemory is the memory of this machine in bytes, 0 where it is not known

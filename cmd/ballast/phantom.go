@@ -21,13 +21,17 @@ func phantomCommand() *cobra.Command {
 			"(the truth, and the best accuracy any method can reach). Subject k is the same whatever\n" +
 			"the number of subjects.",
 		Example: "  ballast phantom cohort --subjects 60 --seed 1\n" +
-			"  ballast phantom null --subjects 200 --signal none --size 24",
+			"  ballast phantom null --subjects 200 --signal none --size 24\n" +
+			"  ballast phantom faulty --copies 3 --copy shifted --sites 2 --site-shortcut 1   # for ballast check",
 		Args: exactly(1, "one folder to write"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if subjects < 1 || subjects > 100_000 {
 				return fmt.Errorf("%w: --subjects is %d; it must lie between 1 and 100000", errUsage, subjects)
 			}
 			config = config.Resized(config.Dims, size)
+			if config.Copies == 0 {
+				config.Copy = "" // so that phantom.json says nothing of it
+			}
 			if err := config.Validate(); err != nil {
 				return err
 			}
@@ -63,6 +67,9 @@ func phantomCommand() *cobra.Command {
 	flags.IntVar(&config.Sites, "sites", config.Sites, "number of scanners")
 	flags.Float64Var(&config.LabelNoise, "label-noise", config.LabelNoise, "share of labels flipped")
 	flags.Float64Var(&config.SiteShortcut, "site-shortcut", config.SiteShortcut, "how far the label decides the scanner, 0 to 1")
+	flags.IntVar(&config.Copies, "copies", 0, "plant a fault: so many subjects get the image of another")
+	flags.StringVar(&config.Copy, "copy", phantom.CopyExact, "how these images are changed: "+strings.Join(phantom.Copies, ", "))
+	flags.IntVar(&config.Overlap, "overlap", 0, "plant a fault: so many subjects have images in two sets")
 	flags.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	flags.BoolVar(&quiet, "quiet", false, "show no progress")
 	return c

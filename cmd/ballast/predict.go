@@ -15,18 +15,20 @@ import (
 )
 
 func predictCommand() *cobra.Command {
-	var masks []string
+	var masks, also []string
 	var weights string
-	var pool, asJSON bool
+	var pool, asJSON, noCache bool
 	var threads int
 	c := &cobra.Command{
 		Use:   "predict RUN IMAGE...",
 		Short: "Predict the class of new images with a trained run",
 		Long: "Predict prepares each image exactly as the run's own images were, and prints the\n" +
 			"probability of each class. Each image is a subject of its own unless --pool is given.\n" +
-			"A run that crops around the mask needs one --mask per image, in the same order.",
+			"A run whose preprocessing needs masks takes one --mask per image, a run of several\n" +
+			"sequences the further ones by --also, in the order of the images.",
 		Example: "  ballast predict runs/COHORT-1 new/sub-01_T1w.nii.gz --mask new/sub-01_mask.nii.gz\n" +
-			"  ballast predict runs/SLICES-1 patient7/*.png --pool --json",
+			"  ballast predict runs/SLICES-1 patient7/*.png --pool --json\n" +
+			"  ballast predict runs/COHORT-2 sub-01_T1w.nii.gz --also sub-01_FLAIR.nii.gz",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("%w: %s needs a run folder and at least one image; %s --help shows an example", errUsage, c.CommandPath(), c.CommandPath())
@@ -42,11 +44,17 @@ func predictCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: %w", errInput, err)
 			}
-			cropped := predictor.Config.Crop == "mask"
-			if !cropped && len(masks) > 0 {
-				fmt.Fprintln(c.ErrOrStderr(), "note: the run does not crop around the mask, so --mask is not used")
+			needed := predictor.Config.NeedsMask()
+			if !needed && len(masks) > 0 {
+				fmt.Fprintln(c.ErrOrStderr(), "note: the run's preprocessing needs no mask, so --mask is not used")
 			}
-			images, err := pairMasks(args[1:], masks, cropped)
+			images, err := pairMasks(args[1:], masks, needed)
+			if err == nil {
+				err = addSequences(images, also, predictor.Config.Channels, predictor.Volume)
+			}
+			if err == nil {
+				predictor.Cache, err = cacheUnless(noCache)
+			}
 			if err != nil {
 				predictor.Close()
 				return err
@@ -62,16 +70,18 @@ func predictCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&masks, "mask", nil, "mask of the image, one per image in the same order")
+	c.Flags().StringArrayVar(&also, "also", nil, "a further sequence of the image, all those of the first image, then of the second")
 	c.Flags().StringVar(&weights, "weights", train.LastWeights, "last, best or averaged")
 	c.Flags().BoolVar(&pool, "pool", false, "all images are of one subject: print the mean of their probabilities")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	addNoCache(c, &noCache)
 	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
 	return c
 }
 
 func pairMasks(paths, masks []string, needed bool) ([]cohort.Image, error) {
 	if needed && len(masks) != len(paths) {
-		return nil, fmt.Errorf("%w: the run crops around the mask: give one --mask per image (%d images, %d masks)", errUsage, len(paths), len(masks))
+		return nil, fmt.Errorf("%w: the run's preprocessing needs the mask: give one --mask per image (%d images, %d masks)", errUsage, len(paths), len(masks))
 	}
 	images := make([]cohort.Image, len(paths))
 	for i, path := range paths {
@@ -84,12 +94,39 @@ func pairMasks(paths, masks []string, needed bool) ([]cohort.Image, error) {
 		}
 		// A missing file is found before minutes are spent on the others.
 		for _, name := range []string{images[i].Path, images[i].Mask} {
-			if _, err := os.Stat(name); err != nil && (name != "" || needed) {
-				return nil, fmt.Errorf("read %q: %w", name, withoutPath(err))
+			if err := mustExist(name); err != nil && (name != "" || needed) {
+				return nil, err
 			}
 		}
 	}
 	return images, nil
+}
+
+// mustExist returns an error unless there is a file, a folder, or a folder of
+// DICOM files with the series behind a "#".
+func mustExist(name string) error {
+	if _, err := os.Stat(name); err != nil && !cohort.IsDICOMFolder(name) {
+		return fmt.Errorf("read %q: %w", name, withoutPath(err))
+	}
+	return nil
+}
+
+// addSequences gives each image its share of the further sequences, and the
+// volume that the run uses of 4D files.
+func addSequences(images []cohort.Image, also []string, channels, volume int) error {
+	each := max(channels, 1) - 1
+	if len(also) != each*len(images) {
+		return fmt.Errorf("%w: the run sees %d sequences of an image: give %d --also per image (%d images, %d given)", errUsage, each+1, each, len(images), len(also))
+	}
+	for _, name := range also {
+		if err := mustExist(name); err != nil {
+			return err
+		}
+	}
+	for i := range images {
+		images[i].Also, images[i].Volume = also[i*each:(i+1)*each], volume
+	}
+	return nil
 }
 
 type prediction struct {

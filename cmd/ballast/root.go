@@ -49,6 +49,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, errInput) {
 		return exitFailed
 	}
+	if errors.Is(err, errFindings) {
+		return exitFindings
+	}
 	if errors.Is(err, errUsage) || errors.Is(err, train.ErrPlan) || errors.Is(err, phantom.ErrConfig) || errors.Is(err, net.ErrConfig) {
 		return exitUsage
 	}
@@ -91,7 +94,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.SetVersionTemplate("ballast {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(demoCommand(), trainCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), benchCommand(), versionCommand())
+	root.AddCommand(demoCommand(), checkCommand(), initCommand(), trainCommand(), splitCommand(), diagnoseCommand(), predictCommand(), phantomCommand(), lookCommand(), volumeCommand(), cacheCommand(), benchCommand(), versionCommand())
 	return root
 }
 

@@ -17,6 +17,7 @@ import (
 	"ballast/cohort"
 	"ballast/diagnosis"
 	"ballast/kernel"
+	"ballast/prep"
 	"ballast/run"
 	"ballast/train"
 )
@@ -25,13 +26,13 @@ func trainCommand() *cobra.Command {
 	var f planFlags
 	var out string
 	var threads int
-	var dryRun, asJSON, quiet bool
+	var dryRun, asJSON, quiet, noCache bool
 	c := &cobra.Command{
 		Use:   "train COHORT",
 		Short: "Train a network on a cohort and diagnose its validation curve",
-		Long: "Train reads a cohort (a folder with participants.tsv or another table, a table file, or a\n" +
-			"folder with one subfolder of images per class), splits it by subject, trains, and records\n" +
-			"every subject's prediction after every epoch. Everything left out is chosen; --dry-run shows it.",
+		Long: "Train reads a cohort (a table, a BIDS tree, a MONAI datalist, an .npz archive, or a folder with\n" +
+			"one subfolder of images per class), splits it by subject, trains, and records every subject's\n" +
+			"prediction after every epoch. Everything left out is chosen; --dry-run shows it.",
 		Example: "  ballast train COHORT\n" +
 			"  ballast train COHORT --label pcr --subject patient_id --epochs 100 --seed 2\n" +
 			"  ballast train COHORT --plan plan.yaml --set optimizer.lr=3e-4 --out runs/low-lr\n" +
@@ -43,6 +44,9 @@ func trainCommand() *cobra.Command {
 				return err
 			}
 			job := trainJob{cohort: args[0], plan: plan, out: out, threads: threads, quiet: quiet, stderr: c.ErrOrStderr()}
+			if job.cache, err = cacheUnless(noCache); err != nil {
+				return err
+			}
 			if dryRun {
 				return dryRunTrain(c.Context(), job, c.OutOrStdout(), asJSON)
 			}
@@ -59,28 +63,37 @@ func trainCommand() *cobra.Command {
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the resolved plan with its estimated memory and time, and train nothing")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&quiet, "quiet", false, "show no progress")
+	addNoCache(c, &noCache)
 	return c
 }
 
 // planFlags are the flags that change a plan, in rising order of precedence:
 // --plan, the named ones, --set.
 type planFlags struct {
-	file, label, subject, mask, site, path, net string
-	epochs                                      int
-	seed                                        uint64
-	set                                         []string
+	file, label, subject, mask, site, session, volume, net string
+	epochs                                                 int
+	seed                                                   uint64
+	path, sequences, set                                   []string
 }
 
 func (f *planFlags) add(c *cobra.Command) {
+	f.addData(c)
+	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
+	c.Flags().IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
+}
+
+// addData adds the flags of commands that open and split a cohort.
+func (f *planFlags) addData(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.file, "plan", "", "YAML file with the plan; what it leaves out is the default")
 	flags.StringVar(&f.label, "label", "", "column with the class (default: found by name)")
 	flags.StringVar(&f.subject, "subject", "", "column with the patient (default: found by name)")
 	flags.StringVar(&f.mask, "mask", "", "column with the mask file (default: found by name)")
 	flags.StringVar(&f.site, "site", "", "column with the scanner or hospital")
-	flags.StringVar(&f.path, "path", "", "column with the image file (default: found by name)")
-	flags.StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
-	flags.IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
+	flags.StringSliceVar(&f.path, "path", nil, "column with the image file (default: found by name); several, as t1,flair, are channels")
+	flags.StringSliceVar(&f.sequences, "sequences", nil, "MRI sequences to use, a channel each, as T1w,FLAIR (default: one that all subjects have)")
+	flags.StringVar(&f.session, "session", "", "the visit to use, or first (default: each visit is an image of its subject)")
+	flags.StringVar(&f.volume, "volume", "", "of 4D files: the volume to use, counted from 0, or the column that holds it")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of every random number (default 1)")
 	flags.StringArrayVar(&f.set, "set", nil, "change one value of the plan, as in optimizer.lr=3e-4; may be repeated")
 }
@@ -103,6 +116,9 @@ func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
 		{"mask", func() { plan.Data.Mask = f.mask }},
 		{"site", func() { plan.Data.Site = f.site }},
 		{"path", func() { plan.Data.Path = f.path }},
+		{"sequences", func() { plan.Data.Sequences = f.sequences }},
+		{"session", func() { plan.Data.Session = f.session }},
+		{"volume", func() { plan.Data.Volume = f.volume }},
 		{"net", func() { plan.Net.Name = f.net }},
 		{"epochs", func() { plan.Epochs = f.epochs }},
 		{"seed", func() { plan.Seed = f.seed }},
@@ -159,6 +175,7 @@ type trainJob struct {
 	out     string // "": the first free runs/COHORT-N
 	threads int
 	quiet   bool
+	cache   *prep.Cache // of prepared images; nil: none
 	stderr  io.Writer
 }
 
@@ -177,21 +194,21 @@ func (j *trainJob) prepare(ctx context.Context) (*cohort.Cohort, cohort.Split, e
 	if err != nil {
 		return nil, cohort.Split{}, err
 	}
-	split, err := c.Split(j.plan.Seed, j.plan.Split.Validation, j.plan.Split.Test)
+	j.tell(c.Notes, "note: ")
+	j.tell(c.Excluded, "left out: ")
+	split, err := c.SplitBy(j.plan.Seed, j.plan.Split.Options())
 	if err != nil {
 		return nil, split, err
 	}
 	// The resolved plan names the columns that were found.
 	j.plan.Data = train.Data(c.Columns)
-	j.tell(c.Notes, "note: ")
-	j.tell(c.Excluded, "left out: ")
 	if err := j.checkMasks(c); err != nil {
 		return c, split, err
 	}
 	bar := newTracker(j.stderr, "measuring images", j.quiet)
 	defer bar.done()
 	measured := bar.counter(min(countImages(c, split.Train), train.MeasuredImages))
-	j.plan, err = train.Resolve(ctx, j.plan, c, split, j.workers(), measured)
+	j.plan, err = train.Resolve(ctx, j.plan, c, split, train.Reading{Threads: j.workers(), Cache: j.cache, Each: measured})
 	if err == nil {
 		err = checkMemory(j.plan, countAll(c, split), physicalMemory())
 	}
@@ -309,7 +326,11 @@ func (j *trainJob) create(images *train.Images) (writer *run.Writer, dir string,
 func (j *trainJob) load(ctx context.Context, c *cohort.Cohort, split cohort.Split) (*train.Images, error) {
 	bar := newTracker(j.stderr, "reading images", j.quiet)
 	defer bar.done()
-	return train.Load(ctx, c, split, j.plan, j.workers(), bar.counter(countAll(c, split)))
+	images, err := train.Load(ctx, c, split, j.plan, train.Reading{Threads: j.workers(), Cache: j.cache, Each: bar.counter(countAll(c, split))})
+	if err == nil && j.cache != nil && j.cache.Problem() != nil {
+		images.Notes = append(images.Notes, fmt.Sprintf("prepared images are not kept for later runs: %v", j.cache.Problem()))
+	}
+	return images, err
 }
 
 func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.Writer) error {

@@ -1,4 +1,4 @@
-module ballast/bench/engine/gomlx
+module ballast/bench/engine/peers/gomlx
 
 go 1.26.0
 

@@ -2,7 +2,7 @@
 // backend: the forward pass, and a training step with Adam where the backend can.
 // It is a module of its own, so that ballast does not depend on GoMLX.
 //
-//	go -C bench/engine/gomlx run .
+//	go -C bench/engine/peers/gomlx run .
 //
 // Its figures stand in docs/decisions/0006-own-engine.md.
 package main
@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gomlx/gomlx/backends"
@@ -136,21 +137,31 @@ func (m network) training(backend backends.Backend, images, labels *tensors.Tens
 	}
 }
 
-// report prints the median time of some runs after one, or why there is none.
+// report prints the median time of some runs after one, and the least time of
+// the CPU that one took, or why there is none.
 func report(name string, runs int, run func() error) {
-	var times []time.Duration
+	var times, cpu []time.Duration
 	for i := range runs + 1 {
-		begin := time.Now()
+		begin, used := time.Now(), cpuTime()
 		if err := attempt(run); err != nil {
 			fmt.Printf("%s: %v\n", name, err)
 			return
 		}
 		if i > 0 {
-			times = append(times, time.Since(begin))
+			times, cpu = append(times, time.Since(begin)), append(cpu, cpuTime()-used)
 		}
 	}
 	slices.Sort(times)
-	fmt.Printf("%s: median %.0f ms, least %.0f ms of %d\n", name, ms(times[len(times)/2]), ms(times[0]), runs)
+	fmt.Printf("%s: median %.0f ms of %d; CPU time at least %.0f ms\n", name, ms(times[len(times)/2]), runs, ms(slices.Min(cpu)))
+}
+
+// cpuTime is the time that this program has used on all CPUs.
+func cpuTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }

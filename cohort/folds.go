@@ -1,0 +1,100 @@
+package cohort
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"ballast/stat"
+)
+
+// Folds divides the subjects into k folds for cross-validation and returns a
+// split for each: its fold is validated on, the others are trained on. Subjects
+// whose set is fixed to test are the test set of every split; other fixed sets do
+// not count. Folds differ by at most one subject in all, and by at most one
+// subject of each class (with stratify, see SplitOptions: also of each class at
+// each site) unless subjects share an image, who come to one fold.
+//
+// Errors wrap ErrTooFewSubjects (every fold needs four subjects and one of each
+// class) or ErrColumn.
+func (c *Cohort) Folds(seed uint64, k int, stratify ...string) ([]Split, error) {
+	folds, test, err := c.folds(seed, k, stratify)
+	if err != nil {
+		return nil, fmt.Errorf("divide cohort %s into %d folds: %w", cmp.Or(c.Table, c.Dir), k, err)
+	}
+	splits := make([]Split, k)
+	for n := range splits {
+		for m, fold := range folds {
+			if m == n {
+				splits[n].Validation = slices.Clone(fold)
+			} else {
+				splits[n].Train = append(splits[n].Train, fold...)
+			}
+		}
+		slices.Sort(splits[n].Train)
+		splits[n].Test = slices.Clone(test)
+		members := [3][]int{splits[n].Train, splits[n].Validation, splits[n].Test}
+		if err := c.checkSets(members, false); err != nil {
+			return nil, fmt.Errorf("divide cohort %s into %d folds: fold %d: %w", cmp.Or(c.Table, c.Dir), k, n, err)
+		}
+	}
+	return splits, nil
+}
+
+// folds deals the subjects out one by one, class after class and stratum after
+// stratum, so that any two neighbours in that order lie in different folds.
+func (c *Cohort) folds(seed uint64, k int, stratify []string) (folds [][]int, test []int, err error) {
+	if k < 2 || k > len(c.Subjects) {
+		return nil, nil, fmt.Errorf("%w: %d subjects; the number of folds lies between 2 and that", ErrTooFewSubjects, len(c.Subjects))
+	}
+	strata, err := c.strata(stratify)
+	if err != nil {
+		return nil, nil, err
+	}
+	cells := map[string][]int{}
+	for n, s := range c.Subjects {
+		if s.Set == "test" {
+			test = append(test, n)
+			continue
+		}
+		cell := fmt.Sprintf("%08d", s.Class)
+		if strata != nil {
+			cell += strata[n]
+		}
+		cells[cell] = append(cells[cell], n)
+	}
+	folds = make([][]int, k)
+	stream := stat.NewStream(seed, "folds")
+	next := 0
+	for _, cell := range slices.Sorted(maps.Keys(cells)) {
+		for _, at := range stream.Perm(len(cells[cell])) {
+			folds[next%k] = append(folds[next%k], cells[cell][at])
+			next++
+		}
+	}
+	c.reuniteFolds(folds)
+	for n := range folds {
+		slices.Sort(folds[n])
+	}
+	return folds, test, nil
+}
+
+// reuniteFolds moves subjects who share an image with an earlier one to its fold.
+func (c *Cohort) reuniteFolds(folds [][]int) {
+	of := map[int]int{}
+	for fold, members := range folds {
+		for _, n := range members {
+			of[n] = fold
+		}
+	}
+	for _, d := range c.Duplicates {
+		to, first := of[d.Subjects[0]]
+		from, second := of[d.Subjects[1]]
+		if first && second && from != to {
+			folds[from] = slices.DeleteFunc(folds[from], func(n int) bool { return n == d.Subjects[1] })
+			folds[to] = append(folds[to], d.Subjects[1])
+			of[d.Subjects[1]] = to
+		}
+	}
+}
