@@ -16,7 +16,10 @@ const (
 type patch struct{ planes, rows, depth int }
 
 // key is what selects the code of a patch; the Go side computes the same.
-func (p patch) key() int { return ((1*4+p.planes)*8+p.rows)*32 + p.depth }
+func (p patch) key() int {
+	const blocks = 1
+	return ((blocks*4+p.planes)*8+p.rows)*32 + p.depth
+}
 
 // mostElements is how many elements of a kernel fit the registers.
 const mostElements = 6
@@ -62,7 +65,7 @@ type gradient struct {
 	free      registers  // what the products leave
 	sums      [][]vector // of every element
 	elements  [][]vector // of every row of every plane, the elements of x in pieces
-	lanes     []vector   // parts of y, in turn
+	lanes     []vector   // of y
 	x         []general  // where the elements of the next voxel are, of every row of every plane
 	y         general
 }
@@ -83,15 +86,10 @@ func (g *gradient) write() {
 	g.label(g.name)
 	g.transfer(g.loadBlock)
 	free := g.free
-	taps, count, x, y, xStride, xRow, xPlane := free.next(), free.next(), free.next(), free.next(), free.next(), free.next(), free.next()
-	voxels, counter, ofX, ofY, plane := free.next(), free.next(), free.next(), free.next(), free.next()
-	for _, field := range []struct {
-		offset int
-		to     general
-	}{{outerTaps, taps}, {outerCount, count}, {outerX, x}, {outerY, y}, {outerXStride, xStride},
-		{outerRowStride, xRow}, {outerPlaneStride, xPlane}, {outerVoxels, voxels}} {
-		g.op("MOVD", g.arguments.at(field.offset), field.to)
-	}
+	taps, count, x, y, voxels, counter := free.next(), free.next(), free.next(), free.next(), free.next(), free.next()
+	xStride, xRow, xPlane, ofX, ofY, plane := free.next(), free.next(), free.next(), free.next(), free.next(), free.next()
+	g.loadFields(g.arguments, field{outerTaps, taps}, field{outerCount, count}, field{outerX, x}, field{outerY, y}, field{outerXStride, xStride},
+		field{outerRowStride, xRow}, field{outerPlaneStride, xPlane}, field{outerVoxels, voxels})
 	g.label(g.name + "_tap")
 	g.op("LDP.P", taps.at(16), fmt.Sprintf("(%v, %v)", ofX, ofY))
 	g.op("ADD", ofX.inBytes(), x, plane)
@@ -109,10 +107,8 @@ func (g *gradient) write() {
 	g.op("MOVD", voxels, counter)
 	g.label(g.name + "_voxel")
 	g.products(xStride)
-	g.op("SUB", 1, counter)
-	g.op("CBNZ", counter, g.name+"_voxel")
-	g.op("SUB", 1, count)
-	g.op("CBNZ", count, g.name+"_tap")
+	g.again(g.name+"_voxel", counter)
+	g.again(g.name+"_tap", count)
 	g.transfer(g.storeBlock)
 	g.op("RET")
 }
@@ -121,9 +117,7 @@ func (g *gradient) write() {
 func (g *gradient) transfer(move func(at general, offset int, v []vector)) {
 	free := g.free
 	plane, row, byRow, byPlane := free.next(), free.next(), free.next(), free.next()
-	g.op("MOVD", g.arguments.at(outerDst), plane)
-	g.op("MOVD", g.arguments.at(outerDstRow), byRow)
-	g.op("MOVD", g.arguments.at(outerDstPlane), byPlane)
+	g.loadFields(g.arguments, field{outerDst, plane}, field{outerDstRow, byRow}, field{outerDstPlane, byPlane})
 	for i := range g.x {
 		switch {
 		case i%g.rows > 0:

@@ -48,8 +48,7 @@ func (a *assembly) sumRow(free *registers, sums, voxels, left general, right *ge
 	if right != nil {
 		a.advance(64, *right)
 	}
-	a.op("SUB", 1, voxels)
-	a.op("CBNZ", voxels, "voxel")
+	a.again("voxel", voxels)
 	a.storeBlock(sums, 0, total)
 	a.op("RET")
 }

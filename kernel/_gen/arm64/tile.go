@@ -68,12 +68,8 @@ func (t *tile) write() {
 	free := t.free
 	taps, count, x, weight := free.next(), free.next(), free.next(), free.next()
 	xStride, weightBlock, ofX, ofWeight, fours := free.next(), free.next(), free.next(), free.next(), free.next()
-	for _, field := range []struct {
-		offset int
-		to     general
-	}{{tileTaps, taps}, {tileCount, count}, {tileX, x}, {tileWeight, weight}, {tileXStride, xStride}, {tileWeightBlock, weightBlock}, {tileDepth, t.depth}} {
-		t.op("MOVD", t.arguments.at(field.offset), field.to)
-	}
+	t.loadFields(t.arguments, field{tileTaps, taps}, field{tileCount, count}, field{tileX, x}, field{tileWeight, weight},
+		field{tileXStride, xStride}, field{tileWeightBlock, weightBlock}, field{tileDepth, t.depth})
 	t.label(t.name + "_tap")
 	t.op("LDP.P", taps.at(16), fmt.Sprintf("(%v, %v)", ofX, ofWeight))
 	t.op("ADD", ofX.inBytes(), x, t.x[0])
@@ -88,8 +84,7 @@ func (t *tile) write() {
 	t.op("CBZ", fours, t.name+"_two")
 	t.label(t.name + "_four")
 	t.products(4)
-	t.op("SUB", 1, fours)
-	t.op("CBNZ", fours, t.name+"_four")
+	t.again(t.name+"_four", fours)
 	t.label(t.name + "_two")
 	t.op("TBZ", 1, t.depth, t.name+"_one")
 	t.products(2)
@@ -97,8 +92,7 @@ func (t *tile) write() {
 	t.op("TBZ", 0, t.depth, t.name+"_next")
 	t.products(1)
 	t.label(t.name + "_next")
-	t.op("SUB", 1, count)
-	t.op("CBNZ", count, t.name+"_tap")
+	t.again(t.name+"_tap", count)
 	t.transfer(tileDst, tileDstStride, tileDstBlock, t.storeBlock)
 	t.op("RET")
 }
@@ -108,9 +102,7 @@ func (t *tile) write() {
 func (t *tile) transfer(start, stride, block int, move func(at general, offset int, v []vector)) {
 	free := t.free
 	first, voxel, byVoxel, byBlock := free.next(), free.next(), free.next(), free.next()
-	t.op("MOVD", t.arguments.at(start), first)
-	t.op("MOVD", t.arguments.at(stride), byVoxel)
-	t.op("MOVD", t.arguments.at(block), byBlock)
+	t.loadFields(t.arguments, field{start, first}, field{stride, byVoxel}, field{block, byBlock})
 	for i, sum := range t.sums {
 		switch {
 		case i%t.voxels > 0:
