@@ -385,7 +385,11 @@ func checkShortcuts(s *study, r *Report) []Finding {
 			if !fact.Tells() || fact.Kind != k.kind || k.kind == Acquisition && (fact.Name == "site") != (k.id == "site-shortcut") {
 				continue
 			}
-			lines = append(lines, fact.describe(s.cohort.Classes))
+			line := fact.describe(s.cohort.Classes)
+			if k.id == "site-shortcut" {
+				line = strings.TrimPrefix(line, "site, ") // was said
+			}
+			lines = append(lines, line)
 			if k.kind == Acquisition && fact.Area >= tellsAll {
 				f.Level = Error
 			}

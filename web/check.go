@@ -148,7 +148,6 @@ func (p *checkPage) addCheckMeasures(r *audit.Report) {
 	p.Measures = []measure{
 		{"Errors", count(audit.Error), "would spoil the result"},
 		{"Warnings", count(audit.Warning), "look before training"},
-		{"Notes", count(audit.Note), "worth knowing"},
 		{"Validation subjects", fmt.Sprint(res.Validation), ""},
 		{fmt.Sprintf("An accuracy of %.0f\u00a0%% means", 100*res.Accuracy), fmt.Sprintf("%.0f to %.0f\u00a0%%", 100*res.Low, 100*res.High), "95\u00a0% interval"},
 		{"Least visible difference", visible, "between two networks"},
@@ -222,9 +221,9 @@ func (p *checkPage) addGeometry(r *audit.Report) {
 		}
 		class := groupClass(i.Class)
 		low, high := slices.Min(i.Spacing[:]), slices.Max(i.Spacing[:])
-		spacing = append(spacing, mark{class, low, high, 9, fmt.Sprintf("%s: %s to %s mm", i.Subject, significant(low), significant(high))})
+		spacing = append(spacing, mark{class, low, high, 9, fmt.Sprintf("%s: %s to %s mm", i.Subject, significant(low), significant(high)), 0})
 		in, through := inPlaneSize(&i)
-		size = append(size, mark{class, in, through, 9, fmt.Sprintf("%s: %d x %d x %d voxels", i.Subject, i.Shape[0], i.Shape[1], i.Shape[2])})
+		size = append(size, mark{class, in, through, 9, fmt.Sprintf("%s: %d x %d x %d voxels", i.Subject, i.Shape[0], i.Shape[1], i.Shape[2]), 0})
 	}
 	for n, s := range []struct {
 		what, x, y string
@@ -242,7 +241,7 @@ func (p *checkPage) addGeometry(r *audit.Report) {
 		xs, ys := rangesOf(s.marks)
 		c.x, c.y = linearAxis(xs[0], xs[1], 5), linearAxis(ys[0], ys[1], 4)
 		p.Figures = append(p.Figures, figure{Title: s.what + ".", Unit: s.y, SVG: c.svg(), Legend: dotLegend(classes),
-			Caption: "A disc is an image, a larger one several of equal " + strings.ToLower(s.what) + ". Classes that lie apart here can be told by the scanner."})
+			Caption: "A disc is an image, a larger one several of equal " + strings.ToLower(s.what) + ". Classes that lie apart here can be told without looking at the image."})
 	}
 }
 
@@ -273,6 +272,12 @@ func gather(marks []mark) []mark {
 			first[at] = len(joined)
 			joined = append(joined, m)
 		}
+	}
+	level := map[string]float64{} // marks of other classes at the same place lie beside one another
+	for n, m := range joined {
+		at := significant(m.x) + "/" + significant(m.y)
+		joined[n].beside = level[at]
+		level[at] += 12
 	}
 	for at, n := range first {
 		if counts[at] > 1 {
@@ -408,7 +413,12 @@ func resolutionCurve(r *audit.Resolution) *figure {
 	}
 	c.bands, c.curves = []band{b}, []curve{visible, middle}
 	last := r.Curve[len(r.Curve)-1].Subjects
-	c.x, c.y = logAxis(float64(r.Curve[0].Subjects)*1.2, float64(last)/1.2), linearAxis(0, 100, 5)
+	c.x, c.y = axis{low: float64(r.Curve[0].Subjects), high: float64(last), logarithmic: true}, linearAxis(0, 100, 5)
+	for _, n := range []int{5, 10, 20, 50, 100, 200, 500, 1000} {
+		if float64(n) >= c.x.low && float64(n) <= c.x.high {
+			c.x.ticks = append(c.x.ticks, tick{float64(n), fmt.Sprint(n)})
+		}
+	}
 	if n := float64(r.Validation); n >= c.x.low && n <= c.x.high {
 		c.rules = []rule{{class: "train", label: "yours: " + fmt.Sprint(r.Validation), value: n}}
 	}

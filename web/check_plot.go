@@ -20,6 +20,8 @@ type mark struct {
 	x, y  float64
 	size  float64 // diameter in CSS pixels
 	text  string  // what hovering over it says
+
+	beside float64 // CSS pixels to the right of its place
 }
 
 func (p *plot) svg() template.HTML {
@@ -51,8 +53,8 @@ func (p *plot) svg() template.HTML {
 	}
 	b.WriteString(`</svg>`)
 	for _, m := range p.marks {
-		fmt.Fprintf(&b, `<circle class="mark %s" cx="%s" cy="%s" r="%s"><title>%s</title></circle>`,
-			m.class, share(p.x.at(m.x)), share(1-p.y.at(m.y)), trim(m.size/2, 1), escape(m.text))
+		fmt.Fprintf(&b, `<circle class="mark %s" cx="%s" cy="%s" r="%s" transform="translate(%s 0)"><title>%s</title></circle>`,
+			m.class, share(p.x.at(m.x)), share(1-p.y.at(m.y)), trim(m.size/2, 1), trim(m.beside, 0), escape(m.text))
 	}
 	for _, r := range p.rules {
 		fmt.Fprintf(&b, `<text class="inset %s" x="%s" dx="5" y="0" dy="12">%s</text>`, r.class, share(p.x.at(r.value)), escape(r.label))

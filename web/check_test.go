@@ -98,9 +98,12 @@ func TestCheckPageOfTable(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	marks := gather([]mark{{"g0", 1, 3, 9, "a"}, {"g0", 1.0001, 3, 9, "b"}, {"g1", 1, 3, 9, "c"}, {"g0", 2, 3, 9, "d"}})
+	marks := gather([]mark{{"g0", 1, 3, 9, "a", 0}, {"g0", 1.0001, 3, 9, "b", 0}, {"g1", 1, 3, 9, "c", 0}, {"g0", 2, 3, 9, "d", 0}})
 	if len(marks) != 3 || marks[0].size <= 9 || marks[0].text != "a and 1 image more" {
 		t.Errorf("%+v", marks)
+	}
+	if marks[1].class != "g1" || marks[1].beside == 0 {
+		t.Errorf("the other class lies on the first: %+v", marks[1])
 	}
 	if spreadOut(marks[:2]) != (significant(marks[0].x) != significant(marks[1].x)) {
 		t.Error("one place is no spread")
