@@ -48,12 +48,26 @@ func (r *rowSum) run() {
 	_ = r.dst[lastSample*r.dstStep+lastRow*r.dstRow+lastBlock*r.dstBlock+last*r.dstStride+Lanes-1]
 	_ = r.from[lastSample*r.fromStep+lastRow*r.fromRow+lastBlock*r.fromBlock+last*r.fromStride+Lanes-1]
 	if r.list.count == 0 {
-		rowSumGo(r)
+		r.copy()
 		return
 	}
 	_ = r.x[lastSample*r.xStep+lastRow*r.xRow+r.list.mostA+last*r.xStride+r.depth-1]
 	_ = r.weight[r.list.mostB+lastBlock*r.weightBlock+r.depth*Lanes-1]
 	rowSumFast(r)
+}
+
+// copy sets dst to from, to which there is nothing to add.
+func (r *rowSum) copy() {
+	for sample := range r.samples {
+		for row := range r.rows {
+			for k := range r.blocks {
+				dst, from := r.dst[sample*r.dstStep+row*r.dstRow+k*r.dstBlock:], r.from[sample*r.fromStep+row*r.fromRow+k*r.fromBlock:]
+				for t := range r.voxels {
+					*(*[Lanes]float32)(dst[t*r.dstStride:]) = *(*[Lanes]float32)(from[t*r.fromStride:])
+				}
+			}
+		}
+	}
 }
 
 func rowSumGo(r *rowSum) {
