@@ -19,15 +19,24 @@
 // All results have the same bits for any number of workers, on every CPU and
 // for every implementation of a kernel:
 //
-//   - every product is rounded to float32 before it is added (no fused
-//     multiply-add);
+//   - the products of a convolution are fused with their addition: each step
+//     of a sum is rounded once, as by the FMA instruction; the Go form emulates it
+//     exactly (fma.go). Everywhere else a product is rounded before it is added;
 //   - every output is summed in one order, stated at its function;
-//   - statistics over voxels are summed in float64, per sample in row order,
-//     and the samples' sums are added in order;
+//   - statistics over voxels are summed in float64, per chunk or sample in row
+//     order, and these sums are added in order;
 //   - no kernel skips a product because a factor is zero, so NaN and Inf
 //     propagate. Only the positions outside the volume along depth and height
 //     are left out; along the width they are zeros in the halo, which are
-//     multiplied.
+//     multiplied. Which NaN it is, is not defined.
+//
+// # Layers run together
+//
+// The largest tensors of a small network belong to its first layers, and to
+// write and read them takes longer than to compute them. A PoolTail therefore
+// pools, and measures for batch normalisation, while the rows of a convolution
+// are in the cache, and computes the first convolution again on the way back
+// rather than keep what it gave.
 //
 // # Implementations
 //
@@ -37,6 +46,8 @@
 // forces one (generic, avx2, avx512), the build tag purego leaves assembly out.
 // On arm64 they exist in NEON assembly (neon), written by the program in
 // _gen/arm64.
+//
 // One call of assembly is kept below some 100 µs, because the garbage collector
-// cannot stop a thread within it.
+// cannot stop a thread within it. A pass over tensors allocates nothing once it
+// has run.
 package kernel
