@@ -67,7 +67,10 @@ func (r *Report) finish(probes [2][]float64) {
 
 // Disturbed reports whether the peak, which only the machine decides, was not
 // the same all the time.
-func (r *Report) Disturbed() bool { return r.PeakQuartiles[1] > 1.1*r.PeakQuartiles[0] }
+func (r *Report) Disturbed() bool { return Wavers(r.PeakQuartiles[0], r.PeakQuartiles[1]) }
+
+// Wavers reports whether quartiles of the peak lie more than a tenth apart.
+func Wavers(low, high float64) bool { return high > 1.1*low }
 
 // line tells the result in one line.
 func (r *Result) line() string {

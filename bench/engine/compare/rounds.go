@@ -126,8 +126,18 @@ func (c *comparison) table(o options) (string, error) {
 	}
 	var text strings.Builder
 	m := engine.ThisMachine(c.pool.Workers())
-	fmt.Fprintf(&text, "%s, %d threads, %s; ballast with %s kernels, %s; PyTorch %s (%s); %s.\n\n", m.CPU, m.Threads, m.System,
+	fmt.Fprintf(&text, "%s, %d threads, %s; ballast with %s kernels, %s; PyTorch %s (%s); %s.", m.CPU, m.Threads, m.System,
 		m.Kernels, m.Go, c.torch.facts.Torch, c.torch.facts.Capability, time.Now().UTC().Format(time.DateOnly))
+	var peaks []float64
+	for _, r := range c.results {
+		peaks = append(peaks, r.peaks...)
+	}
+	low, high := engine.Quartiles(peaks)
+	fmt.Fprintf(&text, " Peak %.0f GFLOP/s (quartiles %.0f to %.0f).", engine.Median(peaks), low, high)
+	if engine.Wavers(low, high) {
+		text.WriteString(" The machine did other work as well.")
+	}
+	text.WriteString("\n\n")
 	engine.MarkdownTable(&text, 2, c.rows)
 	fmt.Fprintf(&text, "\nLargest resident size of a program that runs one step of R1: ballast %.0f MB (%.0f MB before it); PyTorch %.0f MB (%.0f MB with torch imported).\n",
 		float64(ours.Peak)/1e6, float64(ours.Imported)/1e6, float64(theirs.Peak)/1e6, float64(theirs.Imported)/1e6)

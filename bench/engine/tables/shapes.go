@@ -26,7 +26,6 @@ var all = []shape{
 	{2, 1, 16, odd, 3, 1, true},
 	{2, 2, 16, odd, 3, 1, true},
 	{2, 3, 16, odd, 3, 1, true},
-	{2, 20, 20, odd, 3, 1, true},
 	{2, 1, 16, odd, 5, 1, true},
 	{2, 1, 16, odd, 7, 1, true},
 	{2, 1, 16, odd, 7, 2, true},
