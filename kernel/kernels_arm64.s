@@ -148,7 +148,6 @@ tile_1_1_one:
 	WORD $0x4f8410c1 // FMLA V4.S[0], V6.S4, V1.S4
 	WORD $0x4f8410e2 // FMLA V4.S[0], V7.S4, V2.S4
 	WORD $0x4f841103 // FMLA V4.S[0], V8.S4, V3.S4
-	ADD $64, R2
 
 tile_1_1_next:
 	SUB $1, R5
@@ -288,7 +287,6 @@ tile_1_2_one:
 	WORD $0x4f891186 // FMLA V9.S[0], V12.S4, V6.S4
 	WORD $0x4f8811a3 // FMLA V8.S[0], V13.S4, V3.S4
 	WORD $0x4f8911a7 // FMLA V9.S[0], V13.S4, V7.S4
-	ADD $64, R3
 
 tile_1_2_next:
 	SUB $1, R6
@@ -466,7 +464,6 @@ tile_1_3_one:
 	WORD $0x4f8c1243 // FMLA V12.S[0], V18.S4, V3.S4
 	WORD $0x4f8d1247 // FMLA V13.S[0], V18.S4, V7.S4
 	WORD $0x4f8e124b // FMLA V14.S[0], V18.S4, V11.S4
-	ADD $64, R4
 
 tile_1_3_next:
 	SUB $1, R7
@@ -682,7 +679,6 @@ tile_1_4_one:
 	WORD $0x4f9112e7 // FMLA V17.S[0], V23.S4, V7.S4
 	WORD $0x4f9212eb // FMLA V18.S[0], V23.S4, V11.S4
 	WORD $0x4f9312ef // FMLA V19.S[0], V23.S4, V15.S4
-	ADD $64, R5
 
 tile_1_4_next:
 	SUB $1, R8
@@ -936,7 +932,6 @@ tile_1_5_one:
 	WORD $0x4f96138b // FMLA V22.S[0], V28.S4, V11.S4
 	WORD $0x4f97138f // FMLA V23.S[0], V28.S4, V15.S4
 	WORD $0x4f981393 // FMLA V24.S[0], V28.S4, V19.S4
-	ADD $64, R6
 
 tile_1_5_next:
 	SUB $1, R9
@@ -1228,7 +1223,6 @@ tile_1_6_one:
 	WORD $0x4f9b13ef // FMLA V27.S[0], V31.S4, V15.S4
 	WORD $0x4f9c13f3 // FMLA V28.S[0], V31.S4, V19.S4
 	WORD $0x4f9d13f7 // FMLA V29.S[0], V31.S4, V23.S4
-	ADD $64, R7
 
 tile_1_6_next:
 	SUB $1, R10
@@ -1411,8 +1405,6 @@ tile_2_1_one:
 	WORD $0x4f881145 // FMLA V8.S[0], V10.S4, V5.S4
 	WORD $0x4f881166 // FMLA V8.S[0], V11.S4, V6.S4
 	WORD $0x4f881187 // FMLA V8.S[0], V12.S4, V7.S4
-	ADD $64, R2
-	ADD $64, R3
 
 tile_2_1_next:
 	SUB $1, R6
@@ -1650,8 +1642,6 @@ tile_2_2_one:
 	WORD $0x4f91128e // FMLA V17.S[0], V20.S4, V14.S4
 	WORD $0x4f9012ab // FMLA V16.S[0], V21.S4, V11.S4
 	WORD $0x4f9112af // FMLA V17.S[0], V21.S4, V15.S4
-	ADD $64, R3
-	ADD $64, R4
 
 tile_2_2_next:
 	SUB $1, R7
@@ -1961,8 +1951,6 @@ tile_2_3_one:
 	WORD $0x4f9813cf // FMLA V24.S[0], V30.S4, V15.S4
 	WORD $0x4f9913d3 // FMLA V25.S[0], V30.S4, V19.S4
 	WORD $0x4f9a13d7 // FMLA V26.S[0], V30.S4, V23.S4
-	ADD $64, R4
-	ADD $64, R5
 
 tile_2_3_next:
 	SUB $1, R8
@@ -2272,10 +2260,6 @@ tile_4_1_one:
 	WORD $0x4f90124d // FMLA V16.S[0], V18.S4, V13.S4
 	WORD $0x4f90126e // FMLA V16.S[0], V19.S4, V14.S4
 	WORD $0x4f90128f // FMLA V16.S[0], V20.S4, V15.S4
-	ADD $64, R2
-	ADD $64, R3
-	ADD $64, R4
-	ADD $64, R5
 
 tile_4_1_next:
 	SUB $1, R8

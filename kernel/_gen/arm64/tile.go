@@ -149,5 +149,7 @@ func (t *tile) products(elements int) {
 			t.multiplyAdd(lanes(i), v, p.element, t.sums[p.block*t.voxels+voxel][p.quarter])
 		}
 	}
-	t.advance(64*elements, t.weight...)
+	if elements > 1 { // a single one is the last
+		t.advance(64*elements, t.weight...)
+	}
 }
