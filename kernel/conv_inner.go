@@ -83,18 +83,18 @@ func rowSumGo(r *rowSum) {
 // rowGo does one row of block k, given the offsets of its operands.
 func (r *rowSum) rowGo(dst, from, x, k int) {
 	for t := range r.voxels {
-		sum := *(*[Lanes]float32)(r.from[from+k*r.fromBlock+t*r.fromStride:])
+		sum := widenLanes(r.from[from+k*r.fromBlock+t*r.fromStride:])
 		r.voxel(&sum, x+t*r.xStride, k)
-		*(*[Lanes]float32)(r.dst[dst+k*r.dstBlock+t*r.dstStride:]) = sum
+		narrowLanes(&sum, r.dst[dst+k*r.dstBlock+t*r.dstStride:])
 	}
 }
 
 // voxel adds the products of the voxel of x at that offset.
-func (r *rowSum) voxel(sum *[Lanes]float32, offset, k int) {
+func (r *rowSum) voxel(sum *[Lanes]float64, offset, k int) {
 	for _, tap := range r.list.taps[:r.list.count] {
 		weight := r.weight[tap.b+k*r.weightBlock:]
 		for j, u := range r.x[tap.a+offset:][:r.depth] {
-			addProduct(sum, (*[Lanes]float32)(weight[j*Lanes:]), u)
+			addProduct(sum, (*[Lanes]float32)(weight[j*Lanes:]), float64(u))
 		}
 	}
 }
@@ -141,13 +141,13 @@ func outerSumGo(s *outerSum) {
 
 // element does the 16 lanes of one element.
 func (s *outerSum) element(k, p, r, j int) {
-	dst := (*[Lanes]float32)(s.dst[k*s.dstBlock+p*s.dstPlane+r*s.dstRow+j*Lanes:])
-	sum := *dst
+	dst := s.dst[k*s.dstBlock+p*s.dstPlane+r*s.dstRow+j*Lanes:]
+	sum := widenLanes(dst)
 	for _, tap := range s.list.taps[:s.list.count] {
 		x, y := s.x[tap.a+p*s.xPlane+r*s.xRow+j:], s.y[tap.b+k*s.yBlock:]
 		for t := range s.voxels {
-			addProduct(&sum, (*[Lanes]float32)(y[t*Lanes:]), x[t*s.xStride])
+			addProduct(&sum, (*[Lanes]float32)(y[t*Lanes:]), float64(x[t*s.xStride]))
 		}
 	}
-	*dst = sum
+	narrowLanes(&sum, dst)
 }

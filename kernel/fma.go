@@ -9,19 +9,38 @@ const (
 	middleBits = 1 << 28
 )
 
-// leastNormal is the smallest normal float32, in the bits of a float64.
-var leastNormal = math.Float64bits(0x1p-126)
+// The exponents, as a float64 stores them, at which rounding a number to 24 bits
+// is rounding it to float32: normal, and not so large that it might overflow.
+const (
+	leastExponent = 1023 - 126
+	exponents     = 126 + 127
+)
 
-// addProduct sets sum[lane] to fma(u, k[lane], sum[lane]).
-func addProduct(sum, k *[Lanes]float32, u float32) {
-	factor := float64(u)
+// addProduct sets sum[lane] to fma(u, k[lane], sum[lane]); the sums and u are
+// float32 numbers in float64, which saves converting them each time.
+func addProduct(sum *[Lanes]float64, k *[Lanes]float32, u float64) {
 	for lane, v := range k {
-		wide := float64(factor*float64(v)) + float64(sum[lane])
-		if bits := math.Float64bits(wide); bits&extraBits == middleBits || bits&^(1<<63) < leastNormal {
-			sum[lane] = fma(u, v, sum[lane])
+		bits := math.Float64bits(float64(u*float64(v)) + sum[lane])
+		if bits>>52&0x7ff-leastExponent < exponents && bits&extraBits != middleBits {
+			sum[lane] = math.Float64frombits((bits + middleBits) &^ extraBits)
 		} else {
-			sum[lane] = float32(wide)
+			sum[lane] = float64(fma(float32(u), v, float32(sum[lane])))
 		}
+	}
+}
+
+// widenLanes and narrowLanes convert sums.
+func widenLanes(values []float32) (sums [Lanes]float64) {
+	for lane, v := range (*[Lanes]float32)(values) {
+		sums[lane] = float64(v)
+	}
+	return sums
+}
+
+func narrowLanes(sums *[Lanes]float64, values []float32) {
+	to := (*[Lanes]float32)(values)
+	for lane, v := range sums {
+		to[lane] = float32(v)
 	}
 }
 
@@ -31,7 +50,7 @@ func addProduct(sum, k *[Lanes]float32, u float32) {
 // it again gives the right float32 (S. Boldo, G. Melquiond: Emulation of FMA
 // and correctly rounded sums, IEEE Transactions on Computers 57, 2008). Rounding
 // it to nearest would do as well, except on the middle between two float32 and
-// below the normal ones: addProduct uses that.
+// outside the range of the normal ones: addProduct uses that.
 func fma(a, b, c float32) float32 {
 	product, addend := float64(float64(a)*float64(b)), float64(c)
 	sum := product + addend
