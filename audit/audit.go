@@ -28,7 +28,7 @@ type Options struct {
 	Threads      int                  // images read and facts tested at once; 0: 1
 	Seed         uint64               // of the permutations and of the split
 	Split        *cohort.SplitOptions // how to divide the subjects; nil: as proposed
-	Permutations int                  // at most so many per shortcut test; 0: 4999
+	Permutations int                  // at most so many per shortcut test; 0: enough for the number of facts
 	Pictures     bool                 // draw the pairs that are alike (Report.Pictures)
 	Measured     func()               // called after each image, from several goroutines; may be nil
 }
@@ -91,6 +91,7 @@ var checks = []func(*study, *Report) []Finding{
 	checkPresent,
 	checkReadable,
 	checkMasks,
+	checkSequences,
 	checkOverlap,
 	checkDuplicates,
 	checkShortcuts,
