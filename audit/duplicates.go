@@ -355,22 +355,35 @@ func checkDuplicates(s *study, r *Report) []Finding {
 	return findings
 }
 
+// describePairs names each two subjects once, with their most similar images.
 func describePairs(s *study, f Finding, pairs []Pair) Finding {
-	var lines []string
+	counts := map[[2]string]int{}
 	for _, p := range pairs {
-		lines = append(lines, p.describe(s))
+		counts[p.Subjects]++
+	}
+	var lines []string
+	seen := map[[2]string]bool{}
+	for _, p := range pairs {
 		for n := range p.Files {
 			if !slices.Contains(f.Subjects, p.Subjects[n]) {
 				f.Subjects = append(f.Subjects, p.Subjects[n])
 			}
 			f.Files = append(f.Files, p.Files[n])
 		}
+		within := p.Subjects[0] == p.Subjects[1]
+		if seen[p.Subjects] && !within {
+			continue
+		}
+		seen[p.Subjects] = true
+		line := p.describe(s)
+		if more := counts[p.Subjects] - 1; more > 0 && !within {
+			line += fmt.Sprintf(" (and %s more)", plural(more, "pair"))
+		}
+		lines = append(lines, line)
 	}
-	switch f.ID {
-	case "duplicate-within-subject":
+	f.Problem = plural(len(pairs), "pair") + " of images of different subjects are the same or nearly so: "
+	if f.ID == "duplicate-within-subject" {
 		f.Problem = plural(len(pairs), "image") + " of a subject repeat another of the same subject: "
-	default:
-		f.Problem = plural(len(pairs), "pair") + " of images of different subjects are the same or nearly so: "
 	}
 	f.Problem += someOf(lines, "; ")
 	return f

@@ -416,7 +416,7 @@ func (f *Fact) describe(classes []string) string {
 func (f *Fact) Detail(classes []string) string {
 	named := func(text string, group int) string {
 		if group < len(classes) {
-			return text + " × " + classes[group]
+			return text + " × " + className(classes[group])
 		}
 		return text
 	}
@@ -424,7 +424,7 @@ func (f *Fact) Detail(classes []string) string {
 	if f.Numeric {
 		for g, centre := range f.Centre {
 			if g < len(classes) {
-				parts = append(parts, classes[g]+" "+compact(centre))
+				parts = append(parts, className(classes[g])+" "+compact(centre))
 			} else {
 				parts = append(parts, compact(centre))
 			}
@@ -442,6 +442,14 @@ func (f *Fact) Detail(classes []string) string {
 		parts = append(parts, v.Name+": "+strings.Join(counts, ", "))
 	}
 	return someOf(parts, "; ")
+}
+
+// className tells the name of a class from a count.
+func className(name string) string {
+	if _, err := strconv.ParseFloat(name, 64); err == nil {
+		return "class " + name
+	}
+	return name
 }
 
 // pValue writes a p-value: 0.004, or "< 0.001".
