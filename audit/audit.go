@@ -3,7 +3,7 @@
 // scanner, how much a validation set of its size can show, and which plan fits.
 //
 // Images are read once, one per thread at a time; what stays in memory is about
-// 40 kB per image. The same cohort and seed give the same report.
+// 35 kB per volume and 6 kB per slice. The same cohort and seed give the same report.
 package audit
 
 import (
@@ -67,7 +67,9 @@ func Check(ctx context.Context, c *cohort.Cohort, o Options) (*Report, error) {
 	}
 	s := &study{cohort: c, images: images, options: o}
 	r.Print = s.fingerprint()
-	r.Pairs, r.Alike = s.pairs()
+	if r.Pairs, r.Alike, err = s.pairs(ctx); err != nil {
+		return nil, err
+	}
 	if r.Facts, r.Sets, err = s.testFacts(ctx); err != nil {
 		return nil, err
 	}

@@ -132,10 +132,7 @@ func (s *study) measure(facts *ImageFacts, source cohort.Image) {
 	for _, crop := range []string{"none", "foreground"} {
 		facts.measureExtent(v, nil, crop)
 	}
-	if facts.signature, err = newSignature(v); err != nil {
-		fail(fmt.Errorf("read %s: %w", source.Path, err))
-		return
-	}
+	facts.signature = newSignature(v)
 	if source.Mask != "" {
 		facts.Mask = s.measureMask(facts, v, source.Mask)
 	}
