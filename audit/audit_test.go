@@ -16,7 +16,7 @@ import (
 )
 
 // Seeds of tests. The thresholds were set on seeds 100 to 105, the error rates of
-// docs/checking-a-cohort.md come from seeds above 5000.
+// docs/checking-a-cohort.md come from seeds above 8000.
 const testSeed = 900
 
 // written writes a phantom cohort and opens it as `ballast check` does.
@@ -45,7 +45,7 @@ func opened(t *testing.T, dir string) *cohort.Cohort {
 
 func checked(t *testing.T, c *cohort.Cohort) *Report {
 	t.Helper()
-	r, err := Check(context.Background(), c, Options{Threads: 2, Permutations: 1999})
+	r, err := Check(context.Background(), c, Options{Threads: 2, Permutations: 9999})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +237,42 @@ func TestFaultyFiles(t *testing.T) {
 	for n := 1; n < len(r.Findings); n++ {
 		if r.Findings[n].Level > r.Findings[n-1].Level {
 			t.Errorf("%s comes before %s", r.Findings[n-1].ID, r.Findings[n].ID)
+		}
+	}
+}
+
+// Sequences of one visit: the same file under two names, and one of another place.
+func TestSequences(t *testing.T) {
+	dir := t.TempDir()
+	config := phantom.Default().Resized(3, 16)
+	table := "participant_id\tt1\tflair\tlabel\n"
+	for n := range 10 {
+		v := config.Subject(n).Volume
+		other := *v
+		other.Data = slices.Clone(v.Data)
+		if n != 3 {
+			other.Data[0]++
+		}
+		if n == 5 {
+			other.Affine[2][3] += 500
+		}
+		id := string(rune('a' + n))
+		for name, volume := range map[string]*cohort.Volume{"t1": v, "flair": &other} {
+			if err := cohort.WriteNIfTI(filepath.Join(dir, id+"_"+name+".nii"), volume, "int16"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		table += id + "\t" + id + "_t1.nii\t" + id + "_flair.nii\t" + []string{"x", "y"}[n%2] + "\n"
+	}
+	write(t, dir, "participants.tsv", table)
+	c, err := cohort.Inspect(dir, cohort.Options{Path: []string{"t1", "flair"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := checked(t, c)
+	for id, who := range map[string]string{"sequence-twice": "d", "sequence-elsewhere": "f"} {
+		if f := finding(t, r, id); !slices.Equal(f.Subjects, []string{who}) {
+			t.Errorf("%s: %+v", id, f)
 		}
 	}
 }

@@ -49,7 +49,7 @@ const (
 // pairs finds equal and nearly equal images of different subjects, and equal
 // images of one subject; alike are the most similar of the other pairs of
 // different subjects, at most one of any two subjects.
-func (s *study) pairs() (list, alike []Pair) {
+func (s *study) pairs(ctx context.Context) (list, alike []Pair, err error) {
 	list = s.exactPairs()
 	known := map[[2]int]bool{}
 	for _, p := range list {
@@ -62,7 +62,11 @@ func (s *study) pairs() (list, alike []Pair) {
 				members = append(members, n)
 			}
 		}
-		for _, p := range s.nearPairs(members) {
+		found, err := s.nearPairs(ctx, members)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range found {
 			switch {
 			case known[[2]int{p.A, p.B}]:
 			case p.near:
@@ -72,7 +76,7 @@ func (s *study) pairs() (list, alike []Pair) {
 			}
 		}
 	}
-	return first(list, mostPairs, func(Pair) bool { return true }), first(alike, mostAlike, s.newSubjects(list))
+	return first(list, mostPairs, func(Pair) bool { return true }), first(alike, mostAlike, s.newSubjects(list)), nil
 }
 
 // newSubjects returns a filter that lets the first pair of any two subjects
@@ -140,9 +144,9 @@ func (s *study) exactPairs() []Pair {
 
 // nearPairs compares all pairs of images of different subjects by hash, and the
 // candidates by their detail.
-func (s *study) nearPairs(members []int) []Pair {
+func (s *study) nearPairs(ctx context.Context, members []int) ([]Pair, error) {
 	if len(members) < 2 {
-		return nil
+		return nil, nil
 	}
 	thresholds := s.medians(members)
 	s.removeCommon(members)
@@ -159,8 +163,7 @@ func (s *study) nearPairs(members []int) []Pair {
 		limit = limits{len(thresholds), len(thresholds), fewSimilarity}
 	}
 	found := make([][]Pair, len(members))
-	// The context is not looked at: this takes seconds.
-	_ = inParallel(context.Background(), len(members), s.options.Threads, func(a int) {
+	err := inParallel(ctx, len(members), s.options.Threads, func(a int) {
 		for b := a + 1; b < len(members); b++ {
 			if s.images[members[a]].subject == s.images[members[b]].subject {
 				continue
@@ -169,8 +172,24 @@ func (s *study) nearPairs(members []int) []Pair {
 				found[a] = append(found[a], p)
 			}
 		}
+		found[a] = mostSimilar(found[a])
 	})
-	return slices.Concat(found...)
+	return slices.Concat(found...), err
+}
+
+// mostSimilar keeps of one image's pairs as many as can be listed, so that
+// memory stays bounded in a cohort of which every image is like every other.
+func mostSimilar(pairs []Pair) []Pair {
+	near, rest := 0, 0
+	slices.SortStableFunc(pairs, func(a, b Pair) int { return cmp.Compare(b.Similarity, a.Similarity) })
+	return slices.Clone(slices.DeleteFunc(pairs, func(p Pair) bool {
+		if p.near {
+			near++
+			return near > mostPairs
+		}
+		rest++
+		return rest > mostAlike
+	}))
 }
 
 // medians of every coefficient over the images.
@@ -355,22 +374,35 @@ func checkDuplicates(s *study, r *Report) []Finding {
 	return findings
 }
 
+// describePairs names each two subjects once, with their most similar images.
 func describePairs(s *study, f Finding, pairs []Pair) Finding {
-	var lines []string
+	counts := map[[2]string]int{}
 	for _, p := range pairs {
-		lines = append(lines, p.describe(s))
+		counts[p.Subjects]++
+	}
+	var lines []string
+	seen := map[[2]string]bool{}
+	for _, p := range pairs {
 		for n := range p.Files {
 			if !slices.Contains(f.Subjects, p.Subjects[n]) {
 				f.Subjects = append(f.Subjects, p.Subjects[n])
 			}
 			f.Files = append(f.Files, p.Files[n])
 		}
+		within := p.Subjects[0] == p.Subjects[1]
+		if seen[p.Subjects] && !within {
+			continue
+		}
+		seen[p.Subjects] = true
+		line := p.describe(s)
+		if more := counts[p.Subjects] - 1; more > 0 && !within {
+			line += fmt.Sprintf(" (and %s more)", plural(more, "pair"))
+		}
+		lines = append(lines, line)
 	}
-	switch f.ID {
-	case "duplicate-within-subject":
+	f.Problem = plural(len(pairs), "pair") + " of images of different subjects are the same or nearly so: "
+	if f.ID == "duplicate-within-subject" {
 		f.Problem = plural(len(pairs), "image") + " of a subject repeat another of the same subject: "
-	default:
-		f.Problem = plural(len(pairs), "pair") + " of images of different subjects are the same or nearly so: "
 	}
 	f.Problem += someOf(lines, "; ")
 	return f

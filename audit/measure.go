@@ -41,6 +41,8 @@ type ImageFacts struct {
 
 	subject   int
 	source    cohort.Image
+	equal     []string // pairs of sequences with equal voxels
+	apart     []string // sequences that lie elsewhere
 	problem   error
 	quantiles []float32 // 0, 1/sketch ... 1 of the foreground
 	extents   map[string]prep.Extent
@@ -130,13 +132,12 @@ func (s *study) measure(facts *ImageFacts, source cohort.Image) {
 	for _, crop := range []string{"none", "foreground"} {
 		facts.measureExtent(v, nil, crop)
 	}
-	if facts.signature, err = newSignature(v); err != nil {
-		fail(fmt.Errorf("read %s: %w", source.Path, err))
-		return
-	}
+	facts.signature = newSignature(v)
 	if source.Mask != "" {
 		facts.Mask = s.measureMask(facts, v, source.Mask)
 	}
+	s.measureSequences(facts, v, source.Also)
+	v.Release()
 }
 
 func (i *ImageFacts) measureExtent(v, mask *cohort.Volume, crop string) {
@@ -165,6 +166,7 @@ func (s *study) measureMask(facts *ImageFacts, v *cohort.Volume, path string) *M
 	m.Share = float64(m.Voxels) / float64(len(mask.Data))
 	m.Volume = float64(m.Voxels) * millilitres(v)
 	facts.measureExtent(v, mask, "mask")
+	mask.Release()
 	return m
 }
 

@@ -57,8 +57,9 @@ type value struct {
 }
 
 const (
-	// significant is the family-wise error rate of all facts together.
-	significant = 0.01
+	// significant is the family-wise error rate of the facts of the images, and that
+	// of the other columns.
+	significant = 0.002
 	// leastArea is what a fact must reach before it is called a shortcut, however
 	// surely it is not chance: below it the label can hardly be read off it.
 	leastArea = 0.6
@@ -108,7 +109,10 @@ func (s *study) testFacts(ctx context.Context) (labels, sets []Fact, err error) 
 
 // test fills Area, P and Corrected of the facts and sorts the most telling first.
 func (s *study) test(ctx context.Context, facts []Fact, groups []int, count int, purpose string) error {
-	most := cmp.Or(s.options.Permutations, 4999)
+	most := s.options.Permutations
+	if most == 0 { // enough for a p-value that is small after correction, five times over
+		most = max(4999, min(99_999, int(5*float64(len(facts))/significant)))
+	}
 	err := inParallel(ctx, len(facts), s.options.Threads, func(n int) {
 		facts[n].test(ctx, groups, count, most, stat.NewStream(s.options.Seed, purpose+"/"+facts[n].Kind+"/"+facts[n].Name))
 	})
@@ -412,7 +416,7 @@ func (f *Fact) describe(classes []string) string {
 func (f *Fact) Detail(classes []string) string {
 	named := func(text string, group int) string {
 		if group < len(classes) {
-			return text + " × " + classes[group]
+			return text + " × " + className(classes[group])
 		}
 		return text
 	}
@@ -420,7 +424,7 @@ func (f *Fact) Detail(classes []string) string {
 	if f.Numeric {
 		for g, centre := range f.Centre {
 			if g < len(classes) {
-				parts = append(parts, classes[g]+" "+compact(centre))
+				parts = append(parts, className(classes[g])+" "+compact(centre))
 			} else {
 				parts = append(parts, compact(centre))
 			}
@@ -438,6 +442,14 @@ func (f *Fact) Detail(classes []string) string {
 		parts = append(parts, v.Name+": "+strings.Join(counts, ", "))
 	}
 	return someOf(parts, "; ")
+}
+
+// className tells the name of a class from a count.
+func className(name string) string {
+	if _, err := strconv.ParseFloat(name, 64); err == nil {
+		return "class " + name
+	}
+	return name
 }
 
 // pValue writes a p-value: 0.004, or "< 0.001".

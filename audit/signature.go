@@ -2,7 +2,6 @@ package audit
 
 import (
 	"encoding/hex"
-	"fmt"
 	"math"
 	"slices"
 
@@ -52,7 +51,8 @@ func (s *signature) kept() [3]int {
 	return [3]int{kept3D, kept3D, kept3D}
 }
 
-func newSignature(v *cohort.Volume) (*signature, error) {
+// newSignature returns nil for an image of which the thumbnail shows nothing.
+func newSignature(v *cohort.Volume) *signature {
 	background := cornerValue(v)
 	s := &signature{dims: 3}
 	for axis := range 3 {
@@ -80,11 +80,11 @@ func newSignature(v *cohort.Volume) (*signature, error) {
 	}
 	thumbnail := reorder(data, stride, axes, side)
 	if !standardise(thumbnail) {
-		return nil, fmt.Errorf("%w over its foreground", cohort.ErrConstant)
+		return nil
 	}
 	s.coefficients = cosines(thumbnail, side, s.kept())
 	s.detail = detail(thumbnail, side)
-	return s, nil
+	return s
 }
 
 // cornerValue is the middle of the values at the eight corners: what lies beyond

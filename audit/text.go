@@ -26,6 +26,13 @@ func (r *Report) Text(w io.Writer, width int, colour bool) error {
 		t.wrap(t.paint(f.Level)+" "+f.ID+": ", "  ", f.Problem)
 		t.wrap("  fix: ", "       ", f.Fix)
 	}
+	if len(r.Notes) > 0 {
+		t.line("")
+		t.line("How the cohort was read")
+		for _, note := range r.Notes {
+			t.wrap("  ", "  ", note)
+		}
+	}
 	t.line("")
 	t.line("What the validation set can show")
 	for _, sentence := range r.Resolution.Sentences {

@@ -186,7 +186,7 @@ func (p *checkPage) addPairs(r *audit.Report) error {
 			shown.Text = fmt.Sprintf("Similarity %s, %d hash bits differ.", decimal(pair.Similarity, 2), pair.Distance)
 		}
 		if len(pair.Flip) > 0 {
-			shown.Text += " One is mirrored " + strings.Join(pair.Flip, " and ") + "."
+			shown.Text += " Compared with one mirrored " + strings.Join(pair.Flip, " and ") + "."
 		}
 		p.Pairs = append(p.Pairs, shown)
 	}

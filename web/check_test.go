@@ -67,7 +67,7 @@ func TestCheckPage(t *testing.T) {
 	page := checkHTML(t, sampleCheck())
 	for _, want := range []string{
 		"Before training: heads", "&lt;different&gt;", "30 subjects, 30 images, 2 classes", "data:image/png;base64,", "no picture",
-		"One is mirrored left-right.", "Equal voxels.", "Similarity 0.90, 12 hash bits differ.", "north: 1 × responder, 18 × non-responder", "657", "yours: 8", "a note of the reader",
+		"Compared with one mirrored left-right.", "Equal voxels.", "Similarity 0.90, 12 hash bits differ.", "north: 1 × responder, 18 × non-responder", "657", "yours: 8", "a note of the reader",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
