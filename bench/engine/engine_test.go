@@ -27,7 +27,7 @@ func TestMeasure(t *testing.T) {
 	var lines []string
 	last := 0.0
 	report, err := Measure(context.Background(), Options{
-		Networks: []Network{tiny("T1", "batch"), tiny("T2", "none"), applied}, Threads: 2, Time: 2 * time.Second, Layers: true,
+		Networks: []Network{tiny("T1", "batch"), tiny("T2", "none"), applied}, Threads: 2, Time: 500 * time.Millisecond,
 		Progress: func(share float64, line string) {
 			if share < last || share > 1 {
 				t.Errorf("progress from %g to %g", last, share)
@@ -64,23 +64,52 @@ func TestMeasure(t *testing.T) {
 	if got, want := report.Networks[0].FLOPs, 3*forward-2*2*9*4*256; got != want {
 		t.Errorf("step of %d FLOPs, want %d", got, want)
 	}
-	if len(report.Layers) != 4 {
-		t.Fatalf("%d layers, want 4", len(report.Layers))
-	}
-	if report.Layers[0].BackwardData != 0 || !(report.Layers[3].BackwardData > 0) {
-		t.Errorf("layers %+v", report.Layers)
-	}
-	if want := "2 x 4→8, 8x8, kernel 3x3"; report.Layers[1].Shape != want {
-		t.Errorf("second layer %q, want %q", report.Layers[1].Shape, want)
-	}
 	var text strings.Builder
 	if err := report.Text(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"T2", "T1 block4.conv", kernel.Path(), runtime.Version()} {
+	for _, want := range []string{"T2", kernel.Path(), runtime.Version()} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, text.String())
 		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	pool := kernel.NewPool(2)
+	defer pool.Close()
+	m := &measurement{ctx: context.Background(), options: Options{Networks: []Network{tiny("T1", "batch"), tiny("T2", "none")}},
+		all: pool, peaks: [2]*Peak{NewPeak(pool)}, report: &Report{Peak: 1}, deadline: time.Now().Add(time.Hour)}
+	if err := m.layers(); err != nil {
+		t.Fatal(err)
+	}
+	layers := m.report.Layers // once, since both networks have the same
+	if len(layers) != 4 {
+		t.Fatalf("%d layers, want 4", len(layers))
+	}
+	if layers[0].BackwardData != 0 || !(layers[3].BackwardData > 0) || !(layers[3].Forward > 0) || !(layers[3].BackwardWeights > 0) {
+		t.Errorf("layers %+v", layers)
+	}
+	if want := "2 x 4→8, 8x8, kernel 3x3"; layers[1].Shape != want {
+		t.Errorf("second layer %q, want %q", layers[1].Shape, want)
+	}
+	var text strings.Builder
+	if err := m.report.Text(&text); err != nil || !strings.Contains(text.String(), "T1 block4.conv") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+}
+
+func TestMeasureLeavesOutWhatDoesNotFit(t *testing.T) {
+	report, err := Measure(context.Background(), Options{Networks: []Network{tiny("T1", "none"), tiny("T2", "none")}, Threads: 1, Time: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Networks) != 1 || len(report.LeftOut) != 1 || report.LeftOut[0] != "T2" {
+		t.Errorf("%d networks, left out %v", len(report.Networks), report.LeftOut)
+	}
+	var text strings.Builder
+	if err := report.Text(&text); err != nil || !strings.Contains(text.String(), "lack of time: T2.") {
+		t.Errorf("%v\n%s", err, text.String())
 	}
 }
 

@@ -36,7 +36,8 @@ func (m *measurement) layers() error {
 			if done[shape] {
 				continue
 			}
-			if m.ctx.Err() != nil || !time.Now().Before(m.deadline) {
+			least := 3 * float64(c.Conv.FLOPs()) / max(1, m.fastest) // ns: each direction once
+			if m.ctx.Err() != nil || least > float64(time.Until(m.deadline)) {
 				return m.ctx.Err()
 			}
 			done[shape] = true

@@ -1,18 +1,23 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"ballast/kernel"
+	"ballast/net"
 )
 
 // Options say what to measure.
 type Options struct {
 	Networks []Network
 	Threads  int                              // 0 or less for all
-	Time     time.Duration                    // to spend: repetitions follow from it, but each network is run at least once
+	Time     time.Duration                    // to spend: repetitions follow from it; what would not fit at all is left out
 	Layers   bool                             // measure the convolutions one by one, too
 	Progress func(share float64, line string) // what was measured last; nil for silence
 }
@@ -29,7 +34,12 @@ type measurement struct {
 	probes   [2][]float64
 	report   *Report
 	deadline time.Time
+	fastest  float64 // rate of a network so far, GFLOP/s
 }
+
+// errNoTime says that a single step would take longer than the time left, even at
+// the best rate so far.
+var errNoTime = errors.New("no time left")
 
 // Measure runs the networks. It ends early, with the context's error, only
 // between steps.
@@ -55,25 +65,62 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	return m.report, nil
 }
 
+// networks measures all networks, those of the shortest steps first: on a slow
+// machine they tell how many of the others fit.
 func (m *measurement) networks() error {
-	for i, n := range m.options.Networks {
+	order, err := bySize(m.options.Networks)
+	if err != nil {
+		return err
+	}
+	results := make([]*Result, len(order))
+	for i, which := range order {
+		n := m.options.Networks[which]
 		left := time.Until(m.deadline)
 		if m.options.Layers {
 			left -= time.Duration(layersShare * float64(m.options.Time))
 		}
-		r, err := m.network(n, time.Now().Add(left/time.Duration(len(m.options.Networks)-i)))
+		r, err := m.network(n, time.Now().Add(left/time.Duration(len(order)-i)))
+		if errors.Is(err, errNoTime) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		r.summarise()
-		m.report.Networks = append(m.report.Networks, r)
-		share := float64(i+1) / float64(len(m.options.Networks))
+		m.fastest = max(m.fastest, r.GFLOPS)
+		results[which] = &r
+		share := float64(i+1) / float64(len(order))
 		if m.options.Layers {
 			share *= 1 - layersShare
 		}
 		m.options.Progress(share, r.line())
 	}
+	for i, r := range results {
+		if r == nil {
+			m.report.LeftOut = append(m.report.LeftOut, m.options.Networks[i].ID)
+		} else {
+			m.report.Networks = append(m.report.Networks, *r)
+		}
+	}
 	return nil
+}
+
+// bySize returns the places of the networks, that of the fewest FLOPs first.
+func bySize(networks []Network) ([]int, error) {
+	flops, order := make([]int64, len(networks)), make([]int, len(networks))
+	for i, n := range networks {
+		built, err := net.Build(n.Config, 1, nil)
+		if err != nil {
+			return nil, fmt.Errorf("reference network %s: %w", n.ID, err)
+		}
+		cost := built.Cost(n.Batch)
+		order[i], flops[i] = i, cost.StepFLOPs
+		if n.Inference {
+			flops[i] = cost.ForwardFLOPs
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(flops[a], flops[b]) })
+	return order, nil
 }
 
 // leastSample is the least time of a sample; short steps are repeated for it.
@@ -87,8 +134,11 @@ func (m *measurement) network(n Network, deadline time.Time) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	cold := w.Time(1)
 	r.FLOPs = w.FLOPs
+	if m.fastest > 0 && float64(w.FLOPs)/m.fastest > float64(time.Until(m.deadline)) {
+		return r, errNoTime
+	}
+	cold := w.Time(1)
 	if time.Until(deadline) < 4*cold {
 		r.times[0] = []float64{milliseconds(cold)}
 		m.probe(&r, 0)

@@ -13,6 +13,7 @@ type Report struct {
 	PeakOneThread float64    `json:"peak_one_thread_gflops"`
 	PeakQuartiles [2]float64 `json:"peak_quartiles_gflops"` // of the probes of all threads
 	Networks      []Result   `json:"networks"`
+	LeftOut       []string   `json:"left_out,omitempty"` // networks of which one step would have taken too long
 	Layers        []Layer    `json:"layers,omitempty"`
 	Machine       Machine    `json:"machine"`
 	Date          string     `json:"date"`
@@ -74,20 +75,26 @@ func Wavers(low, high float64) bool { return high > 1.1*low }
 
 // line tells the result in one line.
 func (r *Result) line() string {
-	return fmt.Sprintf("%s: %.1f ms, %.0f GFLOP/s", r.ID, r.StepMS, r.GFLOPS)
+	return fmt.Sprintf("%s: %.1f ms, %s GFLOP/s", r.ID, r.StepMS, short(r.GFLOPS))
 }
 
 // Text writes the report as tables for people.
 func (r *Report) Text(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s; %s kernels, %s of %d, %s, %s, %s\n", m.CPU, m.Kernels, counted(m.Threads, "thread"), m.Cores, m.Go, m.System, r.Date)
-	fmt.Fprintf(w, "Peak of multiply-adds: %.0f GFLOP/s (quartiles %.0f to %.0f)\n", r.Peak, r.PeakQuartiles[0], r.PeakQuartiles[1])
+	fmt.Fprintf(w, "Peak of multiply-adds: %s GFLOP/s (quartiles %s to %s)\n", short(r.Peak), short(r.PeakQuartiles[0]), short(r.PeakQuartiles[1]))
 	if r.Disturbed() {
 		fmt.Fprintln(w, "The peak wavers: this machine does other work as well, and no figure here is what it could be.")
 	}
 	fmt.Fprintln(w)
-	if err := writeTable(w, r.NetworkRows, 2); err != nil || len(r.Layers) == 0 {
+	if err := writeTable(w, r.NetworkRows, 2); err != nil {
 		return err
+	}
+	if len(r.LeftOut) > 0 {
+		fmt.Fprintf(w, "Left out for lack of time: %s.\n", strings.Join(r.LeftOut, ", "))
+	}
+	if len(r.Layers) == 0 {
+		return nil
 	}
 	fmt.Fprintln(w, "\nConvolutions on their own, GFLOP/s (of the peak)")
 	return writeTable(w, r.LayerRows, 2)
@@ -141,7 +148,7 @@ func (r *Report) NetworkRows(row func(cells ...string)) {
 		if n.Allocations != nil {
 			allocations = fmt.Sprintf("%.0f", *n.Allocations)
 		}
-		row(n.ID, n.About, fmt.Sprintf("%.1f", n.StepMS), fmt.Sprintf("%.0f", n.GFLOPS), percent(n.FractionOfPeak), one, speed, memory, allocations)
+		row(n.ID, n.About, fmt.Sprintf("%.1f", n.StepMS), short(n.GFLOPS), percent(n.FractionOfPeak), one, speed, memory, allocations)
 	}
 }
 
@@ -164,7 +171,15 @@ func (r *Report) Shares(l Layer) (forward, data, weights string) {
 }
 
 func (r *Report) withShare(gflops float64) string {
-	return fmt.Sprintf("%.0f (%s)", gflops, percent(gflops/r.Peak))
+	return fmt.Sprintf("%s (%s)", short(gflops), percent(gflops/r.Peak))
+}
+
+// short writes a rate with two digits or more.
+func short(gflops float64) string {
+	if gflops < 10 {
+		return fmt.Sprintf("%.1f", gflops)
+	}
+	return fmt.Sprintf("%.0f", gflops)
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }

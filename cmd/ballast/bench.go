@@ -35,7 +35,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().StringSliceVar(&b.ids, "networks", nil, "networks to measure, of "+strings.Join(ids, ", ")+" (default all)")
 	c.Flags().BoolVar(&b.layers, "layers", true, "measure the convolutions one by one, too")
-	c.Flags().IntVar(&b.seconds, "seconds", 40, "time to spend, about; every network is run at least once")
+	c.Flags().IntVar(&b.seconds, "seconds", 40, "time to spend, about; networks too slow for it are left out and named")
 	c.Flags().IntVar(&b.threads, "threads", 0, "threads to use (default all)")
 	c.Flags().BoolVar(&b.asJSON, "json", false, "print as JSON")
 	c.Flags().BoolVar(&b.quiet, "quiet", false, "show no progress")
