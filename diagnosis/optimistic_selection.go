@@ -181,7 +181,7 @@ func (e *evidence) judgeSelectionFromCurve(best int, level float64) judgement {
 func (e *evidence) setAsideTest() *Treatment {
 	t := &Treatment{Text: "Do not report the best epoch. Fix the number of epochs or choose by the smoothed loss, and report subjects that chose nothing.",
 		Plan: map[string]any{}}
-	if e.plan != nil && e.plan.Split.Test == 0 && e.plan.Data.Set == "" && e.plan.Split.Validation+0.2 <= 0.85 {
+	if e.plan != nil && e.plan.Split.Test == 0 && e.plan.Data.Set == "" && e.plan.Split.LeaveOut == "" && e.plan.Split.Fold == "" && e.plan.Split.Validation+0.2 <= 0.85 {
 		t.Plan["split.test"] = 0.2
 	}
 	return t

@@ -62,7 +62,7 @@ func (e *evidence) judgeSmallFromCurve(n int) judgement {
 func (e *evidence) enlargeValidation() *Treatment {
 	t := &Treatment{Plan: map[string]any{},
 		Text: "Do not read single epochs: average the last epochs, or judge by cross-validation over all subjects."}
-	if e.plan == nil || e.plan.Data.Set != "" {
+	if e.plan == nil || e.plan.Data.Set != "" || e.plan.Split.Fold != "" {
 		return t
 	}
 	share := e.plan.Split.Validation

@@ -89,11 +89,13 @@ type Prep struct {
 
 // Net is the network.
 type Net struct {
-	Name     string  `yaml:"name" doc:"cnn1 to cnn6: that many blocks of convolution, norm, ReLU and pooling; linear: a baseline"`
+	Name     string  `yaml:"name" doc:"cnn1 to cnn6: that many blocks of convolution, norm, ReLU and pooling; resnet10, resnet18, resnet34; linear: a baseline"`
 	Width    int     `yaml:"width" doc:"channels of the first block; each block doubles them"`
-	Norm     string  `yaml:"norm" doc:"batch or none"`
+	Norm     string  `yaml:"norm" doc:"batch; batch-after-pool: of what the pooling gives; or none"`
 	Momentum float64 `yaml:"momentum" doc:"share of a new batch in the running statistics (PyTorch's sense; Keras's is 1 minus it)"`
 	Dropout  float64 `yaml:"dropout" doc:"share of features dropped before the last layer"`
+
+	BlockDropout float64 `yaml:"block_dropout" doc:"share of elements dropped after every block of cnn1 to cnn6"`
 }
 
 // Optimizer is the rule that changes the weights.
@@ -168,8 +170,9 @@ func (p *Plan) Validate() error {
 	p.validateAugment(require, oneOf)
 	oneOf("net.name", p.Net.Name, net.Names()...)
 	require(p.Net.Width >= 1 && p.Net.Width <= 1024, "net.width is %d; it must lie between 1 and 1024", p.Net.Width)
-	oneOf("net.norm", p.Net.Norm, "batch", "none")
+	oneOf("net.norm", p.Net.Norm, "batch", "batch-after-pool", "none")
 	share("net.momentum", p.Net.Momentum, 1e-6, 1)
+	require(p.Net.BlockDropout >= 0 && p.Net.BlockDropout < 1, "net.block_dropout is %g; it must be at least 0 and below 1", p.Net.BlockDropout)
 	require(p.Net.Dropout >= 0 && p.Net.Dropout < 1, "net.dropout is %g; it must be at least 0 and below 1", p.Net.Dropout)
 	oneOf("optimizer.name", p.Optimizer.Name, "adam", "sgd")
 	require(p.Optimizer.LR > 0 && p.Optimizer.LR <= 1000, "optimizer.lr is %g; it must be above 0 and at most 1000", p.Optimizer.LR)

@@ -233,6 +233,6 @@ func (p *Plan) netConfig(classes int) net.Config {
 	config := p.PrepConfig()
 	return net.Config{
 		Name: p.Net.Name, Dims: config.Dims, Channels: max(1, p.Prep.Channels), Size: config.Grid, Classes: classes,
-		Width: p.Net.Width, Norm: p.Net.Norm, Momentum: p.Net.Momentum, Dropout: p.Net.Dropout,
+		Width: p.Net.Width, Norm: p.Net.Norm, Momentum: p.Net.Momentum, Dropout: p.Net.Dropout, BlockDropout: p.Net.BlockDropout,
 	}
 }
