@@ -11,7 +11,7 @@ type PoolTail struct {
 	Pool *MaxPool
 	Norm *BatchNorm // nil without batch normalisation
 
-	y, best []float32
+	best    []float32
 	choice  []byte
 	measure bool
 	signs   []float32 // of gamma (O padded)
@@ -38,22 +38,40 @@ func NewPoolTail(c *Conv, norm *BatchNorm, halo int) *PoolTail {
 // is zero; the first of several; NaN wins. Nil gamma means all positive. With
 // measure, the mean and the variance of y are measured for Norm.
 func (t *PoolTail) Forward(pool *Pool, x, weight, bias, gamma, y, best []float32, choice []byte, measure bool) {
-	best, choice = best[:t.Pool.BestShape().Len()], choice[:t.Pool.ChoiceLen()]
 	for i := range t.signs {
 		t.signs[i] = 1
 		if gamma != nil {
 			t.signs[i] = sign(gamma[i])
 		}
 	}
-	t.y, t.best, t.choice, t.measure = y, best, choice, measure
+	t.best, t.measure = best[:t.Pool.BestShape().Len()], measure
 	if measure {
 		t.Norm.begin(divide(t.Conv.Out, t.Pool.depth, 1))
 	}
-	t.Conv.run(pool, x, weight, bias, y, t.Pool.depth, t)
+	t.run(pool, x, weight, bias, y, choice)
 	if measure {
 		t.Norm.end()
 	}
-	t.y, t.best, t.choice = nil, nil, nil
+	t.best, t.measure = nil, false
+}
+
+// ForwardReLU: x (N, C, D, H, W), weight, bias as in Conv.Forward -> out (N, O,
+// D/2, H/2, W/2, with the halo of Pool.Out), the ReLU of the largest element of
+// every window, and choice, its index: a block without normalisation in one pass.
+func (t *PoolTail) ForwardReLU(pool *Pool, x, weight, bias, out []float32, choice []byte) {
+	t.Pool.Out.check("pooling output", out)
+	for i := range t.signs {
+		t.signs[i] = 1
+	}
+	t.out = out
+	t.run(pool, x, weight, bias, nil, choice)
+	t.out = nil
+}
+
+func (t *PoolTail) run(pool *Pool, x, weight, bias, y []float32, choice []byte) {
+	t.choice = choice[:t.Pool.ChoiceLen()]
+	t.Conv.run(pool, x, weight, bias, y, t.Pool.depth, t)
+	t.choice = nil
 }
 
 func sign(x float32) float32 {
@@ -79,11 +97,27 @@ func (t *PoolTail) finish(c *chunks, part chunk, n int, rows chunkRows) {
 			for h := part.h / 2; h < min(out.H, part.hEnd/2); h++ {
 				x := rows.data[k*rows.block+(d*depth-part.d)*rows.plane+(2*h-part.h)*rows.row:]
 				at := ((plane*out.D+d)*out.H + h) * out.W * Lanes
-				poolRow(x, [2]int{rows.row, rows.plane}, depth, t.signs[block*Lanes:], t.best[at:][:out.W*Lanes], t.choice[at:])
+				best := t.bestRow(plane*out.D+d, h, at)
+				poolRow(x, [2]int{rows.row, rows.plane}, depth, t.signs[block*Lanes:], best, t.choice[at:])
+				if t.out != nil {
+					rectify(best)
+				}
 			}
 		}
 	}
 }
+
+// bestRow returns where the chosen elements of row h of plane (n, block, d) go:
+// into the output itself where nothing is done to them but ReLU.
+func (t *PoolTail) bestRow(plane, h, at int) []float32 {
+	if t.out != nil {
+		return t.Pool.Out.row(t.out, plane, h)
+	}
+	return t.best[at:][:t.Pool.Out.W*Lanes]
+}
+
+// rectify sets what is not above zero to zero; NaN stays NaN.
+func rectify(row []float32) { maskRowFast(row, row) }
 
 // Normalise: best (N, O, D/2, H/2, W/2), scale, shift (O) -> out (same, with the
 // halo of Pool.Out) = ReLU(best*scale + shift); NaN stays NaN.

@@ -1,10 +1,6 @@
 package net
 
-import (
-	"slices"
-
-	"ballast/kernel"
-)
+import "ballast/kernel"
 
 // A block is convolution, normalisation, ReLU and max pooling by 2:
 //
@@ -22,12 +18,10 @@ type block struct {
 
 	y      []float32 // in the shape of the convolution's output; not in the first block
 	out    []float32
-	best   []float32 // the element of y behind each element of out
+	best   []float32 // the element of y behind each element of out, with normalisation
 	choice []byte    // its place in the window
 	dy     []float32 // in the shape of y; not in the first block
 	dout   []float32 // without halo
-
-	ones, zeros []float32 // the normalisation of a block that has none
 }
 
 // newBlock lays out a block. The gradient of y needs a halo where it is
@@ -47,9 +41,6 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 	if c.Norm == normBatch {
 		b.norm = newNorm(name+".norm", conv.Out, c.Momentum)
 		measured = b.norm.kernel
-	} else {
-		b.zeros = make([]float32, conv.Out.Padded())
-		b.ones = slices.Repeat([]float32{1}, conv.Out.Padded())
 	}
 	b.tail = kernel.NewPoolTail(conv, measured, outHalo)
 	return b
@@ -88,7 +79,9 @@ func (b *block) reserve(n int) {
 	down := *b.tail.Pool
 	down.SetBatch(n)
 	b.out = make([]float32, down.Out.Len())
-	b.best = make([]float32, down.BestShape().Len())
+	if b.norm != nil {
+		b.best = make([]float32, down.BestShape().Len())
+	}
 	b.choice = make([]byte, down.ChoiceLen())
 }
 
@@ -102,7 +95,10 @@ func (b *block) reserveGradients(n int) {
 func (b *block) size(n int) (elements, bytes int) {
 	conv, down := b.conv.kernel, *b.tail.Pool
 	down.SetBatch(n)
-	elements = down.Out.Len() + 2*down.BestShape().Len() // out, best and dout
+	elements = down.Out.Len() + down.BestShape().Len() // out and dout
+	if b.norm != nil {
+		elements += down.BestShape().Len() // best
+	}
 	if !b.first {
 		elements += conv.Out.Batch(n).Len() // dy
 		if b.norm != nil {
@@ -114,13 +110,12 @@ func (b *block) size(n int) (elements, bytes int) {
 
 // forward: in (N, I, D, H, W) -> out (N, O, D/2, H/2, W/2).
 func (b *block) forward(s *step, in []float32) []float32 {
-	scale, shift := b.ones, b.zeros
 	if b.norm == nil {
-		b.tail.Forward(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, nil, nil, b.best, b.choice, false)
-	} else {
-		b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, s.mode.measures())
-		scale, shift = b.norm.forward(s.mode)
+		b.tail.ForwardReLU(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, b.out, b.choice)
+		return b.out
 	}
+	b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, s.mode.measures())
+	scale, shift := b.norm.forward(s.mode)
 	b.tail.Normalise(s.pool, b.best, scale, shift, b.out)
 	return b.out
 }

@@ -40,7 +40,7 @@ func TestRecordRun(t *testing.T) {
 // its own.
 func TestSameBitsOnEveryKernelPath(t *testing.T) {
 	var reference map[string][]byte
-	for _, path := range []string{"generic", "avx2", "avx512"} {
+	for _, path := range []string{"generic", "avx2", "avx512", "neon"} {
 		dir := filepath.Join(t.TempDir(), path)
 		child := exec.Command(os.Args[0], "-test.run=^TestRecordRun$")
 		child.Env = append(os.Environ(), recordInto+"="+dir, "BALLAST_CPU="+path)
