@@ -229,22 +229,18 @@ func (p *predictor) area(labels []int, stream *stat.Stream) float64 {
 		}
 	}
 	sum, count := 0.0, 0.0
-	positive := make([]bool, len(labels))
+	keys := make([]uint64, len(labels))
 	for g := range p.groups {
 		members := 0
 		for n, label := range labels {
-			positive[n] = label == g
-			members += indicator(positive[n])
+			// Log odds against the other groups.
+			keys[n] = scoreKey(p.scores[g][n]-p.others(g, n), label == g)
+			members += indicator(label == g)
 		}
 		if members == 0 || members == len(labels) {
 			continue
 		}
-		score := make([]float64, len(labels)) // log odds against the other groups
-		for n := range score {
-			score[n] = p.scores[g][n] - p.others(g, n)
-		}
-		area, _ := stat.AUROC(score, positive)
-		sum += area
+		sum += areaOf(keys, members)
 		count++
 		if p.groups == 2 {
 			break // the other class has the same area
@@ -256,8 +252,43 @@ func (p *predictor) area(labels []int, stream *stat.Stream) float64 {
 	return sum / count
 }
 
+// scoreKey is a number that sorts as the score does; its lowest bit tells a
+// positive.
+func scoreKey(score float64, positive bool) uint64 {
+	bits := math.Float64bits(score + 0) // -0 is 0
+	if bits>>63 == 1 {
+		bits = ^bits
+	} else {
+		bits |= 1 << 63
+	}
+	return bits&^1 | uint64(indicator(positive))
+}
+
+// areaOf is stat.AUROC of scores as keys, of which so many are positive: the
+// share of pairs of a positive and a negative in which the positive has the
+// higher score, ties counting one half. It sorts the keys. It is what takes the
+// time of a permutation test, and several times as fast as the general one.
+func areaOf(keys []uint64, positives int) float64 {
+	slices.Sort(keys)
+	won, negativesBelow := 0.0, 0
+	for start := 0; start < len(keys); {
+		end, tied := start, 0
+		for ; end < len(keys) && keys[end]>>1 == keys[start]>>1; end++ {
+			tied += int(keys[end] & 1)
+		}
+		negatives := end - start - tied
+		won += float64(tied) * (float64(negativesBelow) + float64(negatives)/2)
+		negativesBelow += negatives
+		start = end
+	}
+	return won / (float64(positives) * float64(len(keys)-positives))
+}
+
 // others is the log of the summed probability of the groups but one.
 func (p *predictor) others(g, n int) float64 {
+	if p.groups == 2 {
+		return p.scores[1-g][n]
+	}
 	largest := math.Inf(-1)
 	for other := range p.groups {
 		if other != g {
@@ -295,10 +326,14 @@ func (p *predictor) scoreWords(labels, fold []int, held int) {
 			totals[labels[n]]++
 		}
 	}
+	logs := counts
+	for n, count := range counts {
+		logs[n] = math.Log((count + 1) / (totals[n/p.variety] + float64(p.variety)))
+	}
 	for n, word := range p.words {
 		if fold[n] == held {
 			for g := range p.groups {
-				p.scores[g][n] = math.Log((counts[g*p.variety+word] + 1) / (totals[g] + float64(p.variety)))
+				p.scores[g][n] = logs[g*p.variety+word]
 			}
 		}
 	}
@@ -323,10 +358,11 @@ func (p *predictor) scoreRanks(labels, fold []int, held int) {
 			mean = sum[g] / count[g]
 		}
 		variance := (square[g] - count[g]*mean*mean + weight*common) / (count[g] + weight)
+		constant := math.Log(variance) / 2
 		for n, x := range p.ranks {
 			if fold[n] == held {
 				d := x - mean
-				p.scores[g][n] = -d*d/(2*variance) - math.Log(variance)/2
+				p.scores[g][n] = -d*d/(2*variance) - constant
 			}
 		}
 	}
