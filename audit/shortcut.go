@@ -69,8 +69,10 @@ const (
 	// manyDraws ends a test early: so many permutations as good as the labels
 	// say that the fact tells nothing (Besag and Clifford, "Sequential Monte
 	// Carlo p-values", Biometrika 1991).
-	manyDraws = 20
-	folds     = 5
+	manyDraws  = 20
+	usualDraws = 4999
+	mostDraws  = 99_999
+	folds      = 5
 )
 
 // testFacts tests every fact for telling the classes apart, and where the table
@@ -111,7 +113,7 @@ func (s *study) testFacts(ctx context.Context) (labels, sets []Fact, err error) 
 func (s *study) test(ctx context.Context, facts []Fact, groups []int, count int, purpose string) error {
 	most := s.options.Permutations
 	if most == 0 { // enough for a p-value that is small after correction, five times over
-		most = max(4999, min(99_999, int(5*float64(len(facts))/significant)))
+		most = max(usualDraws, min(mostDraws, int(5*float64(len(facts))/significant)))
 	}
 	err := inParallel(ctx, len(facts), s.options.Threads, func(n int) {
 		facts[n].test(ctx, groups, count, most, stat.NewStream(s.options.Seed, purpose+"/"+facts[n].Kind+"/"+facts[n].Name))
@@ -157,8 +159,11 @@ func (f *Fact) test(ctx context.Context, groups []int, count, most int, stream *
 	p := newPredictor(known, f.Numeric, count)
 	f.Area = p.area(labels, stream)
 	f.P, f.Draws = 1, 0
-	if !(f.Area > 0.5) {
+	switch {
+	case !(f.Area > 0.5):
 		return // no better than its permutations on average
+	case f.Area < leastArea:
+		most = min(most, usualDraws) // it is no shortcut however small p is
 	}
 	atLeast := 0
 	shuffled := make([]int, len(labels))
