@@ -69,8 +69,10 @@ const (
 	// manyDraws ends a test early: so many permutations as good as the labels
 	// say that the fact tells nothing (Besag and Clifford, "Sequential Monte
 	// Carlo p-values", Biometrika 1991).
-	manyDraws = 20
-	folds     = 5
+	manyDraws  = 20
+	usualDraws = 4999
+	mostDraws  = 99_999
+	folds      = 5
 )
 
 // testFacts tests every fact for telling the classes apart, and where the table
@@ -111,7 +113,7 @@ func (s *study) testFacts(ctx context.Context) (labels, sets []Fact, err error) 
 func (s *study) test(ctx context.Context, facts []Fact, groups []int, count int, purpose string) error {
 	most := s.options.Permutations
 	if most == 0 { // enough for a p-value that is small after correction, five times over
-		most = max(4999, min(99_999, int(5*float64(len(facts))/significant)))
+		most = max(usualDraws, min(mostDraws, int(5*float64(len(facts))/significant)))
 	}
 	err := inParallel(ctx, len(facts), s.options.Threads, func(n int) {
 		facts[n].test(ctx, groups, count, most, stat.NewStream(s.options.Seed, purpose+"/"+facts[n].Kind+"/"+facts[n].Name))
@@ -157,8 +159,11 @@ func (f *Fact) test(ctx context.Context, groups []int, count, most int, stream *
 	p := newPredictor(known, f.Numeric, count)
 	f.Area = p.area(labels, stream)
 	f.P, f.Draws = 1, 0
-	if !(f.Area > 0.5) {
+	switch {
+	case !(f.Area > 0.5):
 		return // no better than its permutations on average
+	case f.Area < leastArea:
+		most = min(most, usualDraws) // it is no shortcut however small p is
 	}
 	atLeast := 0
 	shuffled := make([]int, len(labels))
@@ -229,22 +234,18 @@ func (p *predictor) area(labels []int, stream *stat.Stream) float64 {
 		}
 	}
 	sum, count := 0.0, 0.0
-	positive := make([]bool, len(labels))
+	keys := make([]uint64, len(labels))
 	for g := range p.groups {
 		members := 0
 		for n, label := range labels {
-			positive[n] = label == g
-			members += indicator(positive[n])
+			// Log odds against the other groups.
+			keys[n] = scoreKey(p.scores[g][n]-p.others(g, n), label == g)
+			members += indicator(label == g)
 		}
 		if members == 0 || members == len(labels) {
 			continue
 		}
-		score := make([]float64, len(labels)) // log odds against the other groups
-		for n := range score {
-			score[n] = p.scores[g][n] - p.others(g, n)
-		}
-		area, _ := stat.AUROC(score, positive)
-		sum += area
+		sum += areaOf(keys, members)
 		count++
 		if p.groups == 2 {
 			break // the other class has the same area
@@ -256,8 +257,43 @@ func (p *predictor) area(labels []int, stream *stat.Stream) float64 {
 	return sum / count
 }
 
+// scoreKey is a number that sorts as the score does; its lowest bit tells a
+// positive.
+func scoreKey(score float64, positive bool) uint64 {
+	bits := math.Float64bits(score + 0) // -0 is 0
+	if bits>>63 == 1 {
+		bits = ^bits
+	} else {
+		bits |= 1 << 63
+	}
+	return bits&^1 | uint64(indicator(positive))
+}
+
+// areaOf is stat.AUROC of scores as keys, of which so many are positive: the
+// share of pairs of a positive and a negative in which the positive has the
+// higher score, ties counting one half. It sorts the keys. It is what takes the
+// time of a permutation test, and several times as fast as the general one.
+func areaOf(keys []uint64, positives int) float64 {
+	slices.Sort(keys)
+	won, negativesBelow := 0.0, 0
+	for start := 0; start < len(keys); {
+		end, tied := start, 0
+		for ; end < len(keys) && keys[end]>>1 == keys[start]>>1; end++ {
+			tied += int(keys[end] & 1)
+		}
+		negatives := end - start - tied
+		won += float64(tied) * (float64(negativesBelow) + float64(negatives)/2)
+		negativesBelow += negatives
+		start = end
+	}
+	return won / (float64(positives) * float64(len(keys)-positives))
+}
+
 // others is the log of the summed probability of the groups but one.
 func (p *predictor) others(g, n int) float64 {
+	if p.groups == 2 {
+		return p.scores[1-g][n]
+	}
 	largest := math.Inf(-1)
 	for other := range p.groups {
 		if other != g {
@@ -295,10 +331,14 @@ func (p *predictor) scoreWords(labels, fold []int, held int) {
 			totals[labels[n]]++
 		}
 	}
+	logs := counts
+	for n, count := range counts {
+		logs[n] = math.Log((count + 1) / (totals[n/p.variety] + float64(p.variety)))
+	}
 	for n, word := range p.words {
 		if fold[n] == held {
 			for g := range p.groups {
-				p.scores[g][n] = math.Log((counts[g*p.variety+word] + 1) / (totals[g] + float64(p.variety)))
+				p.scores[g][n] = logs[g*p.variety+word]
 			}
 		}
 	}
@@ -323,10 +363,11 @@ func (p *predictor) scoreRanks(labels, fold []int, held int) {
 			mean = sum[g] / count[g]
 		}
 		variance := (square[g] - count[g]*mean*mean + weight*common) / (count[g] + weight)
+		constant := math.Log(variance) / 2
 		for n, x := range p.ranks {
 			if fold[n] == held {
 				d := x - mean
-				p.scores[g][n] = -d*d/(2*variance) - math.Log(variance)/2
+				p.scores[g][n] = -d*d/(2*variance) - constant
 			}
 		}
 	}

@@ -12,6 +12,30 @@ import (
 
 func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }
 
+// The fast area is the general one.
+func TestAreaOf(t *testing.T) {
+	for n := range 50 {
+		stream := stat.NewStream(testSeed, "keys", uint64(n))
+		var scores []float64
+		var positive []bool
+		var keys []uint64
+		positives := 0
+		for range 2 + stream.IntN(40) {
+			score := math.Round(4 * stream.Normal()) // with ties
+			if n%2 == 1 {
+				score = stream.Normal() * 1e-3
+			}
+			label := stream.IntN(3) == 0
+			scores, positive, keys = append(scores, score), append(positive, label), append(keys, scoreKey(score, label))
+			positives += indicator(label)
+		}
+		want, _ := stat.AUROC(scores, positive)
+		if got := areaOf(keys, positives); !(near(got, want, 1e-12) || math.IsNaN(got) && math.IsNaN(want)) {
+			t.Errorf("case %d: %g, want %g", n, got, want)
+		}
+	}
+}
+
 // Without any relation p-values are spread evenly: of 300 tests about a tenth
 // lies below 0.1 (binomial 99.9 % limits 14 and 50).
 func TestPValuesUnderNoRelation(t *testing.T) {

@@ -44,7 +44,7 @@ func checkCommand() *cobra.Command {
 			"  ballast check COHORT --fail-on warning --quiet   # in CI",
 		Args: exactly(1, "one cohort (a folder or a table)"),
 		RunE: func(c *cobra.Command, args []string) error {
-			limit, err := failLevel(failOn)
+			limit, err := failLevel(failOn, c.Flags().Changed("fail-on"))
 			if err != nil {
 				return err
 			}
@@ -73,8 +73,8 @@ func checkCommand() *cobra.Command {
 	return c
 }
 
-func failLevel(name string) (level audit.Level, err error) {
-	if name == "" {
+func failLevel(name string, given bool) (level audit.Level, err error) {
+	if !given {
 		return level, nil
 	}
 	if err := level.UnmarshalText([]byte(name)); err != nil {

@@ -70,6 +70,7 @@ func TestCheckExitCodes(t *testing.T) {
 		{[]string{faulty, "--fail-on", "error"}, exitFindings, "1 error"},
 		{[]string{faulty, "--fail-on", "warning"}, exitFindings, "--fail-on warning"},
 		{[]string{faulty, "--fail-on", "fatal"}, exitUsage, "note, warning, error"},
+		{[]string{faulty, "--fail-on", ""}, exitUsage, "note, warning, error"},
 		{[]string{filepath.Join(clean, "absent")}, exitFailed, "absent"},
 		{[]string{t.TempDir()}, exitFailed, "no cohort here"},
 		{[]string{clean, "--html", t.TempDir()}, exitFailed, "it is a folder"},
