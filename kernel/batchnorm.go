@@ -32,7 +32,10 @@ type BatchNorm struct {
 //	dx = factor*((dy - offset) - (x - centre)*by)
 //
 // in float32 and in this order.
-type NormGradient struct{ factor, centre, offset, by []float32 }
+type NormGradient struct {
+	factor, centre, offset, by []float32
+	blocks                     []normLanes // the same by blocks
+}
 
 // Factor returns what the gradient of each channel is multiplied by: all that a
 // normalisation by constants does.
@@ -46,6 +49,14 @@ func (g *normLanes) backward(lane int, x, dy float32) float32 {
 	return g.factor[lane] * ((dy - g.offset[lane]) - float32((x-g.centre[lane])*g.by[lane]))
 }
 
+// fill gathers the lanes of every block.
+func (g *NormGradient) fill() {
+	g.blocks = g.blocks[:0]
+	for block := range len(g.factor) / Lanes {
+		g.blocks = append(g.blocks, g.lanes(block))
+	}
+}
+
 func (g *NormGradient) lanes(block int) normLanes {
 	at := block * Lanes
 	return normLanes{[Lanes]float32(g.factor[at:]), [Lanes]float32(g.centre[at:]), [Lanes]float32(g.offset[at:]), [Lanes]float32(g.by[at:])}
@@ -57,7 +68,7 @@ func NewBatchNorm(s Shape) *BatchNorm {
 	vector := func() []float32 { return make([]float32, padded) }
 	b := &BatchNorm{
 		Shape: s, Mean: make([]float64, padded), Variance: make([]float64, padded),
-		scale: vector(), shift: vector(), gradient: NormGradient{vector(), vector(), vector(), vector()},
+		scale: vector(), shift: vector(), gradient: NormGradient{factor: vector(), centre: vector(), offset: vector(), by: vector()},
 	}
 	b.measureTask, b.productTask = b.measureChunk, b.addPlanes
 	b.sum, b.products = make([]float64, padded), make([]float64, padded)
@@ -254,5 +265,6 @@ func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, relu Shap
 			g.by[channel] = float32(float64(float64(centred*inverse)*inverse) / count)
 		}
 	}
+	g.fill()
 	return g
 }

@@ -182,6 +182,17 @@ func (c *Conv) outputRow(index int) (n, d, h int) {
 	return rest / c.Out.D, rest % c.Out.D, h
 }
 
+// nextRow returns the sample, plane and row of the next output row.
+func (c *Conv) nextRow(n, d, h int) (int, int, int) {
+	if h++; h == c.Out.H {
+		h = 0
+		if d++; d == c.Out.D {
+			return n + 1, 0, 0
+		}
+	}
+	return n, d, h
+}
+
 // A gradientPart is what the output rows [first, last) add to the gradient of
 // the weights of an input block and some output blocks.
 type gradientPart struct {
@@ -213,12 +224,13 @@ func (g *gradientPart) kernelRows() {
 	for kd := range c.Kernel[0] {
 		for kh := range c.Kernel[1] {
 			g.list.reset()
+			n, d, h := c.outputRow(g.first)
 			for index := g.first; index < g.last; index++ {
-				n, d, h := c.outputRow(index)
 				sourceD, sourceH := d*c.Stride[0]+kd-c.Kernel[0]/2, h*c.Stride[1]+kh-c.Kernel[1]/2
 				if sourceD >= 0 && sourceD < c.In.D && sourceH >= 0 && sourceH < c.In.H {
 					g.list.add(g.index.row(n, g.inBlock, sourceD, sourceH)-left, g.row(index, n, d, h))
 				}
+				n, d, h = c.nextRow(n, d, h)
 			}
 			g.dst = g.weights[(kd*c.Kernel[1]+kh)*c.rowLen():]
 			g.run()

@@ -219,7 +219,7 @@ func (c innerCase) normAddReLURow(t *testing.T) []float32 {
 
 func (c innerCase) normBackwardRow(t *testing.T) []float32 {
 	whole, dx := c.target(t, c.voxels*Lanes, 1)
-	g := NormGradient{c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), c.operand(t, Lanes, 6)}
+	g := NormGradient{factor: c.operand(t, Lanes, 3), centre: c.operand(t, Lanes, 4), offset: c.operand(t, Lanes, 5), by: c.operand(t, Lanes, 6)}
 	lanes := g.lanes(0)
 	normBackwardRowFast(c.operand(t, c.voxels*Lanes, 2), c.operand(t, c.voxels*Lanes, 7), &lanes, dx)
 	return whole
@@ -258,14 +258,14 @@ func (c innerCase) choices() []byte {
 
 func (c innerCase) unpoolRow(t *testing.T) []float32 {
 	whole, dx := c.target(t, 2*c.voxels*Lanes, 1)
-	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), nil, nil, nil, dx)
+	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), nil, nil, dx)
 	return whole
 }
 
 func (c innerCase) normUnpoolRow(t *testing.T) []float32 {
 	whole, dx := c.target(t, 2*c.voxels*Lanes, 1)
-	g := NormGradient{c.operand(t, Lanes, 3), c.operand(t, Lanes, 4), c.operand(t, Lanes, 5), c.operand(t, Lanes, 6)}
+	g := NormGradient{factor: c.operand(t, Lanes, 3), centre: c.operand(t, Lanes, 4), offset: c.operand(t, Lanes, 5), by: c.operand(t, Lanes, 6)}
 	lanes := g.lanes(0)
-	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), c.operand(t, 2*c.voxels*Lanes, 7), &g, &lanes, dx)
+	normUnpoolRow(c.operand(t, c.voxels*Lanes, 2), c.choices(), 2*(c.taps%4), c.operand(t, 2*c.voxels*Lanes, 7), &lanes, dx)
 	return whole
 }

@@ -213,17 +213,17 @@ type unpooling struct {
 // input: through the normalisation, if there is one, of that row of the input.
 func (u *unpooling) row(plane, h int, input, dx []float32) {
 	m, covered := u.pool, 0 // covered: elements of the row that windows cover
-	var lanes normLanes
+	var lanes *normLanes
 	if u.norm != nil {
-		lanes = u.norm.lanes(plane / m.In.D % m.In.Blocks())
+		lanes = &u.norm.blocks[plane/m.In.D%m.In.Blocks()]
 	}
 	if index, first, ok := m.outputRow(plane, h); ok {
 		covered = 2 * m.Out.W * Lanes
 		from := u.dy[index*u.gradient.RowLen()+u.gradient.Halo*Lanes:][:m.Out.W*Lanes]
-		normUnpoolRow(from, u.choice[index*m.Out.W*Lanes:][:len(from)], first, input, u.norm, &lanes, dx)
+		normUnpoolRow(from, u.choice[index*m.Out.W*Lanes:][:len(from)], first, input, lanes, dx)
 	}
 	if u.norm != nil {
-		normZeroRow(input[covered:], &lanes, dx[covered:])
+		normZeroRow(input[covered:], lanes, dx[covered:])
 	} else {
 		clear(dx[covered:])
 	}
@@ -314,9 +314,9 @@ func poolRowGo(x []float32, strides [2]int, depth int, signs, best []float32, ch
 
 // normUnpoolRow does a row of dx whose windows' elements have the indices first
 // and first+1. x is the row of the normalisation's input.
-func normUnpoolRow(dy []float32, choice []byte, first int, x []float32, g *NormGradient, lanes *normLanes, dx []float32) {
+func normUnpoolRow(dy []float32, choice []byte, first int, x []float32, lanes *normLanes, dx []float32) {
 	_, _ = dx[2*len(dy)-1], choice[len(dy)-1]
-	if g == nil {
+	if lanes == nil {
 		unpoolRowFast(dy, choice, first, dx)
 		return
 	}

@@ -128,9 +128,9 @@ func NormBackward(pool *Pool, g *NormGradient, s Shape, x []float32, gradient Sh
 	gradient.check("normalisation gradient", dy)
 	target.check("gradient of normalisation input", dx)
 	p := newPass(func(p *pass, plane int) {
-		lanes := p.gradient.lanes(p.a.block(plane) / Lanes)
+		lanes := &p.gradient.blocks[p.a.block(plane)/Lanes]
 		for h := range p.a.H {
-			normBackwardRowFast(p.a.row(p.x, plane, h), p.b.row(p.y, plane, h), &lanes, p.c.row(p.z, plane, h))
+			normBackwardRowFast(p.a.row(p.x, plane, h), p.b.row(p.y, plane, h), lanes, p.c.row(p.z, plane, h))
 		}
 	})
 	p.a, p.x, p.b, p.y, p.c, p.z, p.gradient = s, x, gradient, dy, target, dx, g

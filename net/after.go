@@ -28,7 +28,7 @@ func (b *between) gradient() (kernel.Shape, []float32) { return b.bare(), b.dout
 
 func (b *between) setBatch(n int) { b.shape.N = n }
 
-func (b *between) reserve(n int) { b.out = make([]float32, b.shape.Batch(n).Len()) }
+func (b *between) reserve(n int) { b.out = kernel.Floats(b.shape.Batch(n).Len()) }
 
 func (b *between) reserveGradients(n int) { b.dout = enough(b.dout, b.bare().Batch(n).Len()) }
 
@@ -107,7 +107,7 @@ func (l *dropoutStage) size(n int) (elements, bytes int) {
 
 func (l *dropoutStage) reserve(n int) {
 	l.between.reserve(n)
-	l.keep = make([]float32, l.bare().Batch(n).Len())
+	l.keep = kernel.Floats(l.bare().Batch(n).Len())
 }
 
 // forward: in (N, C, D, H, W) -> out (same).

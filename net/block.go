@@ -78,9 +78,9 @@ func (b *block) setBatch(n int) {
 func (b *block) reserve(n int) {
 	down := *b.tail.Pool
 	down.SetBatch(n)
-	b.out = make([]float32, down.Out.Len())
+	b.out = kernel.Floats(down.Out.Len())
 	if b.norm != nil {
-		b.best = make([]float32, down.BestShape().Len())
+		b.best = kernel.Floats(down.BestShape().Len())
 	}
 	b.choice = make([]byte, down.ChoiceLen())
 }

@@ -237,6 +237,6 @@ func (n *Net) Reserve(batch int) {
 	n.features = make([]float32, batch*n.head.stride)
 	n.head.resize(batch)
 	if len(n.stages) > 0 {
-		n.packed = make([]float32, n.image.Batch(batch).Len())
+		n.packed = kernel.Floats(n.image.Batch(batch).Len())
 	}
 }

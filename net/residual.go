@@ -103,10 +103,10 @@ func (r *residual) setBatch(n int) {
 
 func (r *residual) reserve(n int) {
 	for _, p := range r.parts() {
-		p.y = make([]float32, p.conv.kernel.Out.Batch(n).Len())
+		p.y = kernel.Floats(p.conv.kernel.Out.Batch(n).Len())
 	}
-	r.middle = make([]float32, r.first.conv.kernel.Out.Batch(n).Len())
-	r.out = make([]float32, r.result.Batch(n).Len())
+	r.middle = kernel.Floats(r.first.conv.kernel.Out.Batch(n).Len())
+	r.out = kernel.Floats(r.result.Batch(n).Len())
 }
 
 func (r *residual) reserveGradients(n int) {

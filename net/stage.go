@@ -94,7 +94,7 @@ func enough(data []float32, elements int) []float32 {
 	if len(data) >= elements {
 		return data
 	}
-	return make([]float32, elements)
+	return kernel.Floats(elements)
 }
 
 // taps returns the size of a kernel that is k voxels wide along every axis.
