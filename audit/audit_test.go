@@ -362,3 +362,54 @@ func TestPlainNames(t *testing.T) {
 		}
 	}
 }
+
+// withSets adds a column of sets to the table of a phantom cohort.
+func withSets(t *testing.T, c *cohort.Cohort, set func(row int) string) *cohort.Cohort {
+	t.Helper()
+	text, err := os.ReadFile(c.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for n := range lines {
+		if n == 0 {
+			lines[n] += "\tsplit"
+		} else {
+			lines[n] += "\t" + set(n-1)
+		}
+	}
+	write(t, c.Dir, "participants.tsv", strings.Join(lines, "\n")+"\n")
+	return opened(t, c.Dir)
+}
+
+func TestDuplicateAcrossSets(t *testing.T) {
+	c := written(t, 24, func(c *phantom.Config) { c.Copies, c.Copy = 1, phantom.CopyRescaled })
+	r := checked(t, withSets(t, c, func(row int) string { return []string{"train", "validation"}[row%2] }))
+	if f := finding(t, r, "duplicate-across-sets"); f.Level != Error || !slices.Equal(f.Subjects, []string{"sub-0001", "sub-0002"}) {
+		t.Errorf("%+v", f)
+	}
+	if !r.Resolution.Fixed || r.Resolution.Validation != 12 {
+		t.Errorf("%+v", r.Resolution)
+	}
+}
+
+// One scanner trains and the other validates.
+func TestSetShift(t *testing.T) {
+	c := written(t, 40, func(c *phantom.Config) { c.Sites = 2 })
+	sites := map[int]string{}
+	for n, s := range c.Subjects {
+		sites[n] = s.Site
+	}
+	r := checked(t, withSets(t, c, func(row int) string {
+		if sites[row] == "site-1" {
+			return "train"
+		}
+		return "validation"
+	}))
+	if f := finding(t, r, "set-shift"); f.Level != Warning || !strings.Contains(f.Problem, "site") {
+		t.Errorf("%+v", f)
+	}
+	if slices.Contains(ids(r), "site-shortcut") {
+		t.Error("the site tells the set, not the label")
+	}
+}
