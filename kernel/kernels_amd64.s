@@ -241,13 +241,27 @@ tileFrom_4_6:
 tile_1_1:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_1_load_apart
+	VMOVUPS (DX), Z0
+	JMP     tile_1_1_load_end
+
+tile_1_1_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_1_load_strided
+	VMOVUPS (DX), Z0
+	JMP     tile_1_1_load_end
+
+tile_1_1_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_1_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_1_tap:
 	MOVQ a+0(FP), BX
@@ -295,10 +309,18 @@ tile_1_1_next:
 	JNZ     tile_1_1_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_1_store_apart
+	VMOVUPS Z0, (DX)
+	JMP     tile_1_1_store_end
+
+tile_1_1_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
-	JMP     tile_1_1_end
+
+tile_1_1_store_end:
+	JMP tile_1_1_moved
 
 tile_1_1_three:
 	VMOVUPS          (AX), Z1
@@ -309,7 +331,7 @@ tile_1_1_three:
 	VFMADD231PS.BCST 8(SI), Z1, Z0
 	JMP              tile_1_1_next
 
-tile_1_1_end:
+tile_1_1_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_1_done
@@ -328,15 +350,31 @@ tile_1_1_done:
 tile_1_2:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_2_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	JMP     tile_1_2_load_end
+
+tile_1_2_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_2_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	JMP     tile_1_2_load_end
+
+tile_1_2_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_2_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_2_tap:
 	MOVQ a+0(FP), BX
@@ -389,12 +427,21 @@ tile_1_2_next:
 	JNZ     tile_1_2_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_2_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	JMP     tile_1_2_store_end
+
+tile_1_2_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
-	JMP     tile_1_2_end
+
+tile_1_2_store_end:
+	JMP tile_1_2_moved
 
 tile_1_2_three:
 	VMOVUPS          (AX), Z2
@@ -408,7 +455,7 @@ tile_1_2_three:
 	VFMADD231PS.BCST 8(SI)(DI*1), Z2, Z1
 	JMP              tile_1_2_next
 
-tile_1_2_end:
+tile_1_2_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_2_done
@@ -427,17 +474,35 @@ tile_1_2_done:
 tile_1_3:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_3_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	JMP     tile_1_3_load_end
+
+tile_1_3_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_3_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	JMP     tile_1_3_load_end
+
+tile_1_3_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z2
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_3_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_3_tap:
 	MOVQ a+0(FP), BX
@@ -495,14 +560,24 @@ tile_1_3_next:
 	JNZ     tile_1_3_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_3_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	JMP     tile_1_3_store_end
+
+tile_1_3_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z2, (AX)
-	JMP     tile_1_3_end
+
+tile_1_3_store_end:
+	JMP tile_1_3_moved
 
 tile_1_3_three:
 	VMOVUPS          (AX), Z3
@@ -519,7 +594,7 @@ tile_1_3_three:
 	VFMADD231PS.BCST 8(SI)(DI*2), Z3, Z2
 	JMP              tile_1_3_next
 
-tile_1_3_end:
+tile_1_3_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_3_done
@@ -538,8 +613,26 @@ tile_1_3_done:
 tile_1_4:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_4_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	JMP     tile_1_4_load_end
+
+tile_1_4_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_4_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	JMP     tile_1_4_load_end
+
+tile_1_4_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -547,11 +640,13 @@ tile_1_4:
 	VMOVUPS (AX), Z2
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z3
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
+
+tile_1_4_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
 
 tile_1_4_tap:
 	MOVQ a+0(FP), BX
@@ -614,8 +709,17 @@ tile_1_4_next:
 	JNZ     tile_1_4_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_4_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	JMP     tile_1_4_store_end
+
+tile_1_4_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -623,7 +727,9 @@ tile_1_4_next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
-	JMP     tile_1_4_end
+
+tile_1_4_store_end:
+	JMP tile_1_4_moved
 
 tile_1_4_three:
 	VMOVUPS          (AX), Z4
@@ -643,7 +749,7 @@ tile_1_4_three:
 	VFMADD231PS.BCST 8(SI)(R8*1), Z4, Z3
 	JMP              tile_1_4_next
 
-tile_1_4_end:
+tile_1_4_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_4_done
@@ -662,8 +768,28 @@ tile_1_4_done:
 tile_1_5:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_5_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	JMP     tile_1_5_load_end
+
+tile_1_5_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_5_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	JMP     tile_1_5_load_end
+
+tile_1_5_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -673,11 +799,13 @@ tile_1_5:
 	VMOVUPS (AX), Z3
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z4
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
+
+tile_1_5_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
 
 tile_1_5_tap:
 	MOVQ a+0(FP), BX
@@ -745,8 +873,18 @@ tile_1_5_next:
 	JNZ     tile_1_5_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_5_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	JMP     tile_1_5_store_end
+
+tile_1_5_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -756,7 +894,9 @@ tile_1_5_next:
 	VMOVUPS Z3, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z4, (AX)
-	JMP     tile_1_5_end
+
+tile_1_5_store_end:
+	JMP tile_1_5_moved
 
 tile_1_5_three:
 	VMOVUPS          (AX), Z5
@@ -779,7 +919,7 @@ tile_1_5_three:
 	VFMADD231PS.BCST 8(SI)(DI*4), Z5, Z4
 	JMP              tile_1_5_next
 
-tile_1_5_end:
+tile_1_5_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_5_done
@@ -798,8 +938,30 @@ tile_1_5_done:
 tile_1_6:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_6_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	JMP     tile_1_6_load_end
+
+tile_1_6_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_6_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	JMP     tile_1_6_load_end
+
+tile_1_6_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -811,12 +973,14 @@ tile_1_6:
 	VMOVUPS (AX), Z4
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z5
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
-	LEAQ    (DI)(DI*4), R9
+
+tile_1_6_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 
 tile_1_6_tap:
 	MOVQ a+0(FP), BX
@@ -889,8 +1053,19 @@ tile_1_6_next:
 	JNZ     tile_1_6_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_6_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	JMP     tile_1_6_store_end
+
+tile_1_6_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -902,7 +1077,9 @@ tile_1_6_next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
-	JMP     tile_1_6_end
+
+tile_1_6_store_end:
+	JMP tile_1_6_moved
 
 tile_1_6_three:
 	VMOVUPS          (AX), Z6
@@ -928,7 +1105,7 @@ tile_1_6_three:
 	VFMADD231PS.BCST 8(SI)(R9*1), Z6, Z5
 	JMP              tile_1_6_next
 
-tile_1_6_end:
+tile_1_6_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_6_done
@@ -947,8 +1124,32 @@ tile_1_6_done:
 tile_1_7:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_7_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	JMP     tile_1_7_load_end
+
+tile_1_7_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_7_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	JMP     tile_1_7_load_end
+
+tile_1_7_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -962,12 +1163,14 @@ tile_1_7:
 	VMOVUPS (AX), Z5
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z6
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
-	LEAQ    (DI)(DI*4), R9
+
+tile_1_7_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 
 tile_1_7_tap:
 	MOVQ a+0(FP), BX
@@ -1045,8 +1248,20 @@ tile_1_7_next:
 	JNZ     tile_1_7_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_7_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	JMP     tile_1_7_store_end
+
+tile_1_7_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -1060,7 +1275,9 @@ tile_1_7_next:
 	VMOVUPS Z5, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z6, (AX)
-	JMP     tile_1_7_end
+
+tile_1_7_store_end:
+	JMP tile_1_7_moved
 
 tile_1_7_three:
 	VMOVUPS          (AX), Z7
@@ -1089,7 +1306,7 @@ tile_1_7_three:
 	VFMADD231PS.BCST 8(SI)(R8*2), Z7, Z6
 	JMP              tile_1_7_next
 
-tile_1_7_end:
+tile_1_7_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_7_done
@@ -1108,8 +1325,34 @@ tile_1_7_done:
 tile_1_8:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_8_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	JMP     tile_1_8_load_end
+
+tile_1_8_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_8_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     tile_1_8_load_end
+
+tile_1_8_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -1125,13 +1368,15 @@ tile_1_8:
 	VMOVUPS (AX), Z6
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z7
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
-	LEAQ    (DI)(DI*4), R9
-	LEAQ    (R8)(DI*4), R10
+
+tile_1_8_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
+	LEAQ (R8)(DI*4), R10
 
 tile_1_8_tap:
 	MOVQ a+0(FP), BX
@@ -1214,8 +1459,21 @@ tile_1_8_next:
 	JNZ     tile_1_8_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_8_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	JMP     tile_1_8_store_end
+
+tile_1_8_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -1231,7 +1489,9 @@ tile_1_8_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
-	JMP     tile_1_8_end
+
+tile_1_8_store_end:
+	JMP tile_1_8_moved
 
 tile_1_8_three:
 	VMOVUPS          (AX), Z8
@@ -1263,7 +1523,7 @@ tile_1_8_three:
 	VFMADD231PS.BCST 8(SI)(R10*1), Z8, Z7
 	JMP              tile_1_8_next
 
-tile_1_8_end:
+tile_1_8_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_8_done
@@ -1282,8 +1542,36 @@ tile_1_8_done:
 tile_1_9:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_9_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	JMP     tile_1_9_load_end
+
+tile_1_9_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_9_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	JMP     tile_1_9_load_end
+
+tile_1_9_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -1301,13 +1589,15 @@ tile_1_9:
 	VMOVUPS (AX), Z7
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z8
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_9_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_9_tap:
 	MOVQ a+0(FP), BX
@@ -1398,8 +1688,22 @@ tile_1_9_next:
 	JNZ     tile_1_9_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_9_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	JMP     tile_1_9_store_end
+
+tile_1_9_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -1417,7 +1721,9 @@ tile_1_9_next:
 	VMOVUPS Z7, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z8, (AX)
-	JMP     tile_1_9_end
+
+tile_1_9_store_end:
+	JMP tile_1_9_moved
 
 tile_1_9_three:
 	VMOVUPS          (AX), Z9
@@ -1452,7 +1758,7 @@ tile_1_9_three:
 	VFMADD231PS.BCST 8(DI), Z9, Z8
 	JMP              tile_1_9_next
 
-tile_1_9_end:
+tile_1_9_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_9_done
@@ -1471,8 +1777,38 @@ tile_1_9_done:
 tile_1_10:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_10_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	JMP     tile_1_10_load_end
+
+tile_1_10_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_10_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	JMP     tile_1_10_load_end
+
+tile_1_10_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -1492,13 +1828,15 @@ tile_1_10:
 	VMOVUPS (AX), Z8
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z9
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_10_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_10_tap:
 	MOVQ a+0(FP), BX
@@ -1594,8 +1932,23 @@ tile_1_10_next:
 	JNZ     tile_1_10_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_10_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	JMP     tile_1_10_store_end
+
+tile_1_10_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -1615,7 +1968,9 @@ tile_1_10_next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
-	JMP     tile_1_10_end
+
+tile_1_10_store_end:
+	JMP tile_1_10_moved
 
 tile_1_10_three:
 	VMOVUPS          (AX), Z10
@@ -1653,7 +2008,7 @@ tile_1_10_three:
 	VFMADD231PS.BCST 8(DI)(R8*1), Z10, Z9
 	JMP              tile_1_10_next
 
-tile_1_10_end:
+tile_1_10_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_10_done
@@ -1672,8 +2027,40 @@ tile_1_10_done:
 tile_1_11:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_11_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	JMP     tile_1_11_load_end
+
+tile_1_11_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_11_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	JMP     tile_1_11_load_end
+
+tile_1_11_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -1695,13 +2082,15 @@ tile_1_11:
 	VMOVUPS (AX), Z9
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z10
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_11_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_11_tap:
 	MOVQ a+0(FP), BX
@@ -1802,8 +2191,24 @@ tile_1_11_next:
 	JNZ     tile_1_11_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_11_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	JMP     tile_1_11_store_end
+
+tile_1_11_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -1825,7 +2230,9 @@ tile_1_11_next:
 	VMOVUPS Z9, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z10, (AX)
-	JMP     tile_1_11_end
+
+tile_1_11_store_end:
+	JMP tile_1_11_moved
 
 tile_1_11_three:
 	VMOVUPS          (AX), Z11
@@ -1866,7 +2273,7 @@ tile_1_11_three:
 	VFMADD231PS.BCST 8(DI)(R8*2), Z11, Z10
 	JMP              tile_1_11_next
 
-tile_1_11_end:
+tile_1_11_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_11_done
@@ -1885,8 +2292,42 @@ tile_1_11_done:
 tile_1_12:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_12_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	JMP     tile_1_12_load_end
+
+tile_1_12_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_12_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	JMP     tile_1_12_load_end
+
+tile_1_12_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -1910,13 +2351,15 @@ tile_1_12:
 	VMOVUPS (AX), Z10
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z11
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_12_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_12_tap:
 	MOVQ a+0(FP), BX
@@ -2022,8 +2465,25 @@ tile_1_12_next:
 	JNZ     tile_1_12_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_12_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	JMP     tile_1_12_store_end
+
+tile_1_12_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -2047,7 +2507,9 @@ tile_1_12_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
-	JMP     tile_1_12_end
+
+tile_1_12_store_end:
+	JMP tile_1_12_moved
 
 tile_1_12_three:
 	VMOVUPS          (AX), Z12
@@ -2091,7 +2553,7 @@ tile_1_12_three:
 	VFMADD231PS.BCST 8(DI)(R9*1), Z12, Z11
 	JMP              tile_1_12_next
 
-tile_1_12_end:
+tile_1_12_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_12_done
@@ -2110,8 +2572,44 @@ tile_1_12_done:
 tile_1_13:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_13_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	JMP     tile_1_13_load_end
+
+tile_1_13_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_13_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	JMP     tile_1_13_load_end
+
+tile_1_13_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -2137,13 +2635,15 @@ tile_1_13:
 	VMOVUPS (AX), Z11
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z12
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_13_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_13_tap:
 	MOVQ a+0(FP), BX
@@ -2254,8 +2754,26 @@ tile_1_13_next:
 	JNZ     tile_1_13_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_13_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	JMP     tile_1_13_store_end
+
+tile_1_13_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -2281,7 +2799,9 @@ tile_1_13_next:
 	VMOVUPS Z11, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z12, (AX)
-	JMP     tile_1_13_end
+
+tile_1_13_store_end:
+	JMP tile_1_13_moved
 
 tile_1_13_three:
 	VMOVUPS          (AX), Z13
@@ -2328,7 +2848,7 @@ tile_1_13_three:
 	VFMADD231PS.BCST 8(DI)(R8*4), Z13, Z12
 	JMP              tile_1_13_next
 
-tile_1_13_end:
+tile_1_13_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_13_done
@@ -2347,8 +2867,46 @@ tile_1_13_done:
 tile_1_14:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_14_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	JMP     tile_1_14_load_end
+
+tile_1_14_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_14_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	JMP     tile_1_14_load_end
+
+tile_1_14_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -2376,13 +2934,15 @@ tile_1_14:
 	VMOVUPS (AX), Z12
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z13
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_14_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_14_tap:
 	MOVQ a+0(FP), BX
@@ -2498,8 +3058,27 @@ tile_1_14_next:
 	JNZ     tile_1_14_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_14_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	JMP     tile_1_14_store_end
+
+tile_1_14_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -2527,7 +3106,9 @@ tile_1_14_next:
 	VMOVUPS Z12, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z13, (AX)
-	JMP     tile_1_14_end
+
+tile_1_14_store_end:
+	JMP tile_1_14_moved
 
 tile_1_14_three:
 	VMOVUPS          (AX), Z14
@@ -2577,7 +3158,7 @@ tile_1_14_three:
 	VFMADD231PS.BCST 8(DI)(R10*1), Z14, Z13
 	JMP              tile_1_14_next
 
-tile_1_14_end:
+tile_1_14_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_14_done
@@ -2596,8 +3177,48 @@ tile_1_14_done:
 tile_1_15:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_15_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	JMP     tile_1_15_load_end
+
+tile_1_15_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_15_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	JMP     tile_1_15_load_end
+
+tile_1_15_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -2627,13 +3248,15 @@ tile_1_15:
 	VMOVUPS (AX), Z13
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z14
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_15_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_15_tap:
 	MOVQ a+0(FP), BX
@@ -2754,8 +3377,28 @@ tile_1_15_next:
 	JNZ     tile_1_15_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_15_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	JMP     tile_1_15_store_end
+
+tile_1_15_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -2785,7 +3428,9 @@ tile_1_15_next:
 	VMOVUPS Z13, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z14, (AX)
-	JMP     tile_1_15_end
+
+tile_1_15_store_end:
+	JMP tile_1_15_moved
 
 tile_1_15_three:
 	VMOVUPS          (AX), Z15
@@ -2838,7 +3483,7 @@ tile_1_15_three:
 	VFMADD231PS.BCST 8(DI)(R9*2), Z15, Z14
 	JMP              tile_1_15_next
 
-tile_1_15_end:
+tile_1_15_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_15_done
@@ -2857,8 +3502,50 @@ tile_1_15_done:
 tile_1_16:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_16_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	JMP     tile_1_16_load_end
+
+tile_1_16_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_16_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	JMP     tile_1_16_load_end
+
+tile_1_16_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -2890,13 +3577,15 @@ tile_1_16:
 	VMOVUPS (AX), Z14
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z15
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
+
+tile_1_16_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
 
 tile_1_16_tap:
 	MOVQ a+0(FP), BX
@@ -3022,8 +3711,29 @@ tile_1_16_next:
 	JNZ     tile_1_16_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_16_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	JMP     tile_1_16_store_end
+
+tile_1_16_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -3055,7 +3765,9 @@ tile_1_16_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
-	JMP     tile_1_16_end
+
+tile_1_16_store_end:
+	JMP tile_1_16_moved
 
 tile_1_16_three:
 	VMOVUPS          (AX), Z16
@@ -3111,7 +3823,7 @@ tile_1_16_three:
 	VFMADD231PS.BCST 8(DI)(R11*1), Z16, Z15
 	JMP              tile_1_16_next
 
-tile_1_16_end:
+tile_1_16_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_16_done
@@ -3130,8 +3842,52 @@ tile_1_16_done:
 tile_1_17:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_17_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	JMP     tile_1_17_load_end
+
+tile_1_17_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_17_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	JMP     tile_1_17_load_end
+
+tile_1_17_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -3165,13 +3921,15 @@ tile_1_17:
 	VMOVUPS (AX), Z15
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z16
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_17_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_17_tap:
 	MOVQ a+0(FP), BX
@@ -3305,8 +4063,30 @@ tile_1_17_next:
 	JNZ     tile_1_17_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_17_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	JMP     tile_1_17_store_end
+
+tile_1_17_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -3340,7 +4120,9 @@ tile_1_17_next:
 	VMOVUPS Z15, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z16, (AX)
-	JMP     tile_1_17_end
+
+tile_1_17_store_end:
+	JMP tile_1_17_moved
 
 tile_1_17_three:
 	VMOVUPS          (AX), Z17
@@ -3399,7 +4181,7 @@ tile_1_17_three:
 	VFMADD231PS.BCST 8(R8), Z17, Z16
 	JMP              tile_1_17_next
 
-tile_1_17_end:
+tile_1_17_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_17_done
@@ -3418,8 +4200,54 @@ tile_1_17_done:
 tile_1_18:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_18_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	JMP     tile_1_18_load_end
+
+tile_1_18_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_18_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	JMP     tile_1_18_load_end
+
+tile_1_18_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -3455,13 +4283,15 @@ tile_1_18:
 	VMOVUPS (AX), Z16
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z17
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_18_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_18_tap:
 	MOVQ a+0(FP), BX
@@ -3600,8 +4430,31 @@ tile_1_18_next:
 	JNZ     tile_1_18_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_18_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	JMP     tile_1_18_store_end
+
+tile_1_18_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -3637,7 +4490,9 @@ tile_1_18_next:
 	VMOVUPS Z16, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z17, (AX)
-	JMP     tile_1_18_end
+
+tile_1_18_store_end:
+	JMP tile_1_18_moved
 
 tile_1_18_three:
 	VMOVUPS          (AX), Z18
@@ -3699,7 +4554,7 @@ tile_1_18_three:
 	VFMADD231PS.BCST 8(R8)(R9*1), Z18, Z17
 	JMP              tile_1_18_next
 
-tile_1_18_end:
+tile_1_18_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_18_done
@@ -3718,8 +4573,56 @@ tile_1_18_done:
 tile_1_19:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_19_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	JMP     tile_1_19_load_end
+
+tile_1_19_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_19_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	JMP     tile_1_19_load_end
+
+tile_1_19_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -3757,13 +4660,15 @@ tile_1_19:
 	VMOVUPS (AX), Z17
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z18
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_19_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_19_tap:
 	MOVQ a+0(FP), BX
@@ -3907,8 +4812,32 @@ tile_1_19_next:
 	JNZ     tile_1_19_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_19_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	JMP     tile_1_19_store_end
+
+tile_1_19_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -3946,7 +4875,9 @@ tile_1_19_next:
 	VMOVUPS Z17, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z18, (AX)
-	JMP     tile_1_19_end
+
+tile_1_19_store_end:
+	JMP tile_1_19_moved
 
 tile_1_19_three:
 	VMOVUPS          (AX), Z19
@@ -4011,7 +4942,7 @@ tile_1_19_three:
 	VFMADD231PS.BCST 8(R8)(R9*2), Z19, Z18
 	JMP              tile_1_19_next
 
-tile_1_19_end:
+tile_1_19_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_19_done
@@ -4030,8 +4961,58 @@ tile_1_19_done:
 tile_1_20:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_20_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	JMP     tile_1_20_load_end
+
+tile_1_20_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_20_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	JMP     tile_1_20_load_end
+
+tile_1_20_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -4071,13 +5052,15 @@ tile_1_20:
 	VMOVUPS (AX), Z18
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z19
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_20_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_20_tap:
 	MOVQ a+0(FP), BX
@@ -4226,8 +5209,33 @@ tile_1_20_next:
 	JNZ     tile_1_20_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_20_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	JMP     tile_1_20_store_end
+
+tile_1_20_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -4267,7 +5275,9 @@ tile_1_20_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
-	JMP     tile_1_20_end
+
+tile_1_20_store_end:
+	JMP tile_1_20_moved
 
 tile_1_20_three:
 	VMOVUPS          (AX), Z20
@@ -4335,7 +5345,7 @@ tile_1_20_three:
 	VFMADD231PS.BCST 8(R8)(R10*1), Z20, Z19
 	JMP              tile_1_20_next
 
-tile_1_20_end:
+tile_1_20_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_20_done
@@ -4354,8 +5364,60 @@ tile_1_20_done:
 tile_1_21:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_21_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	JMP     tile_1_21_load_end
+
+tile_1_21_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_21_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	JMP     tile_1_21_load_end
+
+tile_1_21_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -4397,13 +5459,15 @@ tile_1_21:
 	VMOVUPS (AX), Z19
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z20
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_21_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_21_tap:
 	MOVQ a+0(FP), BX
@@ -4557,8 +5621,34 @@ tile_1_21_next:
 	JNZ     tile_1_21_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_21_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	JMP     tile_1_21_store_end
+
+tile_1_21_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -4600,7 +5690,9 @@ tile_1_21_next:
 	VMOVUPS Z19, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z20, (AX)
-	JMP     tile_1_21_end
+
+tile_1_21_store_end:
+	JMP tile_1_21_moved
 
 tile_1_21_three:
 	VMOVUPS          (AX), Z21
@@ -4671,7 +5763,7 @@ tile_1_21_three:
 	VFMADD231PS.BCST 8(R8)(R9*4), Z21, Z20
 	JMP              tile_1_21_next
 
-tile_1_21_end:
+tile_1_21_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_21_done
@@ -4690,8 +5782,62 @@ tile_1_21_done:
 tile_1_22:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_22_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	JMP     tile_1_22_load_end
+
+tile_1_22_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_22_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	JMP     tile_1_22_load_end
+
+tile_1_22_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -4735,13 +5881,15 @@ tile_1_22:
 	VMOVUPS (AX), Z20
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z21
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_22_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_22_tap:
 	MOVQ a+0(FP), BX
@@ -4900,8 +6048,35 @@ tile_1_22_next:
 	JNZ     tile_1_22_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_22_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	JMP     tile_1_22_store_end
+
+tile_1_22_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -4945,7 +6120,9 @@ tile_1_22_next:
 	VMOVUPS Z20, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z21, (AX)
-	JMP     tile_1_22_end
+
+tile_1_22_store_end:
+	JMP tile_1_22_moved
 
 tile_1_22_three:
 	VMOVUPS          (AX), Z22
@@ -5019,7 +6196,7 @@ tile_1_22_three:
 	VFMADD231PS.BCST 8(R8)(R11*1), Z22, Z21
 	JMP              tile_1_22_next
 
-tile_1_22_end:
+tile_1_22_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_22_done
@@ -5038,8 +6215,64 @@ tile_1_22_done:
 tile_1_23:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_23_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	JMP     tile_1_23_load_end
+
+tile_1_23_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_23_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	JMP     tile_1_23_load_end
+
+tile_1_23_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -5085,13 +6318,15 @@ tile_1_23:
 	VMOVUPS (AX), Z21
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z22
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_23_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_23_tap:
 	MOVQ a+0(FP), BX
@@ -5255,8 +6490,36 @@ tile_1_23_next:
 	JNZ     tile_1_23_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_23_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	JMP     tile_1_23_store_end
+
+tile_1_23_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -5302,7 +6565,9 @@ tile_1_23_next:
 	VMOVUPS Z21, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z22, (AX)
-	JMP     tile_1_23_end
+
+tile_1_23_store_end:
+	JMP tile_1_23_moved
 
 tile_1_23_three:
 	VMOVUPS          (AX), Z23
@@ -5379,7 +6644,7 @@ tile_1_23_three:
 	VFMADD231PS.BCST 8(R8)(R10*2), Z23, Z22
 	JMP              tile_1_23_next
 
-tile_1_23_end:
+tile_1_23_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_23_done
@@ -5398,8 +6663,66 @@ tile_1_23_done:
 tile_1_24:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_24_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	VMOVUPS 1472(DX), Z23
+	JMP     tile_1_24_load_end
+
+tile_1_24_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_24_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	JMP     tile_1_24_load_end
+
+tile_1_24_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -5447,13 +6770,15 @@ tile_1_24:
 	VMOVUPS (AX), Z22
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z23
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
+
+tile_1_24_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
 
 tile_1_24_tap:
 	MOVQ a+0(FP), BX
@@ -5622,8 +6947,37 @@ tile_1_24_next:
 	JNZ     tile_1_24_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_24_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	VMOVUPS Z23, 1472(DX)
+	JMP     tile_1_24_store_end
+
+tile_1_24_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -5671,7 +7025,9 @@ tile_1_24_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
-	JMP     tile_1_24_end
+
+tile_1_24_store_end:
+	JMP tile_1_24_moved
 
 tile_1_24_three:
 	VMOVUPS          (AX), Z24
@@ -5751,7 +7107,7 @@ tile_1_24_three:
 	VFMADD231PS.BCST 8(R8)(R12*1), Z24, Z23
 	JMP              tile_1_24_next
 
-tile_1_24_end:
+tile_1_24_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_24_done
@@ -5770,8 +7126,68 @@ tile_1_24_done:
 tile_1_25:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_25_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	VMOVUPS 1472(DX), Z23
+	VMOVUPS 1536(DX), Z24
+	JMP     tile_1_25_load_end
+
+tile_1_25_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_25_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z24
+	JMP     tile_1_25_load_end
+
+tile_1_25_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -5821,13 +7237,15 @@ tile_1_25:
 	VMOVUPS (AX), Z23
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z24
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R10)(R10*4), R12
-	LEAQ    (R11)(R10*4), R13
+
+tile_1_25_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R10
+	LEAQ (R10)(R10*2), R11
+	LEAQ (R10)(R10*4), R12
+	LEAQ (R11)(R10*4), R13
 
 tile_1_25_tap:
 	MOVQ a+0(FP), BX
@@ -6004,8 +7422,38 @@ tile_1_25_next:
 	JNZ     tile_1_25_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_25_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	VMOVUPS Z23, 1472(DX)
+	VMOVUPS Z24, 1536(DX)
+	JMP     tile_1_25_store_end
+
+tile_1_25_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -6055,7 +7503,9 @@ tile_1_25_next:
 	VMOVUPS Z23, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z24, (AX)
-	JMP     tile_1_25_end
+
+tile_1_25_store_end:
+	JMP tile_1_25_moved
 
 tile_1_25_three:
 	VMOVUPS          (AX), Z25
@@ -6138,7 +7588,7 @@ tile_1_25_three:
 	VFMADD231PS.BCST 8(R9), Z25, Z24
 	JMP              tile_1_25_next
 
-tile_1_25_end:
+tile_1_25_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_25_done
@@ -6157,8 +7607,70 @@ tile_1_25_done:
 tile_1_26:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_26_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	VMOVUPS 1472(DX), Z23
+	VMOVUPS 1536(DX), Z24
+	VMOVUPS 1600(DX), Z25
+	JMP     tile_1_26_load_end
+
+tile_1_26_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_26_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z25
+	JMP     tile_1_26_load_end
+
+tile_1_26_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -6210,13 +7722,15 @@ tile_1_26:
 	VMOVUPS (AX), Z24
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z25
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R10)(R10*4), R12
-	LEAQ    (R11)(R10*4), R13
+
+tile_1_26_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R10
+	LEAQ (R10)(R10*2), R11
+	LEAQ (R10)(R10*4), R12
+	LEAQ (R11)(R10*4), R13
 
 tile_1_26_tap:
 	MOVQ a+0(FP), BX
@@ -6398,8 +7912,39 @@ tile_1_26_next:
 	JNZ     tile_1_26_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_26_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	VMOVUPS Z23, 1472(DX)
+	VMOVUPS Z24, 1536(DX)
+	VMOVUPS Z25, 1600(DX)
+	JMP     tile_1_26_store_end
+
+tile_1_26_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -6451,7 +7996,9 @@ tile_1_26_next:
 	VMOVUPS Z24, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z25, (AX)
-	JMP     tile_1_26_end
+
+tile_1_26_store_end:
+	JMP tile_1_26_moved
 
 tile_1_26_three:
 	VMOVUPS          (AX), Z26
@@ -6537,7 +8084,7 @@ tile_1_26_three:
 	VFMADD231PS.BCST 8(R9)(R10*1), Z26, Z25
 	JMP              tile_1_26_next
 
-tile_1_26_end:
+tile_1_26_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_26_done
@@ -6556,8 +8103,72 @@ tile_1_26_done:
 tile_1_27:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_27_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	VMOVUPS 1472(DX), Z23
+	VMOVUPS 1536(DX), Z24
+	VMOVUPS 1600(DX), Z25
+	VMOVUPS 1664(DX), Z26
+	JMP     tile_1_27_load_end
+
+tile_1_27_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_27_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
+	JMP     tile_1_27_load_end
+
+tile_1_27_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -6611,13 +8222,15 @@ tile_1_27:
 	VMOVUPS (AX), Z25
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z26
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R10)(R10*4), R12
-	LEAQ    (R11)(R10*4), R13
+
+tile_1_27_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R10
+	LEAQ (R10)(R10*2), R11
+	LEAQ (R10)(R10*4), R12
+	LEAQ (R11)(R10*4), R13
 
 tile_1_27_tap:
 	MOVQ a+0(FP), BX
@@ -6804,8 +8417,40 @@ tile_1_27_next:
 	JNZ     tile_1_27_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_27_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	VMOVUPS Z23, 1472(DX)
+	VMOVUPS Z24, 1536(DX)
+	VMOVUPS Z25, 1600(DX)
+	VMOVUPS Z26, 1664(DX)
+	JMP     tile_1_27_store_end
+
+tile_1_27_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -6859,7 +8504,9 @@ tile_1_27_next:
 	VMOVUPS Z25, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z26, (AX)
-	JMP     tile_1_27_end
+
+tile_1_27_store_end:
+	JMP tile_1_27_moved
 
 tile_1_27_three:
 	VMOVUPS          (AX), Z27
@@ -6948,7 +8595,7 @@ tile_1_27_three:
 	VFMADD231PS.BCST 8(R9)(R10*2), Z27, Z26
 	JMP              tile_1_27_next
 
-tile_1_27_end:
+tile_1_27_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_27_done
@@ -6967,8 +8614,74 @@ tile_1_27_done:
 tile_1_28:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_28_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	VMOVUPS 768(DX), Z12
+	VMOVUPS 832(DX), Z13
+	VMOVUPS 896(DX), Z14
+	VMOVUPS 960(DX), Z15
+	VMOVUPS 1024(DX), Z16
+	VMOVUPS 1088(DX), Z17
+	VMOVUPS 1152(DX), Z18
+	VMOVUPS 1216(DX), Z19
+	VMOVUPS 1280(DX), Z20
+	VMOVUPS 1344(DX), Z21
+	VMOVUPS 1408(DX), Z22
+	VMOVUPS 1472(DX), Z23
+	VMOVUPS 1536(DX), Z24
+	VMOVUPS 1600(DX), Z25
+	VMOVUPS 1664(DX), Z26
+	VMOVUPS 1728(DX), Z27
+	JMP     tile_1_28_load_end
+
+tile_1_28_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_28_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z15
+	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z19
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z26
+	VMOVAPS Z0, Z27
+	JMP     tile_1_28_load_end
+
+tile_1_28_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -7024,13 +8737,15 @@ tile_1_28:
 	VMOVUPS (AX), Z26
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z27
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R10
-	LEAQ    (R10)(R10*2), R11
-	LEAQ    (R10)(R10*4), R12
-	LEAQ    (R11)(R10*4), R13
+
+tile_1_28_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R10
+	LEAQ (R10)(R10*2), R11
+	LEAQ (R10)(R10*4), R12
+	LEAQ (R11)(R10*4), R13
 
 tile_1_28_tap:
 	MOVQ a+0(FP), BX
@@ -7222,8 +8937,41 @@ tile_1_28_next:
 	JNZ     tile_1_28_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_28_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	VMOVUPS Z12, 768(DX)
+	VMOVUPS Z13, 832(DX)
+	VMOVUPS Z14, 896(DX)
+	VMOVUPS Z15, 960(DX)
+	VMOVUPS Z16, 1024(DX)
+	VMOVUPS Z17, 1088(DX)
+	VMOVUPS Z18, 1152(DX)
+	VMOVUPS Z19, 1216(DX)
+	VMOVUPS Z20, 1280(DX)
+	VMOVUPS Z21, 1344(DX)
+	VMOVUPS Z22, 1408(DX)
+	VMOVUPS Z23, 1472(DX)
+	VMOVUPS Z24, 1536(DX)
+	VMOVUPS Z25, 1600(DX)
+	VMOVUPS Z26, 1664(DX)
+	VMOVUPS Z27, 1728(DX)
+	JMP     tile_1_28_store_end
+
+tile_1_28_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -7279,7 +9027,9 @@ tile_1_28_next:
 	VMOVUPS Z26, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z27, (AX)
-	JMP     tile_1_28_end
+
+tile_1_28_store_end:
+	JMP tile_1_28_moved
 
 tile_1_28_three:
 	VMOVUPS          (AX), Z28
@@ -7371,7 +9121,7 @@ tile_1_28_three:
 	VFMADD231PS.BCST 8(R9)(R11*1), Z28, Z27
 	JMP              tile_1_28_next
 
-tile_1_28_end:
+tile_1_28_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_28_done
@@ -7390,17 +9140,35 @@ tile_1_28_done:
 tile_2_1:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_1_load_apart
+	VMOVUPS (DX), Z0
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z1
+	JMP     tile_2_1_load_end
+
+tile_2_1_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_1_load_strided
+	VMOVUPS (DX), Z0
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z1
+	JMP     tile_2_1_load_end
+
+tile_2_1_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    88(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS (AX), Z1
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	MOVQ    96(BX), SI
+
+tile_2_1_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	MOVQ 96(BX), SI
 
 tile_2_1_tap:
 	MOVQ a+0(FP), BX
@@ -7461,22 +9229,32 @@ tile_2_1_next:
 	JNZ     tile_2_1_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_1_store_apart
+	VMOVUPS Z0, (DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z1, (DX)
+	JMP     tile_2_1_store_end
+
+tile_2_1_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    80(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS Z1, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_1_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_1
+
+tile_2_1_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_1_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_1
 
 tile_2_1_done:
 	VZEROUPPER
@@ -7485,8 +9263,28 @@ tile_2_1_done:
 tile_2_2:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_2_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	JMP     tile_2_2_load_end
+
+tile_2_2_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_2_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	VMOVAPS Z2, Z3
+	JMP     tile_2_2_load_end
+
+tile_2_2_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -7495,11 +9293,13 @@ tile_2_2:
 	VMOVUPS (AX), Z2
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z3
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	MOVQ    96(BX), SI
+
+tile_2_2_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	MOVQ 96(BX), SI
 
 tile_2_2_tap:
 	MOVQ a+0(FP), BX
@@ -7575,8 +9375,18 @@ tile_2_2_next:
 	JNZ     tile_2_2_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_2_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	JMP     tile_2_2_store_end
+
+tile_2_2_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -7585,16 +9395,18 @@ tile_2_2_next:
 	VMOVUPS Z2, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z3, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_2_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_2
+
+tile_2_2_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_2_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_2
 
 tile_2_2_done:
 	VZEROUPPER
@@ -7603,8 +9415,32 @@ tile_2_2_done:
 tile_2_3:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_3_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	JMP     tile_2_3_load_end
+
+tile_2_3_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_3_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	VMOVAPS Z3, Z4
+	VMOVAPS Z3, Z5
+	JMP     tile_2_3_load_end
+
+tile_2_3_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -7617,11 +9453,13 @@ tile_2_3:
 	VMOVUPS (AX), Z4
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z5
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	MOVQ    96(BX), SI
+
+tile_2_3_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	MOVQ 96(BX), SI
 
 tile_2_3_tap:
 	MOVQ a+0(FP), BX
@@ -7712,8 +9550,20 @@ tile_2_3_next:
 	JNZ     tile_2_3_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_3_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	JMP     tile_2_3_store_end
+
+tile_2_3_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -7726,16 +9576,18 @@ tile_2_3_next:
 	VMOVUPS Z4, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z5, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_3_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_3
+
+tile_2_3_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_3_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_3
 
 tile_2_3_done:
 	VZEROUPPER
@@ -7744,8 +9596,36 @@ tile_2_3_done:
 tile_2_4:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_4_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	JMP     tile_2_4_load_end
+
+tile_2_4_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_4_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVAPS Z4, Z5
+	VMOVAPS Z4, Z6
+	VMOVAPS Z4, Z7
+	JMP     tile_2_4_load_end
+
+tile_2_4_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -7762,12 +9642,14 @@ tile_2_4:
 	VMOVUPS (AX), Z6
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z7
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	MOVQ    96(BX), SI
+
+tile_2_4_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ 96(BX), SI
 
 tile_2_4_tap:
 	MOVQ a+0(FP), BX
@@ -7873,8 +9755,22 @@ tile_2_4_next:
 	JNZ     tile_2_4_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_4_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	JMP     tile_2_4_store_end
+
+tile_2_4_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -7891,16 +9787,18 @@ tile_2_4_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_4_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_4
+
+tile_2_4_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_4_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_4
 
 tile_2_4_done:
 	VZEROUPPER
@@ -7909,8 +9807,40 @@ tile_2_4_done:
 tile_2_5:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_5_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z5
+	VMOVUPS 64(DX), Z6
+	VMOVUPS 128(DX), Z7
+	VMOVUPS 192(DX), Z8
+	VMOVUPS 256(DX), Z9
+	JMP     tile_2_5_load_end
+
+tile_2_5_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_5_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z5
+	VMOVAPS Z5, Z6
+	VMOVAPS Z5, Z7
+	VMOVAPS Z5, Z8
+	VMOVAPS Z5, Z9
+	JMP     tile_2_5_load_end
+
+tile_2_5_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -7931,12 +9861,14 @@ tile_2_5:
 	VMOVUPS (AX), Z8
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z9
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	MOVQ    96(BX), SI
+
+tile_2_5_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	MOVQ 96(BX), SI
 
 tile_2_5_tap:
 	MOVQ a+0(FP), BX
@@ -8057,8 +9989,24 @@ tile_2_5_next:
 	JNZ     tile_2_5_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_5_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z5, (DX)
+	VMOVUPS Z6, 64(DX)
+	VMOVUPS Z7, 128(DX)
+	VMOVUPS Z8, 192(DX)
+	VMOVUPS Z9, 256(DX)
+	JMP     tile_2_5_store_end
+
+tile_2_5_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -8079,16 +10027,18 @@ tile_2_5_next:
 	VMOVUPS Z8, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z9, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_5_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_5
+
+tile_2_5_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_5_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_5
 
 tile_2_5_done:
 	VZEROUPPER
@@ -8097,8 +10047,44 @@ tile_2_5_done:
 tile_2_6:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_6_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	VMOVUPS 192(DX), Z9
+	VMOVUPS 256(DX), Z10
+	VMOVUPS 320(DX), Z11
+	JMP     tile_2_6_load_end
+
+tile_2_6_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_6_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVAPS Z6, Z7
+	VMOVAPS Z6, Z8
+	VMOVAPS Z6, Z9
+	VMOVAPS Z6, Z10
+	VMOVAPS Z6, Z11
+	JMP     tile_2_6_load_end
+
+tile_2_6_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -8123,13 +10109,15 @@ tile_2_6:
 	VMOVUPS (AX), Z10
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z11
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	MOVQ    96(BX), SI
+
+tile_2_6_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ 96(BX), SI
 
 tile_2_6_tap:
 	MOVQ a+0(FP), BX
@@ -8265,8 +10253,26 @@ tile_2_6_next:
 	JNZ     tile_2_6_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_6_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	VMOVUPS Z9, 192(DX)
+	VMOVUPS Z10, 256(DX)
+	VMOVUPS Z11, 320(DX)
+	JMP     tile_2_6_store_end
+
+tile_2_6_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -8291,16 +10297,18 @@ tile_2_6_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_6_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_6
+
+tile_2_6_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_6_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_6
 
 tile_2_6_done:
 	VZEROUPPER
@@ -8309,8 +10317,48 @@ tile_2_6_done:
 tile_2_7:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_7_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z7
+	VMOVUPS 64(DX), Z8
+	VMOVUPS 128(DX), Z9
+	VMOVUPS 192(DX), Z10
+	VMOVUPS 256(DX), Z11
+	VMOVUPS 320(DX), Z12
+	VMOVUPS 384(DX), Z13
+	JMP     tile_2_7_load_end
+
+tile_2_7_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_7_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z7
+	VMOVAPS Z7, Z8
+	VMOVAPS Z7, Z9
+	VMOVAPS Z7, Z10
+	VMOVAPS Z7, Z11
+	VMOVAPS Z7, Z12
+	VMOVAPS Z7, Z13
+	JMP     tile_2_7_load_end
+
+tile_2_7_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -8339,13 +10387,15 @@ tile_2_7:
 	VMOVUPS (AX), Z12
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z13
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	MOVQ    96(BX), SI
+
+tile_2_7_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	MOVQ 96(BX), SI
 
 tile_2_7_tap:
 	MOVQ a+0(FP), BX
@@ -8496,8 +10546,28 @@ tile_2_7_next:
 	JNZ     tile_2_7_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_7_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z7, (DX)
+	VMOVUPS Z8, 64(DX)
+	VMOVUPS Z9, 128(DX)
+	VMOVUPS Z10, 192(DX)
+	VMOVUPS Z11, 256(DX)
+	VMOVUPS Z12, 320(DX)
+	VMOVUPS Z13, 384(DX)
+	JMP     tile_2_7_store_end
+
+tile_2_7_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -8526,16 +10596,18 @@ tile_2_7_next:
 	VMOVUPS Z12, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z13, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_7_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_7
+
+tile_2_7_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_7_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_7
 
 tile_2_7_done:
 	VZEROUPPER
@@ -8544,8 +10616,52 @@ tile_2_7_done:
 tile_2_8:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_8_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	VMOVUPS 256(DX), Z12
+	VMOVUPS 320(DX), Z13
+	VMOVUPS 384(DX), Z14
+	VMOVUPS 448(DX), Z15
+	JMP     tile_2_8_load_end
+
+tile_2_8_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_8_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z8
+	VMOVAPS Z8, Z9
+	VMOVAPS Z8, Z10
+	VMOVAPS Z8, Z11
+	VMOVAPS Z8, Z12
+	VMOVAPS Z8, Z13
+	VMOVAPS Z8, Z14
+	VMOVAPS Z8, Z15
+	JMP     tile_2_8_load_end
+
+tile_2_8_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -8578,14 +10694,16 @@ tile_2_8:
 	VMOVUPS (AX), Z14
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z15
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R8
-	LEAQ    (R8)(R8*2), R9
-	LEAQ    (R8)(R8*4), R10
-	LEAQ    (R9)(R8*4), R11
-	MOVQ    96(BX), SI
+
+tile_2_8_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+	LEAQ (R9)(R8*4), R11
+	MOVQ 96(BX), SI
 
 tile_2_8_tap:
 	MOVQ a+0(FP), BX
@@ -8751,8 +10869,30 @@ tile_2_8_next:
 	JNZ     tile_2_8_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_8_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	VMOVUPS Z12, 256(DX)
+	VMOVUPS Z13, 320(DX)
+	VMOVUPS Z14, 384(DX)
+	VMOVUPS Z15, 448(DX)
+	JMP     tile_2_8_store_end
+
+tile_2_8_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -8785,16 +10925,18 @@ tile_2_8_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_8_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_8
+
+tile_2_8_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_8_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_8
 
 tile_2_8_done:
 	VZEROUPPER
@@ -8803,8 +10945,56 @@ tile_2_8_done:
 tile_2_9:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_9_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z9
+	VMOVUPS 64(DX), Z10
+	VMOVUPS 128(DX), Z11
+	VMOVUPS 192(DX), Z12
+	VMOVUPS 256(DX), Z13
+	VMOVUPS 320(DX), Z14
+	VMOVUPS 384(DX), Z15
+	VMOVUPS 448(DX), Z16
+	VMOVUPS 512(DX), Z17
+	JMP     tile_2_9_load_end
+
+tile_2_9_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_9_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z9
+	VMOVAPS Z9, Z10
+	VMOVAPS Z9, Z11
+	VMOVAPS Z9, Z12
+	VMOVAPS Z9, Z13
+	VMOVAPS Z9, Z14
+	VMOVAPS Z9, Z15
+	VMOVAPS Z9, Z16
+	VMOVAPS Z9, Z17
+	JMP     tile_2_9_load_end
+
+tile_2_9_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -8841,14 +11031,16 @@ tile_2_9:
 	VMOVUPS (AX), Z16
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z17
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
-	MOVQ    96(BX), SI
+
+tile_2_9_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
+	MOVQ 96(BX), SI
 
 tile_2_9_tap:
 	MOVQ a+0(FP), BX
@@ -9032,8 +11224,32 @@ tile_2_9_next:
 	JNZ     tile_2_9_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_9_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, 128(DX)
+	VMOVUPS Z12, 192(DX)
+	VMOVUPS Z13, 256(DX)
+	VMOVUPS Z14, 320(DX)
+	VMOVUPS Z15, 384(DX)
+	VMOVUPS Z16, 448(DX)
+	VMOVUPS Z17, 512(DX)
+	JMP     tile_2_9_store_end
+
+tile_2_9_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -9070,16 +11286,18 @@ tile_2_9_next:
 	VMOVUPS Z16, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z17, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_9_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_9
+
+tile_2_9_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_9_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_9
 
 tile_2_9_done:
 	VZEROUPPER
@@ -9088,8 +11306,60 @@ tile_2_9_done:
 tile_2_10:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_10_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	VMOVUPS 128(DX), Z12
+	VMOVUPS 192(DX), Z13
+	VMOVUPS 256(DX), Z14
+	VMOVUPS 320(DX), Z15
+	VMOVUPS 384(DX), Z16
+	VMOVUPS 448(DX), Z17
+	VMOVUPS 512(DX), Z18
+	VMOVUPS 576(DX), Z19
+	JMP     tile_2_10_load_end
+
+tile_2_10_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_10_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z10
+	VMOVAPS Z10, Z11
+	VMOVAPS Z10, Z12
+	VMOVAPS Z10, Z13
+	VMOVAPS Z10, Z14
+	VMOVAPS Z10, Z15
+	VMOVAPS Z10, Z16
+	VMOVAPS Z10, Z17
+	VMOVAPS Z10, Z18
+	VMOVAPS Z10, Z19
+	JMP     tile_2_10_load_end
+
+tile_2_10_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -9130,14 +11400,16 @@ tile_2_10:
 	VMOVUPS (AX), Z18
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z19
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
-	MOVQ    96(BX), SI
+
+tile_2_10_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
+	MOVQ 96(BX), SI
 
 tile_2_10_tap:
 	MOVQ a+0(FP), BX
@@ -9336,8 +11608,34 @@ tile_2_10_next:
 	JNZ     tile_2_10_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_10_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z12, 128(DX)
+	VMOVUPS Z13, 192(DX)
+	VMOVUPS Z14, 256(DX)
+	VMOVUPS Z15, 320(DX)
+	VMOVUPS Z16, 384(DX)
+	VMOVUPS Z17, 448(DX)
+	VMOVUPS Z18, 512(DX)
+	VMOVUPS Z19, 576(DX)
+	JMP     tile_2_10_store_end
+
+tile_2_10_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -9378,16 +11676,18 @@ tile_2_10_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_10_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_10
+
+tile_2_10_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_10_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_10
 
 tile_2_10_done:
 	VZEROUPPER
@@ -9396,8 +11696,64 @@ tile_2_10_done:
 tile_2_11:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_11_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z11
+	VMOVUPS 64(DX), Z12
+	VMOVUPS 128(DX), Z13
+	VMOVUPS 192(DX), Z14
+	VMOVUPS 256(DX), Z15
+	VMOVUPS 320(DX), Z16
+	VMOVUPS 384(DX), Z17
+	VMOVUPS 448(DX), Z18
+	VMOVUPS 512(DX), Z19
+	VMOVUPS 576(DX), Z20
+	VMOVUPS 640(DX), Z21
+	JMP     tile_2_11_load_end
+
+tile_2_11_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_11_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z11
+	VMOVAPS Z11, Z12
+	VMOVAPS Z11, Z13
+	VMOVAPS Z11, Z14
+	VMOVAPS Z11, Z15
+	VMOVAPS Z11, Z16
+	VMOVAPS Z11, Z17
+	VMOVAPS Z11, Z18
+	VMOVAPS Z11, Z19
+	VMOVAPS Z11, Z20
+	VMOVAPS Z11, Z21
+	JMP     tile_2_11_load_end
+
+tile_2_11_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -9442,14 +11798,16 @@ tile_2_11:
 	VMOVUPS (AX), Z20
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z21
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
-	MOVQ    96(BX), SI
+
+tile_2_11_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
+	MOVQ 96(BX), SI
 
 tile_2_11_tap:
 	MOVQ a+0(FP), BX
@@ -9663,8 +12021,36 @@ tile_2_11_next:
 	JNZ     tile_2_11_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_11_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z11, (DX)
+	VMOVUPS Z12, 64(DX)
+	VMOVUPS Z13, 128(DX)
+	VMOVUPS Z14, 192(DX)
+	VMOVUPS Z15, 256(DX)
+	VMOVUPS Z16, 320(DX)
+	VMOVUPS Z17, 384(DX)
+	VMOVUPS Z18, 448(DX)
+	VMOVUPS Z19, 512(DX)
+	VMOVUPS Z20, 576(DX)
+	VMOVUPS Z21, 640(DX)
+	JMP     tile_2_11_store_end
+
+tile_2_11_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -9709,16 +12095,18 @@ tile_2_11_next:
 	VMOVUPS Z20, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z21, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_11_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_11
+
+tile_2_11_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_11_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_11
 
 tile_2_11_done:
 	VZEROUPPER
@@ -9727,8 +12115,68 @@ tile_2_11_done:
 tile_2_12:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_12_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z7
+	VMOVUPS 512(DX), Z8
+	VMOVUPS 576(DX), Z9
+	VMOVUPS 640(DX), Z10
+	VMOVUPS 704(DX), Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	VMOVUPS 256(DX), Z16
+	VMOVUPS 320(DX), Z17
+	VMOVUPS 384(DX), Z18
+	VMOVUPS 448(DX), Z19
+	VMOVUPS 512(DX), Z20
+	VMOVUPS 576(DX), Z21
+	VMOVUPS 640(DX), Z22
+	VMOVUPS 704(DX), Z23
+	JMP     tile_2_12_load_end
+
+tile_2_12_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_2_12_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVAPS Z12, Z13
+	VMOVAPS Z12, Z14
+	VMOVAPS Z12, Z15
+	VMOVAPS Z12, Z16
+	VMOVAPS Z12, Z17
+	VMOVAPS Z12, Z18
+	VMOVAPS Z12, Z19
+	VMOVAPS Z12, Z20
+	VMOVAPS Z12, Z21
+	VMOVAPS Z12, Z22
+	VMOVAPS Z12, Z23
+	JMP     tile_2_12_load_end
+
+tile_2_12_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -9777,14 +12225,16 @@ tile_2_12:
 	VMOVUPS (AX), Z22
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z23
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	LEAQ    (R10)(R9*4), R12
-	MOVQ    96(BX), SI
+
+tile_2_12_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	LEAQ (R10)(R9*4), R12
+	MOVQ 96(BX), SI
 
 tile_2_12_tap:
 	MOVQ a+0(FP), BX
@@ -10013,8 +12463,38 @@ tile_2_12_next:
 	JNZ     tile_2_12_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_2_12_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	VMOVUPS Z6, 384(DX)
+	VMOVUPS Z7, 448(DX)
+	VMOVUPS Z8, 512(DX)
+	VMOVUPS Z9, 576(DX)
+	VMOVUPS Z10, 640(DX)
+	VMOVUPS Z11, 704(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	VMOVUPS Z16, 256(DX)
+	VMOVUPS Z17, 320(DX)
+	VMOVUPS Z18, 384(DX)
+	VMOVUPS Z19, 448(DX)
+	VMOVUPS Z20, 512(DX)
+	VMOVUPS Z21, 576(DX)
+	VMOVUPS Z22, 640(DX)
+	VMOVUPS Z23, 704(DX)
+	JMP     tile_2_12_store_end
+
+tile_2_12_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -10063,16 +12543,18 @@ tile_2_12_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_2_12_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_2_12
+
+tile_2_12_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_2_12_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_2_12
 
 tile_2_12_done:
 	VZEROUPPER
@@ -10081,8 +12563,32 @@ tile_2_12_done:
 tile_4_1:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_1_load_apart
+	VMOVUPS (DX), Z0
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	JMP     tile_4_1_load_end
+
+tile_4_1_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_1_load_strided
+	VMOVUPS (DX), Z0
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	JMP     tile_4_1_load_end
+
+tile_4_1_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    88(BX), DX
 	MOVQ    DX, AX
@@ -10093,12 +12599,14 @@ tile_4_1:
 	ADDQ    88(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS (AX), Z3
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_1_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_1_tap:
 	MOVQ a+0(FP), BX
@@ -10179,8 +12687,20 @@ tile_4_1_next:
 	JNZ     tile_4_1_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_1_store_apart
+	VMOVUPS Z0, (DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z1, (DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z2, (DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z3, (DX)
+	JMP     tile_4_1_store_end
+
+tile_4_1_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    80(BX), DX
 	MOVQ    DX, AX
@@ -10191,16 +12711,18 @@ tile_4_1_next:
 	ADDQ    80(BX), DX
 	MOVQ    DX, AX
 	VMOVUPS Z3, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_1_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_1
+
+tile_4_1_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_1_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_1
 
 tile_4_1_done:
 	VZEROUPPER
@@ -10209,8 +12731,40 @@ tile_4_1_done:
 tile_4_2:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_2_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	JMP     tile_4_2_load_end
+
+tile_4_2_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_2_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z2
+	VMOVAPS Z2, Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVAPS Z4, Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVAPS Z6, Z7
+	JMP     tile_4_2_load_end
+
+tile_4_2_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -10229,12 +12783,14 @@ tile_4_2:
 	VMOVUPS (AX), Z6
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z7
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_2_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_2_tap:
 	MOVQ a+0(FP), BX
@@ -10340,8 +12896,24 @@ tile_4_2_next:
 	JNZ     tile_4_2_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_2_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	JMP     tile_4_2_store_end
+
+tile_4_2_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -10360,16 +12932,18 @@ tile_4_2_next:
 	VMOVUPS Z6, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z7, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_2_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_2
+
+tile_4_2_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_2_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_2
 
 tile_4_2_done:
 	VZEROUPPER
@@ -10378,8 +12952,48 @@ tile_4_2_done:
 tile_4_3:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_3_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z9
+	VMOVUPS 64(DX), Z10
+	VMOVUPS 128(DX), Z11
+	JMP     tile_4_3_load_end
+
+tile_4_3_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_3_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z3
+	VMOVAPS Z3, Z4
+	VMOVAPS Z3, Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVAPS Z6, Z7
+	VMOVAPS Z6, Z8
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z9
+	VMOVAPS Z9, Z10
+	VMOVAPS Z9, Z11
+	JMP     tile_4_3_load_end
+
+tile_4_3_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -10406,12 +13020,14 @@ tile_4_3:
 	VMOVUPS (AX), Z10
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z11
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_3_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_3_tap:
 	MOVQ a+0(FP), BX
@@ -10542,8 +13158,28 @@ tile_4_3_next:
 	JNZ     tile_4_3_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_3_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, 128(DX)
+	JMP     tile_4_3_store_end
+
+tile_4_3_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -10570,16 +13206,18 @@ tile_4_3_next:
 	VMOVUPS Z10, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z11, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_3_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_3
+
+tile_4_3_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_3_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_3
 
 tile_4_3_done:
 	VZEROUPPER
@@ -10588,8 +13226,56 @@ tile_4_3_done:
 tile_4_4:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_4_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	JMP     tile_4_4_load_end
+
+tile_4_4_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_4_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z4
+	VMOVAPS Z4, Z5
+	VMOVAPS Z4, Z6
+	VMOVAPS Z4, Z7
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z8
+	VMOVAPS Z8, Z9
+	VMOVAPS Z8, Z10
+	VMOVAPS Z8, Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVAPS Z12, Z13
+	VMOVAPS Z12, Z14
+	VMOVAPS Z12, Z15
+	JMP     tile_4_4_load_end
+
+tile_4_4_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -10624,13 +13310,15 @@ tile_4_4:
 	VMOVUPS (AX), Z14
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z15
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_4_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_4_tap:
 	MOVQ a+0(FP), BX
@@ -10786,8 +13474,32 @@ tile_4_4_next:
 	JNZ     tile_4_4_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_4_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	JMP     tile_4_4_store_end
+
+tile_4_4_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -10822,16 +13534,18 @@ tile_4_4_next:
 	VMOVUPS Z14, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z15, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_4_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_4
+
+tile_4_4_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_4_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_4
 
 tile_4_4_done:
 	VZEROUPPER
@@ -10840,8 +13554,64 @@ tile_4_4_done:
 tile_4_5:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_5_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z5
+	VMOVUPS 64(DX), Z6
+	VMOVUPS 128(DX), Z7
+	VMOVUPS 192(DX), Z8
+	VMOVUPS 256(DX), Z9
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	VMOVUPS 128(DX), Z12
+	VMOVUPS 192(DX), Z13
+	VMOVUPS 256(DX), Z14
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z15
+	VMOVUPS 64(DX), Z16
+	VMOVUPS 128(DX), Z17
+	VMOVUPS 192(DX), Z18
+	VMOVUPS 256(DX), Z19
+	JMP     tile_4_5_load_end
+
+tile_4_5_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_5_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z5
+	VMOVAPS Z5, Z6
+	VMOVAPS Z5, Z7
+	VMOVAPS Z5, Z8
+	VMOVAPS Z5, Z9
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z10
+	VMOVAPS Z10, Z11
+	VMOVAPS Z10, Z12
+	VMOVAPS Z10, Z13
+	VMOVAPS Z10, Z14
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z15
+	VMOVAPS Z15, Z16
+	VMOVAPS Z15, Z17
+	VMOVAPS Z15, Z18
+	VMOVAPS Z15, Z19
+	JMP     tile_4_5_load_end
+
+tile_4_5_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -10884,13 +13654,15 @@ tile_4_5:
 	VMOVUPS (AX), Z18
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z19
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_5_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_5_tap:
 	MOVQ a+0(FP), BX
@@ -11071,8 +13843,36 @@ tile_4_5_next:
 	JNZ     tile_4_5_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_5_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z5, (DX)
+	VMOVUPS Z6, 64(DX)
+	VMOVUPS Z7, 128(DX)
+	VMOVUPS Z8, 192(DX)
+	VMOVUPS Z9, 256(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z12, 128(DX)
+	VMOVUPS Z13, 192(DX)
+	VMOVUPS Z14, 256(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z15, (DX)
+	VMOVUPS Z16, 64(DX)
+	VMOVUPS Z17, 128(DX)
+	VMOVUPS Z18, 192(DX)
+	VMOVUPS Z19, 256(DX)
+	JMP     tile_4_5_store_end
+
+tile_4_5_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -11115,16 +13915,18 @@ tile_4_5_next:
 	VMOVUPS Z18, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z19, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_5_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_5
+
+tile_4_5_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_5_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_5
 
 tile_4_5_done:
 	VZEROUPPER
@@ -11133,8 +13935,72 @@ tile_4_5_done:
 tile_4_6:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_6_load_apart
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	VMOVUPS 256(DX), Z4
+	VMOVUPS 320(DX), Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	VMOVUPS 192(DX), Z9
+	VMOVUPS 256(DX), Z10
+	VMOVUPS 320(DX), Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	VMOVUPS 256(DX), Z16
+	VMOVUPS 320(DX), Z17
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z18
+	VMOVUPS 64(DX), Z19
+	VMOVUPS 128(DX), Z20
+	VMOVUPS 192(DX), Z21
+	VMOVUPS 256(DX), Z22
+	VMOVUPS 320(DX), Z23
+	JMP     tile_4_6_load_end
+
+tile_4_6_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_4_6_load_strided
+	VMOVUPS (DX), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z6
+	VMOVAPS Z6, Z7
+	VMOVAPS Z6, Z8
+	VMOVAPS Z6, Z9
+	VMOVAPS Z6, Z10
+	VMOVAPS Z6, Z11
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z12
+	VMOVAPS Z12, Z13
+	VMOVAPS Z12, Z14
+	VMOVAPS Z12, Z15
+	VMOVAPS Z12, Z16
+	VMOVAPS Z12, Z17
+	ADDQ    88(BX), DX
+	VMOVUPS (DX), Z18
+	VMOVAPS Z18, Z19
+	VMOVAPS Z18, Z20
+	VMOVAPS Z18, Z21
+	VMOVAPS Z18, Z22
+	VMOVAPS Z18, Z23
+	JMP     tile_4_6_load_end
+
+tile_4_6_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Z0
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z1
@@ -11185,14 +14051,16 @@ tile_4_6:
 	VMOVUPS (AX), Z22
 	ADDQ    CX, AX
 	VMOVUPS (AX), Z23
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), R9
-	LEAQ    (R9)(R9*2), R10
-	LEAQ    (R9)(R9*4), R11
-	MOVQ    96(BX), SI
-	LEAQ    (SI)(SI*2), DI
+
+tile_4_6_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), R9
+	LEAQ (R9)(R9*2), R10
+	LEAQ (R9)(R9*4), R11
+	MOVQ 96(BX), SI
+	LEAQ (SI)(SI*2), DI
 
 tile_4_6_tap:
 	MOVQ a+0(FP), BX
@@ -11398,8 +14266,40 @@ tile_4_6_next:
 	JNZ     tile_4_6_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_4_6_store_apart
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	VMOVUPS Z4, 256(DX)
+	VMOVUPS Z5, 320(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	VMOVUPS Z9, 192(DX)
+	VMOVUPS Z10, 256(DX)
+	VMOVUPS Z11, 320(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	VMOVUPS Z16, 256(DX)
+	VMOVUPS Z17, 320(DX)
+	ADDQ    80(BX), DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z20, 128(DX)
+	VMOVUPS Z21, 192(DX)
+	VMOVUPS Z22, 256(DX)
+	VMOVUPS Z23, 320(DX)
+	JMP     tile_4_6_store_end
+
+tile_4_6_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z1, (AX)
@@ -11450,16 +14350,18 @@ tile_4_6_next:
 	VMOVUPS Z22, (AX)
 	ADDQ    CX, AX
 	VMOVUPS Z23, (AX)
-	MOVQ    a+0(FP), AX
-	DECQ    104(AX)
-	JE      tile_4_6_done
-	MOVQ    112(AX), BX
-	ADDQ    BX, (AX)
-	MOVQ    120(AX), BX
-	ADDQ    BX, 8(AX)
-	MOVQ    128(AX), BX
-	ADDQ    BX, 16(AX)
-	JMP     tile_4_6
+
+tile_4_6_store_end:
+	MOVQ a+0(FP), AX
+	DECQ 104(AX)
+	JE   tile_4_6_done
+	MOVQ 112(AX), BX
+	ADDQ BX, (AX)
+	MOVQ 120(AX), BX
+	ADDQ BX, 8(AX)
+	MOVQ 128(AX), BX
+	ADDQ BX, 16(AX)
+	JMP  tile_4_6
 
 tile_4_6_done:
 	VZEROUPPER
@@ -11502,14 +14404,30 @@ tileFrom_1_6:
 tile_1_1:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_1_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	JMP     tile_1_1_load_end
+
+tile_1_1_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_1_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	JMP     tile_1_1_load_end
+
+tile_1_1_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_1_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_1_tap:
 	MOVQ a+0(FP), BX
@@ -11572,11 +14490,20 @@ tile_1_1_next:
 	JNZ     tile_1_1_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_1_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	JMP     tile_1_1_store_end
+
+tile_1_1_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	JMP     tile_1_1_end
+
+tile_1_1_store_end:
+	JMP tile_1_1_moved
 
 tile_1_1_three:
 	VMOVUPS      (AX), Y2
@@ -11596,7 +14523,7 @@ tile_1_1_three:
 	VFMADD231PS  Y4, Y3, Y1
 	JMP          tile_1_1_next
 
-tile_1_1_end:
+tile_1_1_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_1_done
@@ -11615,17 +14542,37 @@ tile_1_1_done:
 tile_1_2:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_2_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	JMP     tile_1_2_load_end
+
+tile_1_2_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_2_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	JMP     tile_1_2_load_end
+
+tile_1_2_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_2_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_2_tap:
 	MOVQ a+0(FP), BX
@@ -11703,14 +14650,25 @@ tile_1_2_next:
 	JNZ     tile_1_2_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_2_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	JMP     tile_1_2_store_end
+
+tile_1_2_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	JMP     tile_1_2_end
+
+tile_1_2_store_end:
+	JMP tile_1_2_moved
 
 tile_1_2_three:
 	VMOVUPS      (AX), Y4
@@ -11739,7 +14697,7 @@ tile_1_2_three:
 	VFMADD231PS  Y7, Y5, Y3
 	JMP          tile_1_2_next
 
-tile_1_2_end:
+tile_1_2_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_2_done
@@ -11758,8 +14716,30 @@ tile_1_2_done:
 tile_1_3:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_3_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	JMP     tile_1_3_load_end
+
+tile_1_3_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_3_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	JMP     tile_1_3_load_end
+
+tile_1_3_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -11768,10 +14748,12 @@ tile_1_3:
 	ADDQ    CX, AX
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
+
+tile_1_3_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
 
 tile_1_3_tap:
 	MOVQ a+0(FP), BX
@@ -11864,8 +14846,19 @@ tile_1_3_next:
 	JNZ     tile_1_3_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_3_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	JMP     tile_1_3_store_end
+
+tile_1_3_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
@@ -11874,7 +14867,9 @@ tile_1_3_next:
 	ADDQ    CX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	JMP     tile_1_3_end
+
+tile_1_3_store_end:
+	JMP tile_1_3_moved
 
 tile_1_3_three:
 	VMOVUPS      (AX), Y6
@@ -11912,7 +14907,7 @@ tile_1_3_three:
 	VFMADD231PS  Y10, Y7, Y5
 	JMP          tile_1_3_next
 
-tile_1_3_end:
+tile_1_3_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_3_done
@@ -11931,8 +14926,34 @@ tile_1_3_done:
 tile_1_4:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_4_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	VMOVUPS 192(DX), Y6
+	VMOVUPS 224(DX), Y7
+	JMP     tile_1_4_load_end
+
+tile_1_4_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_4_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	JMP     tile_1_4_load_end
+
+tile_1_4_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -11944,11 +14965,13 @@ tile_1_4:
 	ADDQ    CX, AX
 	VMOVUPS (AX), Y6
 	VMOVUPS 32(AX), Y7
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
+
+tile_1_4_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
 
 tile_1_4_tap:
 	MOVQ a+0(FP), BX
@@ -12056,8 +15079,21 @@ tile_1_4_next:
 	JNZ     tile_1_4_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_4_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	JMP     tile_1_4_store_end
+
+tile_1_4_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
@@ -12069,7 +15105,9 @@ tile_1_4_next:
 	ADDQ    CX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	JMP     tile_1_4_end
+
+tile_1_4_store_end:
+	JMP tile_1_4_moved
 
 tile_1_4_three:
 	VMOVUPS      (AX), Y8
@@ -12116,7 +15154,7 @@ tile_1_4_three:
 	VFMADD231PS  Y13, Y9, Y7
 	JMP          tile_1_4_next
 
-tile_1_4_end:
+tile_1_4_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_4_done
@@ -12135,8 +15173,38 @@ tile_1_4_done:
 tile_1_5:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_5_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	VMOVUPS 192(DX), Y6
+	VMOVUPS 224(DX), Y7
+	VMOVUPS 256(DX), Y8
+	VMOVUPS 288(DX), Y9
+	JMP     tile_1_5_load_end
+
+tile_1_5_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_5_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	JMP     tile_1_5_load_end
+
+tile_1_5_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -12151,11 +15219,13 @@ tile_1_5:
 	ADDQ    CX, AX
 	VMOVUPS (AX), Y8
 	VMOVUPS 32(AX), Y9
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
+
+tile_1_5_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
 
 tile_1_5_tap:
 	MOVQ a+0(FP), BX
@@ -12278,8 +15348,23 @@ tile_1_5_next:
 	JNZ     tile_1_5_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_5_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	VMOVUPS Y8, 256(DX)
+	VMOVUPS Y9, 288(DX)
+	JMP     tile_1_5_store_end
+
+tile_1_5_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
@@ -12294,7 +15379,9 @@ tile_1_5_next:
 	ADDQ    CX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	JMP     tile_1_5_end
+
+tile_1_5_store_end:
+	JMP tile_1_5_moved
 
 tile_1_5_three:
 	VMOVUPS      (AX), Y10
@@ -12350,7 +15437,7 @@ tile_1_5_three:
 	VFMADD231PS  Y12, Y11, Y9
 	JMP          tile_1_5_next
 
-tile_1_5_end:
+tile_1_5_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_5_done
@@ -12369,8 +15456,42 @@ tile_1_5_done:
 tile_1_6:
 	MOVQ    a+0(FP), BX
 	MOVQ    72(BX), CX
-	MOVQ    8(BX), AX
-	MOVQ    AX, DX
+	MOVQ    8(BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_6_load_apart
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+	VMOVUPS 128(DX), Y4
+	VMOVUPS 160(DX), Y5
+	VMOVUPS 192(DX), Y6
+	VMOVUPS 224(DX), Y7
+	VMOVUPS 256(DX), Y8
+	VMOVUPS 288(DX), Y9
+	VMOVUPS 320(DX), Y10
+	VMOVUPS 352(DX), Y11
+	JMP     tile_1_6_load_end
+
+tile_1_6_load_apart:
+	TESTQ   CX, CX
+	JNE     tile_1_6_load_strided
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+	JMP     tile_1_6_load_end
+
+tile_1_6_load_strided:
+	MOVQ    DX, AX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -12388,12 +15509,14 @@ tile_1_6:
 	ADDQ    CX, AX
 	VMOVUPS (AX), Y10
 	VMOVUPS 32(AX), Y11
-	MOVQ    a+0(FP), BX
-	MOVQ    32(BX), CX
-	MOVQ    40(BX), DX
-	MOVQ    56(BX), DI
-	LEAQ    (DI)(DI*2), R8
-	LEAQ    (DI)(DI*4), R9
+
+tile_1_6_load_end:
+	MOVQ a+0(FP), BX
+	MOVQ 32(BX), CX
+	MOVQ 40(BX), DX
+	MOVQ 56(BX), DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 
 tile_1_6_tap:
 	MOVQ a+0(FP), BX
@@ -12531,8 +15654,25 @@ tile_1_6_next:
 	JNZ     tile_1_6_tap
 	MOVQ    a+0(FP), BX
 	MOVQ    64(BX), CX
-	MOVQ    (BX), AX
-	MOVQ    AX, DX
+	MOVQ    (BX), DX
+	CMPQ    CX, $0x40
+	JNE     tile_1_6_store_apart
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 64(DX)
+	VMOVUPS Y3, 96(DX)
+	VMOVUPS Y4, 128(DX)
+	VMOVUPS Y5, 160(DX)
+	VMOVUPS Y6, 192(DX)
+	VMOVUPS Y7, 224(DX)
+	VMOVUPS Y8, 256(DX)
+	VMOVUPS Y9, 288(DX)
+	VMOVUPS Y10, 320(DX)
+	VMOVUPS Y11, 352(DX)
+	JMP     tile_1_6_store_end
+
+tile_1_6_store_apart:
+	MOVQ    DX, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
@@ -12550,7 +15690,9 @@ tile_1_6_next:
 	ADDQ    CX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
-	JMP     tile_1_6_end
+
+tile_1_6_store_end:
+	JMP tile_1_6_moved
 
 tile_1_6_three:
 	VMOVUPS      (AX), Y12
@@ -12615,7 +15757,7 @@ tile_1_6_three:
 	VFMADD231PS  Y15, Y13, Y11
 	JMP          tile_1_6_next
 
-tile_1_6_end:
+tile_1_6_moved:
 	MOVQ a+0(FP), AX
 	DECQ 104(AX)
 	JE   tile_1_6_done

@@ -22,6 +22,7 @@ func BenchmarkStep(b *testing.B) {
 		{"R1 without norm", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "none"}, 4},
 		{"R2 3D 32^3 batch 16", Config{Name: "cnn4", Dims: 3, Size: [3]int{32, 32, 32}, Width: 16, Norm: "batch"}, 16},
 		{"R3 2D 128^2 batch 32", Config{Name: "cnn4", Dims: 2, Size: [3]int{1, 128, 128}, Width: 16, Norm: "batch"}, 32},
+		{"R3n without norm", Config{Name: "cnn4", Dims: 2, Size: [3]int{1, 128, 128}, Width: 16, Norm: "none"}, 32},
 		{"R4 residual 2D 64^2 batch 32", Config{Name: "resnet18", Dims: 2, Size: [3]int{1, 64, 64}, Width: 64, Norm: "batch"}, 32},
 		{"odd 3D 51 47 33 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{51, 47, 33}, Width: 20, Norm: "batch"}, 4},
 		{"dropout 3D 64^3 batch 4", Config{Name: "cnn4", Dims: 3, Size: [3]int{64, 64, 64}, Width: 16, Norm: "batch", BlockDropout: 0.2}, 4},

@@ -120,27 +120,55 @@ func tileOf(m machine, s shape) {
 	right, spare := m.rights(s.blocks, m.spare(s))
 	arguments := counter
 
-	transfer := func(start, stride, block int, move func(at Mem, v []reg.VecPhysical)) {
+	// transfer moves all sums; voxels lie side by side, or by apart.
+	transfer := func(start, stride, block int, name string, move func(at Mem, v []reg.VecPhysical)) {
 		Load(Param("a"), arguments)
 		from, by := weight, taps
 		MOVQ(Mem{Base: arguments, Disp: stride}, by)
-		for b := range s.blocks {
-			if b == 0 {
-				MOVQ(Mem{Base: arguments, Disp: start}, from)
-				MOVQ(from, count)
-			} else {
-				ADDQ(Mem{Base: arguments, Disp: block}, count)
-				MOVQ(count, from)
+		MOVQ(Mem{Base: arguments, Disp: start}, count)
+		each := func(move func(b int)) {
+			for b := range s.blocks {
+				if b > 0 {
+					ADDQ(Mem{Base: arguments, Disp: block}, count)
+				}
+				move(b)
 			}
+		}
+		CMPQ(by, imm(64))
+		JNE(LabelRef(label + name + "_apart"))
+		each(func(b int) {
+			for t := range s.count {
+				move(Mem{Base: count, Disp: 64 * t}, sum(b, t))
+			}
+		})
+		JMP(LabelRef(label + name + "_end"))
+		Label(label + name + "_apart")
+		if name == "_load" {
+			TESTQ(by, by)
+			JNE(LabelRef(label + name + "_strided"))
+			each(func(b int) { // all voxels start with the same, a bias
+				move(Mem{Base: count}, sum(b, 0))
+				for t := 1; t < s.count; t++ {
+					for half, v := range sum(b, 0) {
+						VMOVAPS(v, sum(b, t)[half])
+					}
+				}
+			})
+			JMP(LabelRef(label + name + "_end"))
+			Label(label + name + "_strided")
+		}
+		each(func(b int) {
+			MOVQ(count, from)
 			for t := range s.count {
 				move(Mem{Base: from}, sum(b, t))
 				if t < s.count-1 {
 					ADDQ(by, from)
 				}
 			}
-		}
+		})
+		Label(label + name + "_end")
 	}
-	transfer(tileFrom, tileFromStride, tileFromBlock, m.load)
+	transfer(tileFrom, tileFromStride, tileFromBlock, "_load", m.load)
 
 	Load(Param("a"), arguments)
 	MOVQ(Mem{Base: arguments, Disp: tileTaps}, taps)
@@ -214,8 +242,8 @@ func tileOf(m machine, s shape) {
 	DECQ(count)
 	JNZ(LabelRef(label + "_tap"))
 
-	transfer(tileDst, tileDstStride, tileDstBlock, func(at Mem, v []reg.VecPhysical) { m.store(v, at) })
-	JMP(LabelRef(label + "_end"))
+	transfer(tileDst, tileDstStride, tileDstBlock, "_store", func(at Mem, v []reg.VecPhysical) { m.store(v, at) })
+	JMP(LabelRef(label + "_moved"))
 	if s.blocks == 1 {
 		Label(label + "_three")
 		for j := range 3 {
@@ -227,7 +255,7 @@ func tileOf(m machine, s shape) {
 
 // nextTile goes on to the next tile of the row, if there is one.
 func nextTile(label string) {
-	Label(label + "_end")
+	Label(label + "_moved")
 	arguments, step := reg.RAX, reg.RBX
 	Load(Param("a"), arguments)
 	DECQ(Mem{Base: arguments, Disp: tileRepeat})
