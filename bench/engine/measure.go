@@ -140,8 +140,7 @@ func (m *measurement) network(n Network, deadline time.Time) (Result, error) {
 	}
 	cold := w.Time(1)
 	if time.Until(deadline) < 4*cold {
-		r.times[0] = []float64{milliseconds(cold)}
-		m.probe(&r, 0)
+		m.few(&r, w, cold)
 		return r, m.ctx.Err()
 	}
 	r.Allocations = allocations(w)
@@ -157,6 +156,24 @@ func (m *measurement) network(n Network, deadline time.Time) (Result, error) {
 	}
 	m.alternate(&r, w, single, deadline)
 	return r, m.ctx.Err()
+}
+
+// fewCold is the longest first step after which others are taken although time
+// is short.
+const fewCold = 3 * time.Second
+
+// few takes what samples there is time for. The first step also fills memory for
+// the first time, so it counts only where it must.
+func (m *measurement) few(r *Result, w *Workload, cold time.Duration) {
+	if cold > fewCold {
+		r.times[0] = []float64{milliseconds(cold)}
+		m.probe(r, 0)
+		return
+	}
+	for range 3 {
+		m.probe(r, 0)
+		r.times[0] = append(r.times[0], milliseconds(w.Time(1)))
+	}
 }
 
 // alternate takes samples of the peak, of all threads twice, of the peak of one
