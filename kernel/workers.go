@@ -18,7 +18,9 @@ type Pool struct {
 	jobs    chan *job // nil for one worker
 	quit    chan struct{}
 	close   sync.Once
-	unused  sync.Pool // of *job
+
+	lock   sync.Mutex
+	unused []*job
 }
 
 // A job is one call of Run.
@@ -41,7 +43,6 @@ func NewPool(workers int) *Pool {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{workers: workers, quit: make(chan struct{})}
-	p.unused.New = func() any { return &job{done: make(chan struct{}, 1)} }
 	if workers > 1 {
 		p.jobs = make(chan *job, workers-1)
 		for range workers - 1 {
@@ -99,7 +100,7 @@ func (p *Pool) Run(tasks int, f func(task int)) {
 		}
 		return
 	}
-	j := p.unused.Get().(*job)
+	j := p.take()
 	j.run, j.tasks = f, int64(tasks)
 	j.next.Store(0)
 	j.pending.Store(int64(tasks))
@@ -108,10 +109,30 @@ func (p *Pool) Run(tasks int, f func(task int)) {
 	p.wait(j)
 	value := j.panicked.Swap(nil)
 	j.run = nil
-	p.unused.Put(j)
+	p.give(j)
 	if value != nil {
 		panic(*value)
 	}
+}
+
+// take lends a job that nobody works on.
+func (p *Pool) take() *job {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	last := len(p.unused) - 1
+	if last < 0 {
+		return &job{done: make(chan struct{}, 1)}
+	}
+	j := p.unused[last]
+	p.unused = p.unused[:last]
+	return j
+}
+
+// give takes a job back.
+func (p *Pool) give(j *job) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.unused = append(p.unused, j)
 }
 
 // offer gives the job to that many workers, or to fewer when all have something

@@ -150,6 +150,9 @@ func TestStepsHaveTheSameBitsForAnyNumberOfWorkers(t *testing.T) {
 // TestStepsHaveTheSameBitsOnEveryPath runs the test above once per
 // implementation, each in a process of its own.
 func TestStepsHaveTheSameBitsOnEveryPath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the generic path takes long: skipped in short mode")
+	}
 	for _, path := range []string{"generic", "avx2", "avx512", "neon"} {
 		command := exec.Command(os.Args[0], "-test.run=^TestStepsHaveTheSameBitsForAnyNumberOfWorkers$")
 		command.Env = append(os.Environ(), "BALLAST_CPU="+path)
