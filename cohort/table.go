@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -94,6 +95,7 @@ func checkTable(rows [][]string, lines []int) (*table, error) {
 	t := &table{columns: rows[0], rows: rows[1:], lines: lines[1:]}
 	seen := map[string]bool{}
 	for n, name := range t.columns {
+		name = strings.Map(spaceForControl, name) // an error that lists the columns is one line
 		if seen[name] && name != "" {
 			return nil, fmt.Errorf("%w: two columns are named %q", ErrTable, name)
 		}
@@ -218,4 +220,12 @@ func nonMissing(field string) string {
 		return ""
 	}
 	return field
+}
+
+// spaceForControl puts a space in the place of line breaks and the like.
+func spaceForControl(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
