@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,22 +79,12 @@ func writePage(path string, page []byte) error {
 	} else if err == nil && !isPage(path) {
 		return errors.New("a file that is no HTML page is there; choose another name or remove it")
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	temporary, err := writeBeside(path, page)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(page)
-	if closing := file.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = os.Chmod(file.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
+	if err = os.Rename(temporary, path); err != nil {
+		_ = os.Remove(temporary)
 	}
 	return err
 }

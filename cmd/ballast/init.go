@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -246,28 +245,17 @@ func annotate(section *yaml.Node, kind reflect.Type, prefix string, reasons map[
 
 // save writes the file under a temporary name and renames it.
 func (j *initJob) save(text []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(j.out), ".plan-*")
+	temporary, err := writeBeside(j.out, text)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(text)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Chmod(file.Name(), 0o644)
+	defer os.Remove(temporary) // unless it was renamed
+	if j.force {
+		return os.Rename(temporary, j.out)
 	}
-	if err == nil {
-		if !j.force {
-			err = os.Link(file.Name(), j.out) // fails when another program was faster
-			if errors.Is(err, os.ErrExist) {
-				err = errors.New("it exists; --force replaces it, --out names another")
-			}
-			_ = os.Remove(file.Name())
-			return err
-		}
-		err = os.Rename(file.Name(), j.out)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
+	err = os.Link(temporary, j.out) // fails when another program was faster
+	if errors.Is(err, os.ErrExist) {
+		err = errors.New("it exists; --force replaces it, --out names another")
 	}
 	return err
 }

@@ -136,19 +136,15 @@ func writeNew(name string, content func(io.Writer) error) error {
 	if err := content(&text); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(name), ".ballast-*")
+	temporary, err := writeBeside(name, text.Bytes())
 	if err != nil {
 		return withoutPath(err)
 	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(text.Bytes())
-	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
-		return withoutPath(err)
-	}
+	defer os.Remove(temporary)
 	if _, err := os.Lstat(name); err == nil {
 		return errors.New("it exists; choose another name or remove it")
 	}
-	if err := os.Rename(file.Name(), name); err != nil {
+	if err := os.Rename(temporary, name); err != nil {
 		return withoutPath(err)
 	}
 	return nil
