@@ -61,14 +61,15 @@ type Split struct {
 // Options names the columns of a table and chooses among the images of a
 // study. What is empty is found by itself, as documented at Open.
 type Options struct {
-	Path      []string // image file, relative to the table's folder; several columns are sequences
-	Label     string   // class
-	Subject   string   // patient
-	Mask      string   // mask file, or in a BIDS tree the name of one, as "label-lesion_mask"
-	Site      string   // scanner, hospital
-	Set       string   // train, validation or test
-	Fold      string   // fold of a published cross-validation
-	Sequences []string // MRI sequences, a channel each: T1w, acq-ax_FLAIR, a column; red, green, blue of an archive
-	Session   string   // one visit of a BIDS tree or table: its name, or "first"
-	Volume    string   // of 4D files: an index from 0, or the column that holds it, or "none"
+	Path       []string // image file, relative to the table's folder; several columns are sequences
+	Label      string   // class
+	Subject    string   // patient
+	Mask       string   // mask file, or in a BIDS tree the name of one, as "label-lesion_mask"
+	Site       string   // scanner, hospital
+	Set        string   // train, validation or test
+	Fold       string   // fold of a published cross-validation
+	Sequences  []string // MRI sequences, a channel each: T1w, acq-ax_FLAIR, a column; red, green, blue of an archive
+	Session    string   // one visit of a BIDS tree or table: its name, or "first"
+	Covariates []string // columns with clinical values that a network is given; each must be in the table
+	Volume     string   // of 4D files: an index from 0, or the column that holds it, or "none"
 }

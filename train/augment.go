@@ -31,6 +31,12 @@ type Augment struct {
 	Gamma      prep.Gamma      `yaml:"gamma"`
 	Contrast   prep.Contrast   `yaml:"contrast"`
 	Cutout     prep.Cutout     `yaml:"cutout"`
+	Mixup      Mixup           `yaml:"mixup"`
+}
+
+// Mixup blends each training image of a batch, and its label, with another one.
+type Mixup struct {
+	Alpha float64 `yaml:"alpha" doc:"of the Beta distribution of the share that an image keeps; 0: no mixing, 0.2 a little, 1 all shares alike"`
 }
 
 // defaultAugment flips and shifts; everything else is off.

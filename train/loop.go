@@ -90,6 +90,7 @@ type trainer struct {
 	pool      *kernel.Pool
 	net       *net.Net
 	averaged  *net.Net // holds the moving average of the weights, never runs
+	objective *objective
 	optimizer optimizer
 	chunks    chunks // of the parameters
 	augment   prep.Augmentation
@@ -129,6 +130,7 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 	}
 	t := &trainer{
 		plan: p, images: images, pool: pool, net: network, averaged: averaged,
+		objective: newObjective(p, images),
 		optimizer: newOptimizer(p.Optimizer, network.Params(), pool),
 		chunks:    chunksOf(network.Params()),
 		augment:   p.Augmentation(),
@@ -189,7 +191,7 @@ func (t *trainer) report(epoch *run.Epoch) {
 
 // epoch trains once over the training images and evaluates all views.
 func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
-	epoch := run.Epoch{Epoch: number, LearningRate: run.Float(t.plan.Optimizer.LR)}
+	epoch := run.Epoch{Epoch: number}
 	samples := t.images.Train.Samples
 	order := t.order(number)
 	var loss, norm float64
@@ -208,6 +210,7 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 		return epoch, err
 	}
 	epoch.Step = t.step
+	epoch.LearningRate = run.Float(t.rate())
 	epoch.GradientNorm = run.Float(norm / float64(steps))
 	epoch.Evaluations = append(epoch.Evaluations, run.Evaluation{
 		View: run.Logged, Set: run.Train,
@@ -217,54 +220,6 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	views, err := t.views(ctx, number)
 	epoch.Evaluations = append(epoch.Evaluations, views...)
 	return epoch, err
-}
-
-// order is that of the training images in an epoch.
-func (t *trainer) order(epoch int) []int {
-	return stat.NewStream(t.plan.Seed, "order", uint64(epoch)).Perm(len(t.images.Train.Samples))
-}
-
-// trainBatch takes one step on t.batch, which holds the images of the indices, and
-// returns the summed loss, the number of images classified correctly and the norm
-// of the gradient.
-func (t *trainer) trainBatch(indices []int) (loss float64, correct int, norm float64) {
-	set := &t.images.Train
-	classes := len(t.images.Classes)
-	logits := t.net.Forward(&t.batch, net.Training, stat.NewStream(t.plan.Seed, "dropout", uint64(t.step)).Uint64())
-	t.labels = t.labels[:0]
-	for _, i := range indices {
-		t.labels = append(t.labels, set.Samples[i].Class)
-	}
-	t.gradient = resize(t.gradient, len(logits))
-	t.predicted = resize(t.predicted, len(logits))
-	loss = net.SoftmaxCrossEntropy(logits, t.labels, classes, t.predicted, t.gradient)
-	for i, label := range t.labels {
-		if largest(t.predicted[i*classes:(i+1)*classes]) == label {
-			correct++
-		}
-	}
-	t.net.Backward(t.gradient)
-	norm = gradientNorm(t.net.Params())
-	t.optimizer.step(t.net.Params())
-	t.step++
-	t.average()
-	return loss, correct, norm
-}
-
-// average moves the averaged weights towards the present ones. An epoch leaves
-// Views.Decay of the old average in place, but step t never more than (t-1)/t of
-// it: a young run's average is the plain mean over its steps, and the initial
-// weights are not in it.
-func (t *trainer) average() {
-	taken := float64(t.step)
-	move := float32(1 - min(t.keep, (taken-1)/taken))
-	now, mean := t.net.Params(), t.averaged.Params()
-	t.chunks.each(t.pool, func(i, from, to int) {
-		target := now[i].Value[from:to]
-		for j, old := range mean[i].Value[from:to] {
-			mean[i].Value[from+j] = old + float32(move*(target[j]-old))
-		}
-	})
 }
 
 // resize returns a slice of n elements, reusing the old one's memory.

@@ -11,7 +11,7 @@ import (
 // so the order of work does not matter; every product is rounded before it is
 // added, which keeps the bits the same on every CPU.
 type optimizer interface {
-	step(params []*net.Param)
+	step(params []*net.Param, rate float64)
 }
 
 func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
@@ -41,17 +41,18 @@ type sgd struct {
 	chunks   chunks
 	velocity [][]float32
 	params   []*net.Param // of the step
+	rate     float32      // of the step
 	task     func(task int)
 }
 
-func (o *sgd) step(params []*net.Param) {
-	o.params = params
+func (o *sgd) step(params []*net.Param, rate float64) {
+	o.params, o.rate = params, float32(rate)
 	o.pool.Run(len(o.chunks), o.task)
 }
 
 // move does one chunk.
 func (o *sgd) move(task int) {
-	rate, momentum := float32(o.plan.LR), float32(o.plan.Momentum)
+	rate, momentum := o.rate, float32(o.plan.Momentum)
 	c := o.chunks[task]
 	param := o.params[c.param]
 	value, gradient, velocity := param.Value[c.from:c.to], param.Grad[c.from:c.to], o.velocity[c.param][c.from:c.to]
@@ -76,13 +77,13 @@ type adam struct {
 	task           func(task int)
 }
 
-func (o *adam) step(params []*net.Param) {
+func (o *adam) step(params []*net.Param, rate float64) {
 	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 	o.power1 = float64(o.power1 * beta1)
 	o.power2 = float64(o.power2 * beta2)
 	o.rates = kernel.AdamRates{
 		First: 1 - beta1, Second: beta2, Square: 1 - beta2, Epsilon: epsilon,
-		Scale: float32(math.Sqrt(1 - o.power2)), Size: float32(o.plan.LR / (1 - o.power1)),
+		Scale: float32(math.Sqrt(1 - o.power2)), Size: float32(rate / (1 - o.power1)),
 	}
 	o.params = params
 	o.pool.Run(len(o.chunks), o.task)

@@ -38,7 +38,7 @@ func TestOptimizersAgreeWithPyTorch(t *testing.T) {
 			for i, w := range param.Value {
 				param.Grad[i] = float32(i+1) * (w - float32(i)/8)
 			}
-			o.step(params)
+			o.step(params, c.plan.LR)
 			for i, want := range c.want[step] {
 				if got := float64(param.Value[i]); !(math.Abs(got-want) <= 2e-6) {
 					t.Errorf("%s, step %d, parameter %d: %.9g, torch gives %.9g", c.plan.Name, step, i, got, want)
@@ -54,7 +54,7 @@ func TestDecaySparesBiases(t *testing.T) {
 	defer pool.Close()
 	for _, name := range []string{"sgd", "adam"} {
 		bias := &net.Param{Value: []float32{1}, Grad: []float32{0}}
-		newOptimizer(Optimizer{Name: name, LR: 0.1, WeightDecay: 0.5}, []*net.Param{bias}, pool).step([]*net.Param{bias})
+		newOptimizer(Optimizer{Name: name, LR: 0.1, WeightDecay: 0.5}, []*net.Param{bias}, pool).step([]*net.Param{bias}, 0.1)
 		if bias.Value[0] != 1 {
 			t.Errorf("%s: weight decay changed a bias to %g", name, bias.Value[0])
 		}
@@ -71,7 +71,7 @@ func TestOptimizerDoesNotDependOnThreads(t *testing.T) {
 		}
 		o := newOptimizer(Optimizer{Name: "adam", LR: 0.01, WeightDecay: 0.1}, []*net.Param{param}, pool)
 		for range 3 {
-			o.step([]*net.Param{param})
+			o.step([]*net.Param{param}, 0.01)
 		}
 		return param.Value
 	}

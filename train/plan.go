@@ -6,13 +6,8 @@ package train
 
 import (
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 
 	"ballast/cohort"
-	"ballast/net"
-	"ballast/prep"
 )
 
 // PlanFormat is the version of the plan format.
@@ -28,6 +23,7 @@ var ErrPlan = errors.New("plan")
 // by Resolve. The plan stored with a run is resolved and states every value.
 type Plan struct {
 	Format     int        `yaml:"format"`
+	Recipe     string     `yaml:"recipe" doc:"plain: every key has the default shown here; steady: sets the keys listed below this table; keys given beside it or later win"`
 	Seed       uint64     `yaml:"seed" doc:"every random number comes from it"`
 	Epochs     int        `yaml:"epochs" doc:"passes over the training images"`
 	Batch      int        `yaml:"batch" doc:"images per step; 0: auto"`
@@ -35,8 +31,13 @@ type Plan struct {
 	Split      Split      `yaml:"split"`
 	Prep       Prep       `yaml:"prep"`
 	Augment    Augment    `yaml:"augment"`
+	Sampling   Sampling   `yaml:"sampling"`
 	Net        Net        `yaml:"net"`
+	Loss       Loss       `yaml:"loss"`
 	Optimizer  Optimizer  `yaml:"optimizer"`
+	Schedule   Schedule   `yaml:"schedule"`
+	Average    Average    `yaml:"average"`
+	Stopping   Stopping   `yaml:"stopping"`
 	Validation Validation `yaml:"validation"`
 	Views      Views      `yaml:"views"`
 }
@@ -45,16 +46,17 @@ type Plan struct {
 // empty: found as documented at cohort.Open. Its fields are those of
 // cohort.Options.
 type Data struct {
-	Path      []string `yaml:"path,flow" doc:"columns with the image files: one, or one for each sequence"`
-	Label     string   `yaml:"label" doc:"column with the class"`
-	Subject   string   `yaml:"subject" doc:"column with the patient"`
-	Mask      string   `yaml:"mask" doc:"column with the mask file; in a BIDS tree the mask's name, as label-lesion_mask"`
-	Site      string   `yaml:"site" doc:"column with the scanner or hospital"`
-	Set       string   `yaml:"set" doc:"column that fixes train, validation or test"`
-	Fold      string   `yaml:"fold" doc:"column with the fold of a published cross-validation"`
-	Sequences []string `yaml:"sequences,flow" doc:"MRI sequences, a channel each, as T1w and FLAIR; empty: the first one that all subjects have"`
-	Session   string   `yaml:"session" doc:"the visit to use: its name, or first; empty: each visit is an image of its subject"`
-	Volume    string   `yaml:"volume" doc:"of 4D files: an index from 0, or the column that holds it; none: a column called volume is no index"`
+	Path       []string `yaml:"path,flow" doc:"columns with the image files: one, or one for each sequence"`
+	Label      string   `yaml:"label" doc:"column with the class"`
+	Subject    string   `yaml:"subject" doc:"column with the patient"`
+	Mask       string   `yaml:"mask" doc:"column with the mask file; in a BIDS tree the mask's name, as label-lesion_mask"`
+	Site       string   `yaml:"site" doc:"column with the scanner or hospital"`
+	Set        string   `yaml:"set" doc:"column that fixes train, validation or test"`
+	Fold       string   `yaml:"fold" doc:"column with the fold of a published cross-validation"`
+	Sequences  []string `yaml:"sequences,flow" doc:"MRI sequences, a channel each, as T1w and FLAIR; empty: the first one that all subjects have"`
+	Session    string   `yaml:"session" doc:"the visit to use: its name, or first; empty: each visit is an image of its subject"`
+	Covariates []string `yaml:"covariates,flow" doc:"columns with clinical values, joined to the features before the last layer"`
+	Volume     string   `yaml:"volume" doc:"of 4D files: an index from 0, or the column that holds it; none: a column called volume is no index"`
 }
 
 // Split says how many subjects are set aside, and which.
@@ -87,28 +89,82 @@ type Prep struct {
 	Channels    int       `yaml:"channels" doc:"sequences per image; 0: auto"`
 }
 
+// Sampling is which training images an epoch sees, and in which order.
+type Sampling struct {
+	Draw string `yaml:"draw" doc:"shuffled: every image once; balanced: images drawn so that each class is equally frequent; sorted: every image once, by class, a mistake"`
+}
+
 // Net is the network.
 type Net struct {
-	Name     string  `yaml:"name" doc:"cnn1 to cnn6: that many blocks of convolution, norm, ReLU and pooling; resnet10, resnet18, resnet34; linear: a baseline"`
-	Width    int     `yaml:"width" doc:"channels of the first block; each block doubles them"`
-	Norm     string  `yaml:"norm" doc:"batch; batch-after-pool: of what the pooling gives; or none"`
-	Momentum float64 `yaml:"momentum" doc:"share of a new batch in the running statistics (PyTorch's sense; Keras's is 1 minus it)"`
-	Dropout  float64 `yaml:"dropout" doc:"share of features dropped before the last layer"`
+	Name           string   `yaml:"name" doc:"cnn1 to cnn6: that many blocks of convolution, norm, activation and pooling; vgg11, vgg13, vgg16; resnet10, resnet18, resnet34; linear: a baseline"`
+	Depth          int      `yaml:"depth" doc:"blocks of a cnn in place of the number in its name; 0: that number"`
+	Width          int      `yaml:"width" doc:"channels of the first block; each block doubles them"`
+	Norm           string   `yaml:"norm" doc:"batch; batch-after-pool: of what the pooling gives; group: over groups of channels of one image; or none"`
+	Groups         int      `yaml:"groups" doc:"of group norm; a layer whose channels it does not divide takes their greatest common divisor"`
+	Momentum       float64  `yaml:"momentum" doc:"share of a new batch in the running statistics (PyTorch's sense; Keras's is 1 minus it)"`
+	Activation     string   `yaml:"activation" doc:"relu or leaky-relu"`
+	Slope          float64  `yaml:"slope" doc:"of leaky-relu below zero"`
+	Dropout        float64  `yaml:"dropout" doc:"share of features dropped before the last layer"`
+	BlockDropout   float64  `yaml:"block_dropout" doc:"share of elements dropped after every block"`
+	SpatialDropout float64  `yaml:"spatial_dropout" doc:"share of whole channels dropped after every block"`
+	Pooling        string   `yaml:"pooling" doc:"of a subject's images: mean of their probabilities; attention: of their features, with learnt weights"`
+	Weights        string   `yaml:"weights" doc:"safetensors file that training starts from, as import-weights writes it; empty: drawn from the seed"`
+	Freeze         []string `yaml:"freeze,flow" doc:"layers that stay as they start, by the beginning of their names, as [block1, block2]"`
+}
 
-	BlockDropout float64 `yaml:"block_dropout" doc:"share of elements dropped after every block of cnn1 to cnn6"`
+// Loss is what training lessens. Every recorded loss is the plain cross-entropy,
+// unweighted, so that the training and validation curves are comparable.
+type Loss struct {
+	Name      string  `yaml:"name" doc:"cross-entropy or focal"`
+	Gamma     float64 `yaml:"gamma" doc:"of focal: how much less an image counts that is already classified well"`
+	Weights   string  `yaml:"weights" doc:"none; balanced: classes count in inverse proportion to their training images"`
+	Smoothing float64 `yaml:"smoothing" doc:"share of the label that is spread over all classes"`
 }
 
 // Optimizer is the rule that changes the weights.
 type Optimizer struct {
-	Name        string  `yaml:"name" doc:"adam or sgd"`
-	LR          float64 `yaml:"lr" doc:"learning rate"`
+	Name        string  `yaml:"name" doc:"adam, adamw, rmsprop or sgd"`
+	LR          float64 `yaml:"lr" doc:"learning rate; the largest one under a schedule"`
 	Momentum    float64 `yaml:"momentum" doc:"of sgd"`
-	WeightDecay float64 `yaml:"weight_decay" doc:"added to the gradient of weights (not of biases and norms)"`
+	Nesterov    bool    `yaml:"nesterov" doc:"momentum of sgd as Nesterov's"`
+	Alpha       float64 `yaml:"alpha" doc:"of rmsprop: share of the old mean of squared gradients that a step keeps"`
+	Beta1       float64 `yaml:"beta1" doc:"of adam and adamw: share of the old mean of gradients that a step keeps"`
+	Beta2       float64 `yaml:"beta2" doc:"of adam and adamw: share of the old mean of squared gradients that a step keeps"`
+	Epsilon     float64 `yaml:"epsilon" doc:"of adam, adamw and rmsprop: added to the root of the mean of squared gradients"`
+	WeightDecay float64 `yaml:"weight_decay" doc:"added to the gradient of weights (not of biases and norms); of adamw: taken off the weights"`
+	Clip        float64 `yaml:"clip" doc:"largest norm of the gradient; 0: no limit"`
+	Accumulate  int     `yaml:"accumulate" doc:"batches whose mean gradient makes one step"`
+}
+
+// Schedule is how the learning rate changes.
+type Schedule struct {
+	Name     string  `yaml:"name" doc:"constant; step; cosine; one-cycle: up to optimizer.lr and down, once; plateau: falls when the training loss stalls"`
+	WarmUp   float64 `yaml:"warm_up" doc:"epochs in which the rate rises from 0, before constant, step, cosine and plateau"`
+	Every    int     `yaml:"every" doc:"of step: epochs between falls"`
+	Factor   float64 `yaml:"factor" doc:"of step and plateau: what the rate is multiplied by"`
+	Patience int     `yaml:"patience" doc:"of plateau: epochs without improvement that are borne"`
+	Final    float64 `yaml:"final" doc:"of cosine and one-cycle: the last rate as a share of optimizer.lr; of plateau: the least"`
+	Rise     float64 `yaml:"rise" doc:"of one-cycle: share of the steps in which the rate rises"`
+}
+
+// Average is how weights are averaged beside training. The averages are
+// evaluated in the view "averaged"; see Validation.Weights and Views.Decay.
+type Average struct {
+	Name  string  `yaml:"name" doc:"ema: moving average over steps, of views.decay; swa: plain mean of the weights after each epoch from average.start on"`
+	Start float64 `yaml:"start" doc:"of swa: share of the epochs before the first that is averaged"`
+}
+
+// Stopping ends a training that no longer gets better.
+type Stopping struct {
+	Patience  int     `yaml:"patience" doc:"epochs without improvement after which training stops; 0: never"`
+	Watch     string  `yaml:"watch" doc:"what must improve: loss or accuracy of the logged validation curve"`
+	Smoothing float64 `yaml:"smoothing" doc:"share of the old smoothed value that an epoch keeps: 0 follows the curve itself"`
 }
 
 // Validation is how an epoch ends and how the view "logged" evaluates the
 // validation set. Augment, Dropout and Fraction reproduce common mistakes.
 type Validation struct {
+	Weights     string  `yaml:"weights" doc:"current, or averaged: those of section average, with batch-norm statistics recomputed"`
 	Recalibrate bool    `yaml:"recalibrate" doc:"recompute the batch-norm statistics on training images at the end of every epoch, before validating"`
 	Augment     bool    `yaml:"augment" doc:"validate on augmented images: a mistake"`
 	Dropout     bool    `yaml:"dropout" doc:"leave dropout on while validating: a mistake"`
@@ -129,6 +185,7 @@ type Views struct {
 func DefaultPlan() Plan {
 	return Plan{
 		Format: PlanFormat,
+		Recipe: "plain",
 		Seed:   1,
 		Epochs: 50,
 		Split:  Split{Validation: 0.25, Stratify: []string{"label"}},
@@ -137,86 +194,14 @@ func DefaultPlan() Plan {
 			Standardise: "none", Normalise: "zscore", Over: "foreground",
 		},
 		Augment:    defaultAugment(),
-		Net:        Net{Name: "cnn4", Width: 16, Norm: "batch", Momentum: 0.1},
-		Optimizer:  Optimizer{Name: "adam", LR: 1e-3, Momentum: 0.9},
-		Validation: Validation{Fraction: 1},
+		Sampling:   Sampling{Draw: "shuffled"},
+		Net:        Net{Name: "cnn4", Width: 16, Norm: "batch", Groups: 8, Momentum: 0.1, Activation: "relu", Slope: 0.01, Pooling: "mean"},
+		Loss:       Loss{Name: "cross-entropy", Gamma: 2, Weights: "none"},
+		Optimizer:  Optimizer{Name: "adam", LR: 1e-3, Momentum: 0.9, Alpha: 0.99, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Accumulate: 1},
+		Schedule:   Schedule{Name: "constant", Every: 20, Factor: 0.1, Patience: 10, Final: 0.001, Rise: 0.3},
+		Average:    Average{Name: "ema", Start: 0.75},
+		Stopping:   Stopping{Watch: "loss", Smoothing: 0.6},
+		Validation: Validation{Weights: "current", Fraction: 1},
 		Views:      Views{Every: 1, Images: 256, Decay: 0.8},
 	}
-}
-
-// Validate reports every value that cannot be used, in one error that wraps
-// ErrPlan.
-func (p *Plan) Validate() error {
-	var problems []string
-	require := func(ok bool, format string, values ...any) {
-		if !ok {
-			problems = append(problems, fmt.Sprintf(format, values...))
-		}
-	}
-	oneOf := func(key, value string, allowed ...string) {
-		require(slices.Contains(allowed, value), "%s is %q; it can be %s", key, value, strings.Join(allowed, ", "))
-	}
-	share := func(key string, value, low, high float64) {
-		require(value >= low && value <= high, "%s is %g; it must lie between %g and %g", key, value, low, high)
-	}
-	require(p.Format == PlanFormat, "format is %d; this program reads format %d", p.Format, PlanFormat)
-	require(p.Epochs >= 1 && p.Epochs <= 100_000, "epochs is %d; it must lie between 1 and 100000", p.Epochs)
-	require(p.Batch >= 0 && p.Batch <= 100_000, "batch is %d; it must lie between 1 and 100000, or be 0 for a chosen one", p.Batch)
-	share("split.validation", p.Split.Validation, 0.01, 0.9)
-	share("split.test", p.Split.Test, 0, 0.9)
-	require(p.Split.LeaveOut == "" || p.Split.Test == 0, "split.test is %g, but split.leave_out makes %s the test set; set one of them", p.Split.Test, p.Split.LeaveOut)
-	require(p.Split.Validation+p.Split.Test < 0.95, "split.validation and split.test leave nothing to train on")
-	p.validatePrep(require, oneOf)
-	p.validateAugment(require, oneOf)
-	oneOf("net.name", p.Net.Name, net.Names()...)
-	require(p.Net.Width >= 1 && p.Net.Width <= 1024, "net.width is %d; it must lie between 1 and 1024", p.Net.Width)
-	oneOf("net.norm", p.Net.Norm, "batch", "batch-after-pool", "none")
-	share("net.momentum", p.Net.Momentum, 1e-6, 1)
-	require(p.Net.BlockDropout >= 0 && p.Net.BlockDropout < 1, "net.block_dropout is %g; it must be at least 0 and below 1", p.Net.BlockDropout)
-	require(p.Net.Dropout >= 0 && p.Net.Dropout < 1, "net.dropout is %g; it must be at least 0 and below 1", p.Net.Dropout)
-	oneOf("optimizer.name", p.Optimizer.Name, "adam", "sgd")
-	require(p.Optimizer.LR > 0 && p.Optimizer.LR <= 1000, "optimizer.lr is %g; it must be above 0 and at most 1000", p.Optimizer.LR)
-	require(p.Optimizer.Momentum >= 0 && p.Optimizer.Momentum < 1, "optimizer.momentum is %g; it must be at least 0 and below 1", p.Optimizer.Momentum)
-	share("optimizer.weight_decay", p.Optimizer.WeightDecay, 0, 1)
-	require(p.Validation.Fraction > 0 && p.Validation.Fraction <= 1, "validation.fraction is %g; it must be above 0 and at most 1", p.Validation.Fraction)
-	require(p.Views.Every >= 0, "views.every is %d; it must be at least 0", p.Views.Every)
-	require(p.Views.Images >= 2, "views.images is %d; it must be at least 2", p.Views.Images)
-	require(p.Views.Decay >= 0 && p.Views.Decay < 1, "views.decay is %g; it must be at least 0 and below 1", p.Views.Decay)
-	if problems = slices.Compact(problems); len(problems) > 0 {
-		return fmt.Errorf("%w: %s", ErrPlan, strings.Join(problems, "; "))
-	}
-	return nil
-}
-
-func (p *Plan) validatePrep(require func(bool, string, ...any), oneOf func(string, string, ...string)) {
-	if p.Prep.Crop != "" {
-		oneOf("prep.crop", p.Prep.Crop, "mask", "foreground", "none")
-	}
-	oneOf("prep.orient", p.Prep.Orient, prep.Choices("orient")...)
-	oneOf("prep.bias", p.Prep.Bias, prep.Choices("bias")...)
-	if p.Prep.Slice != "" {
-		oneOf("prep.slice", p.Prep.Slice, prep.Choices("slice")...)
-	}
-	oneOf("prep.resample", p.Prep.Resample, prep.Choices("resample")...)
-	oneOf("prep.standardise", p.Prep.Standardise, prep.Choices("standardise")...)
-	oneOf("prep.normalise", p.Prep.Normalise, prep.Choices("normalise")...)
-	oneOf("prep.over", p.Prep.Over, prep.Choices("over")...)
-	numbers := prep.Config{Dims: 3, Crop: "none", Grid: [3]int{1, 1, 1}, Spacing: [3]float64{1, 1, 1}, Pad: p.Prep.Pad, Clip: p.Prep.Clip}
-	if err := numbers.Check(); err != nil {
-		require(false, "prep.%v", err)
-	}
-	require(p.Prep.Standardise != "nyul" || p.Prep.Over != "mask", "prep.standardise is \"nyul\" and prep.over \"mask\"; its landmarks come from the foreground or the image")
-	require(p.Prep.Slice == "" || len(p.Prep.Grid) < 3 && len(p.Prep.Spacing) < 3, "prep.slice is %q, which makes a 2D run, but prep.grid or prep.spacing has 3 numbers", p.Prep.Slice)
-	require(p.Prep.Channels >= 0 && p.Prep.Channels <= 64, "prep.channels is %d; it must lie between 1 and 64, or be 0 to be counted", p.Prep.Channels)
-	require(p.Prep.Margin >= 0 && p.Prep.Margin <= 1000, "prep.margin is %g; it must lie between 0 and 1000", p.Prep.Margin)
-	for _, size := range p.Prep.Grid {
-		require(size >= 1 && size <= 1024, "prep.grid has %d; sizes lie between 1 and 1024", size)
-	}
-	for _, mm := range p.Prep.Spacing {
-		require(mm > 0 && mm <= 1000, "prep.spacing has %g; spacings are above 0 and at most 1000 mm", mm)
-	}
-	grid, spacing := len(p.Prep.Grid), len(p.Prep.Spacing)
-	require(grid == 0 || grid == 2 || grid == 3, "prep.grid has %d numbers; it needs 3 (D, H, W), or 2 (H, W) for 2D images", grid)
-	require(spacing == 0 || spacing == 2 || spacing == 3, "prep.spacing has %d numbers; it needs 3 (D, H, W), or 2 (H, W) for 2D images", spacing)
-	require(grid == 0 || spacing == 0 || grid == spacing, "prep.grid and prep.spacing differ in length")
 }

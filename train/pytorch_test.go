@@ -48,8 +48,8 @@ func replays() map[string]*Plan {
 		p.Epochs, p.Batch = 5, 4
 		p.Prep.Crop, p.Prep.Grid, p.Prep.Spacing = "none", grid, []float64{1, 1, 1}[:len(grid)]
 		p.Augment = Augment{}
-		p.Net = Net{Name: network, Width: 3, Norm: norm, Momentum: 0.1}
-		p.Optimizer = Optimizer{Name: optimizer, LR: lr, Momentum: 0.9, WeightDecay: 0.01}
+		p.Net.Name, p.Net.Width, p.Net.Norm = network, 3, norm
+		p.Optimizer.Name, p.Optimizer.LR, p.Optimizer.WeightDecay = optimizer, lr, 0.01
 		return &p
 	}
 	flat := plan([]int{15, 18}, "cnn2", "batch", "adam", 0.003)

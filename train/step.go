@@ -9,5 +9,5 @@ import (
 // the optimiser that training uses: for programs that measure a step.
 func NewStep(o Optimizer, params []*net.Param, pool *kernel.Pool) func() {
 	optimizer := newOptimizer(o, params, pool)
-	return func() { optimizer.step(params) }
+	return func() { optimizer.step(params, o.LR) }
 }

@@ -84,7 +84,7 @@ func files(t *testing.T, dir string) map[string][]byte {
 
 func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 	p := smallPlan()
-	p.Validation = Validation{Recalibrate: true, Augment: true, Dropout: true, Fraction: 0.6}
+	p.Validation = Validation{Weights: "current", Recalibrate: true, Augment: true, Dropout: true, Fraction: 0.6}
 	var reference map[string][]byte
 	for _, threads := range []int{1, 1, 2, 3, 7} {
 		dir, err := trainInto(t, context.Background(), p, blobs(p, 10, 6, 4), Options{Threads: threads})
