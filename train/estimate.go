@@ -31,7 +31,7 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 	defer t.pool.Close()
 	steps := len(parts(train, p.Batch))
 	indices := make([]int, (train+steps-1)/steps) // as many as the largest batch has
-	draw := func(sample int) prep.Draw { return p.DrawOf(sample, 1) }
+	draw := func(_, sample int) prep.Draw { return p.DrawOf(sample, 1) }
 	step := fastest(3, func() {
 		t.fill(&t.batch, &images.Train, indices, draw)
 		t.trainBatch(indices)

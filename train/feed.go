@@ -7,18 +7,31 @@ import (
 	"ballast/prep"
 )
 
+// A drawing says how an image is changed: a sample at a position of those that
+// are fed. nil: images stay as they are.
+type drawing func(position, sample int) prep.Draw
+
+// from is the drawing of the samples from a position on.
+func (d drawing) from(first int) drawing {
+	if d == nil {
+		return nil
+	}
+	return func(position, sample int) prep.Draw { return d(first+position, sample) }
+}
+
 // feed calls use with each batch of the samples, in order, until use fails. The
 // batch lies in t.batch. Where images are augmented, the next batch is made while
 // this one is used, one ahead and no more, so that training need not wait for it.
 // What a batch holds depends on the samples and the draws alone.
-func (t *trainer) feed(set *Set, samples []int, draw func(sample int) prep.Draw, use func(number int, indices []int) error) error {
+func (t *trainer) feed(set *Set, samples []int, draw drawing, use func(number int, indices []int) error) error {
 	batches := parts(len(samples), t.plan.Batch)
 	at := func(n int) []int { return samples[batches[n].from:batches[n].to] }
+	fill := func(batch *net.Batch, n int) { t.fill(batch, set, at(n), draw.from(batches[n].from)) }
 	ahead := draw != nil && t.pool.Workers() > 1
 	made := make(chan struct{}, 1)
 	for n := range batches {
 		if n == 0 || !ahead {
-			t.fill(&t.batch, set, at(n), draw)
+			fill(&t.batch, n)
 		} else {
 			start := time.Now()
 			<-made
@@ -27,7 +40,7 @@ func (t *trainer) feed(set *Set, samples []int, draw func(sample int) prep.Draw,
 		}
 		if ahead && n+1 < len(batches) {
 			go func() {
-				t.fill(&t.next, set, at(n+1), draw)
+				fill(&t.next, n+1)
 				made <- struct{}{}
 			}()
 		}
@@ -43,7 +56,7 @@ func (t *trainer) feed(set *Set, samples []int, draw func(sample int) prep.Draw,
 
 // fill puts the images with the given indices into a batch, whose memory is
 // reused, each changed by its draw (nil: unchanged).
-func (t *trainer) fill(batch *net.Batch, set *Set, indices []int, draw func(sample int) prep.Draw) {
+func (t *trainer) fill(batch *net.Batch, set *Set, indices []int, draw drawing) {
 	first := set.Samples[indices[0]].Image
 	size := len(first.Data)
 	*batch = net.Batch{
@@ -56,6 +69,6 @@ func (t *trainer) fill(batch *net.Batch, set *Set, indices []int, draw func(samp
 			copy(target, image.Data)
 			return
 		}
-		prep.Apply(target, image, draw(indices[i]))
+		prep.Apply(target, image, draw(i, indices[i]))
 	})
 }

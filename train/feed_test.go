@@ -16,7 +16,7 @@ func TestFeed(t *testing.T) {
 	p.Augment = presets["light"]()
 	images := blobs(p, 11, 2, 0)
 	samples := []int{5, 0, 3, 3, 9, 1, 12, 7, 2, 4, 6}
-	draw := func(sample int) prep.Draw { return p.DrawOf(sample, 2) }
+	draw := func(_, sample int) prep.Draw { return p.DrawOf(sample, 2) }
 	var want [][]float32
 	for _, threads := range []int{1, 2, 5} {
 		trainer, err := newTrainer(p, images, Options{Threads: threads})

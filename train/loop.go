@@ -196,7 +196,7 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	order := t.order(number)
 	var loss, norm float64
 	var correct, steps int
-	draw := func(sample int) prep.Draw { return t.plan.DrawOf(sample, number) }
+	draw := func(_, sample int) prep.Draw { return t.plan.DrawOf(sample, number) }
 	err := t.feed(&t.images.Train, order, draw, func(_ int, indices []int) error {
 		if ctx.Err() != nil {
 			return ErrInterrupted

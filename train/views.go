@@ -135,7 +135,7 @@ func (t *trainer) logged(ctx context.Context, set *Set, epoch int, clean run.Eva
 		}
 	}
 	if v.Augment {
-		pass.draw = func(sample int) prep.Draw {
+		pass.draw = func(_, sample int) prep.Draw {
 			return t.augment.Draw(stat.NewStream(t.plan.Seed, "validation-augment/"+set.Name, uint64(sample), uint64(epoch)))
 		}
 	}
@@ -207,8 +207,8 @@ type pass struct {
 	samples []int  // in this order; nil: all
 	include []bool // by subject; nil: all
 	mode    net.Mode
-	draw    func(sample int) prep.Draw // nil: images as they are
-	dropout func(batch int) uint64     // nil: none
+	draw    drawing                // nil: images as they are
+	dropout func(batch int) uint64 // nil: none
 }
 
 // run makes a pass and pools the images of each subject.
