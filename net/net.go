@@ -54,6 +54,9 @@ type Net struct {
 	packed   []float32   // the image in the layout of the kernels
 	features []float32   // input of the head (N, features)
 	gradient []float32   // of the features
+	final    []float32   // output of the last stage
+
+	observe func(stage int) // called by Backward before each stage, whose gradient is then complete; nil: not
 }
 
 // Build returns the network with its initial weights: He initialisation
@@ -176,6 +179,7 @@ func (n *Net) forwardStages(images []float32) {
 		n.inputs[i] = in
 		in = s.forward(&n.step, in)
 	}
+	n.final = in
 	kernel.GlobalAverage(n.pool, n.last().output(), in, n.features)
 }
 
@@ -203,6 +207,9 @@ func (n *Net) Backward(dlogits []float32) {
 		layout, din := kernel.Shape{}, []float32(nil)
 		if i > 0 {
 			layout, din = n.stages[i-1].gradient()
+		}
+		if n.observe != nil {
+			n.observe(i)
 		}
 		n.stages[i].backward(&n.step, n.inputs[i], layout, din)
 	}
