@@ -36,6 +36,9 @@ type Config struct {
 	Dropout  float64 // probability of dropping a feature before the dense layer
 
 	BlockDropout float64 // probability of dropping an element after each block of cnn1 to cnn6
+
+	Covariates int    // numbers beside the image that the dense layer sees
+	Pooling    string // "mean" or "": each image is classified by itself; "attention": the images of a bag together
 }
 
 const (
@@ -46,7 +49,11 @@ const (
 	normAfterPool = "batch-after-pool"
 	normNone      = "none"
 
+	poolMean      = "mean"
+	poolAttention = "attention"
+
 	maxParameters = 1 << 30
+	maxCovariates = 1 << 12
 )
 
 // Names returns the names of the networks that Build knows.
@@ -90,6 +97,10 @@ func (c Config) Check() error {
 		return c.refuse("dropout of %g; must be at least 0 and below 1", c.Dropout)
 	case !(c.BlockDropout >= 0 && c.BlockDropout < 1):
 		return c.refuse("dropout between blocks of %g; must be at least 0 and below 1", c.BlockDropout)
+	case c.Covariates < 0 || c.Covariates > maxCovariates:
+		return c.refuse("%d covariates; there can be 0 to %d", c.Covariates, maxCovariates)
+	case c.Pooling != "" && c.Pooling != poolMean && c.Pooling != poolAttention:
+		return c.refuse("unknown pooling %q; known are %s, %s", c.Pooling, poolMean, poolAttention)
 	case c.Name != linear:
 		return c.checkBlocks()
 	}
@@ -143,7 +154,10 @@ func (c Config) checkParameters() error {
 	if c.Name == linear {
 		in *= linearMax * linearMax * linearMax
 	}
-	count += float64(in * float64(c.Classes))
+	count += float64((in + float64(c.Covariates)) * float64(c.Classes))
+	if c.Pooling == poolAttention {
+		count += float64(in * attentionUnits)
+	}
 	if count > maxParameters {
 		return c.refuse("about %.3g parameters; the limit is %d; reduce the width", count, maxParameters)
 	}

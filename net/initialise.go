@@ -2,6 +2,7 @@ package net
 
 import (
 	"math"
+	"strings"
 
 	"ballast/stat"
 )
@@ -20,7 +21,7 @@ func (n *Net) initialise(seed uint64) {
 		}
 		deviation, bound := math.Sqrt(2/float64(fanIn)), 1/math.Sqrt(float64(fanIn))
 		e.each(func(_, offset int) {
-			if e.name == "head.weight" {
+			if e.name == "head.weight" || strings.HasPrefix(e.name, "attention.") {
 				e.data[offset] = float32((stream.Float64() - 0.5) * 2 * bound)
 			} else {
 				e.data[offset] = float32(deviation * stream.Normal())

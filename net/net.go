@@ -7,9 +7,15 @@ import (
 )
 
 // A Batch is images at the API: planar (N, C, D, H, W), contiguous; D = 1 in 2D.
+//
+// A sample, what logits, labels and covariates belong to, is one image. Where the
+// network pools by attention it is a bag, one subject: Bags says how many images
+// in a row belong to each. Without Bags each image is alone in its bag.
 type Batch struct {
 	N, C, D, H, W int
 	Data          []float32
+	Covariates    []float32 // (samples, Config.Covariates)
+	Bags          []int     // adds up to N
 }
 
 // A Mode says how Forward treats batch norm and dropout.
@@ -42,13 +48,16 @@ type Net struct {
 	pool   *kernel.Pool
 	image  kernel.Shape // what the first layer reads
 	stages []stage
+	pools  *attention // nil: each image is classified by itself
 	head   *head
 
 	members []member // of the stages
 	norms   []*norm  // of the members
 	params  []*Param
 
-	batch    int         // samples of the last Forward
+	batch    int         // images of the last Forward
+	bags     []int       // and of each of its bags, under attention
+	alone    []int       // as many ones as a batch had images without bags
 	step     step        // its capacity: samples for which the forward buffers suffice, see Reserve
 	inputs   [][]float32 // of the stages
 	packed   []float32   // the image in the layout of the kernels
@@ -81,6 +90,10 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	}
 	for _, s := range n.stages {
 		n.members = append(n.members, s.members()...)
+	}
+	if c.Pooling == poolAttention {
+		n.pools = newAttention(n.head.features, n.head.stride)
+		n.members = append(n.members, n.pools)
 	}
 	for _, m := range n.members {
 		n.params = append(n.params, m.params()...)
@@ -156,11 +169,21 @@ func (n *Net) Params() []*Param { return n.params }
 // HasBatchNorm says whether the network has batch normalisation.
 func (n *Net) HasBatchNorm() bool { return len(n.norms) > 0 }
 
-// Forward returns the logits (N, Classes) of the images, valid until the next
-// Forward. Dropout keeps feature c of sample i where word i*features + c of the
-// stream (dropoutSeed, "dropout/dropout") is at least probability * 2^32.
+// Forward returns the logits (samples, Classes), valid until the next Forward.
+// Dropout keeps feature c of sample i where word i*features + c of the stream
+// (dropoutSeed, "dropout/dropout") is at least probability * 2^32.
 // It panics when the batch does not have the network's input shape.
 func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
+	features := n.Features(x, mode, dropoutSeed)
+	n.bags = n.bagsOf(x)
+	return n.classify(features, n.bags, x.Covariates, mode, dropoutSeed)
+}
+
+// Features is the first part of Forward: it returns what the network makes of
+// each image before attention and the last layer, N rows of FeatureStride
+// numbers, valid until the next Forward or Features. Bags and covariates of the
+// batch do not matter to it.
+func (n *Net) Features(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
 	n.setBatch(x)
 	n.step.mode, n.step.seed = mode, dropoutSeed
 	if len(n.stages) == 0 {
@@ -169,7 +192,7 @@ func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
 	} else {
 		n.forwardStages(x.Data)
 	}
-	return n.head.forward(n.features, x.N, mode, dropoutSeed)
+	return n.features[:x.N*n.head.stride]
 }
 
 func (n *Net) forwardStages(images []float32) {
@@ -191,13 +214,13 @@ func (n *Net) Backward(dlogits []float32) {
 		panic("net: Backward must follow Forward in Training or Inference mode")
 	}
 	if len(n.stages) == 0 {
-		n.head.backward(dlogits, n.batch, nil)
+		n.backwardHead(dlogits, nil)
 		return
 	}
 	if len(n.gradient) < len(n.features) {
 		n.gradient = make([]float32, len(n.features))
 	}
-	n.head.backward(dlogits, n.batch, n.gradient)
+	n.backwardHead(dlogits, n.gradient)
 	for _, s := range n.stages {
 		s.reserveGradients(n.step.capacity)
 	}
@@ -223,7 +246,7 @@ func (n *Net) setBatch(x *Batch) {
 			x.N, x.C, x.D, x.H, x.W, len(x.Data), c.Channels, c.Size))
 	}
 	n.Reserve(x.N)
-	n.batch = x.N
+	n.batch, n.bags = x.N, nil
 	n.image.N = x.N
 	for _, s := range n.stages {
 		s.setBatch(x.N)
@@ -242,7 +265,10 @@ func (n *Net) Reserve(batch int) {
 		s.reserve(batch)
 	}
 	n.features = make([]float32, batch*n.head.stride)
-	n.head.resize(batch)
+	n.head.reserve(batch)
+	if n.pools != nil {
+		n.pools.reserve(batch)
+	}
 	if len(n.stages) > 0 {
 		n.packed = kernel.Floats(n.image.Batch(batch).Len())
 	}

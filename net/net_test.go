@@ -213,7 +213,7 @@ func TestDropout(t *testing.T) {
 		if float64(stream.Uint32At(uint64(i)))/(1<<32) >= c.Dropout {
 			want = n.features[sample*n.head.stride+feature] * float32(1/(1-c.Dropout))
 		}
-		if got := n.head.dropped[sample*n.head.stride+feature]; got != want {
+		if got := n.head.input[sample*n.head.width+feature]; got != want {
 			t.Errorf("feature %d of sample %d is %g after dropout, want %g", feature, sample, got, want)
 		}
 	}
