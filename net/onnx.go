@@ -25,8 +25,10 @@ const (
 // The names of the inputs and outputs of an exported network.
 const (
 	ONNXImage         = "image"
+	ONNXCovariates    = "covariates" // of a network that has them
 	ONNXLogits        = "logits"
 	ONNXProbabilities = "probabilities"
+	ONNXAttention     = "attention" // of a network that pools by attention
 )
 
 // ONNX says what an exported file tells about itself.
@@ -38,9 +40,11 @@ type ONNX struct {
 
 // WriteONNX writes the network in inference form: batch normalisation by its
 // running statistics, no dropout. Input "image" is float32 (N, C, D, H, W), in 2D
-// (N, C, H, W), of any N; the outputs are "logits" and "probabilities" (N,
-// classes). Initialisers carry the names and shapes of State. The same network
-// gives the same bytes.
+// (N, C, H, W), of any N, and "covariates" (N, K) where there are any; the outputs
+// are "logits" and "probabilities" (N, classes). Under attention pooling the N
+// images are those of one subject, covariates and outputs have one row, and a
+// third output "attention" (N, 1) is the weight of each image. Initialisers carry the names and shapes of
+// State. The same network gives the same bytes.
 func (n *Net) WriteONNX(w io.Writer, o ONNX) error {
 	g := &onnxGraph{dims: n.config.Dims}
 	for _, t := range n.State(nil) {
@@ -75,18 +79,35 @@ func (n *Net) WriteONNX(w io.Writer, o ONNX) error {
 	return nil
 }
 
+// onnxSamples is the number of samples of a batch of N images: a name where it is
+// free.
+func (n *Net) onnxSamples() any {
+	if n.pools != nil {
+		return 1
+	}
+	return "N"
+}
+
 func (n *Net) onnxInputs() []onnxValue {
 	c := n.config
 	sizes := []any{"N"}
 	for _, size := range n.shape(c.Channels, c.Size[0], c.Size[1], c.Size[2]) {
 		sizes = append(sizes, size)
 	}
-	return []onnxValue{{ONNXImage, "prepared images, see the metadata", sizes}}
+	inputs := []onnxValue{{ONNXImage, "prepared images, see the metadata", sizes}}
+	if c.Covariates > 0 {
+		inputs = append(inputs, onnxValue{ONNXCovariates, "prepared covariates, see the metadata", []any{n.onnxSamples(), c.Covariates}})
+	}
+	return inputs
 }
 
 func (n *Net) onnxOutputs() []onnxValue {
-	sizes := []any{"N", n.config.Classes}
-	return []onnxValue{{ONNXLogits, "before the softmax", sizes}, {ONNXProbabilities, "of each class", sizes}}
+	sizes := []any{n.onnxSamples(), n.config.Classes}
+	outputs := []onnxValue{{ONNXLogits, "before the softmax", sizes}, {ONNXProbabilities, "of each class", sizes}}
+	if n.pools != nil {
+		outputs = append(outputs, onnxValue{ONNXAttention, "weight of each image", []any{"N", 1}})
+	}
+	return outputs
 }
 
 // An onnxGraph gathers the nodes and constants of a network.

@@ -17,12 +17,28 @@ func (n *Net) onnx(g *onnxGraph) string {
 		x = g.add("GlobalAveragePool", "average", []string{x})
 	}
 	x = g.add("Flatten", "features", []string{x}, onnxAttribute{"axis", int64(1)})
+	if n.pools != nil {
+		x = n.pools.onnx(g, x)
+	}
 	return n.head.onnx(g, x)
 }
 
-// onnx: features (N, F) -> logits (N, classes).
+// onnx: features (N, F), covariates (N, K) -> logits (N, classes).
 func (h *head) onnx(g *onnxGraph, x string) string {
+	if h.covariates > 0 {
+		x = g.add("Concat", "head.input", []string{x, ONNXCovariates}, onnxAttribute{"axis", int64(1)})
+	}
 	return g.add("Gemm", "head", []string{x, h.weight.Name, h.bias.Name}, onnxAttribute{"transB", int64(1)})
+}
+
+// onnx: features (N, F) of the N images of one subject -> pooled (1, F).
+func (a *attention) onnx(g *onnxGraph, x string) string {
+	transposed := onnxAttribute{"transB", int64(1)}
+	hidden := g.add("Gemm", "attention.hidden", []string{x, a.hidden.Name}, transposed)
+	hidden = g.add("Tanh", "attention.tanh", []string{hidden})
+	score := g.add("Gemm", "attention.score", []string{hidden, a.score.Name}, transposed)
+	weights := g.add("Softmax", ONNXAttention, []string{score}, onnxAttribute{"axis", int64(0)})
+	return g.add("Gemm", "attention.pooled", []string{weights, x}, onnxAttribute{"transA", int64(1)})
 }
 
 // spatial returns the last numbers of a triple, one for each axis of the images.

@@ -33,7 +33,26 @@ func onnxConfigs() map[string]Config {
 			}
 		}
 	}
+	for _, name := range []string{"cnn2", "resnet10", linear} {
+		c := configs[name+"-2d-"+normBatch]
+		c.Covariates = 4
+		configs[name+"-covariates"] = c
+		c.Pooling = poolAttention
+		configs[name+"-covariates-attention"] = c
+		c.Covariates = 0
+		configs[name+"-attention"] = c
+	}
 	return configs
+}
+
+// onnxBatch is five images, under attention pooling of one subject, with covariates.
+func onnxBatch(c Config) *Batch {
+	x, samples := images(c, 5, 77), 5
+	if c.Pooling == poolAttention {
+		x.Bags, samples = []int{5}, 1
+	}
+	x.Covariates = numbers(samples*c.Covariates, 78)
+	return x
 }
 
 // lively returns the network with weights under which every tensor matters: gamma
@@ -309,8 +328,9 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 	logits := map[string][]float32{}
 	for name, c := range onnxConfigs() {
 		n, stem := lively(t, c), filepath.Join(folder, name)
-		x := images(c, 5, 77)
+		x := onnxBatch(c)
 		writeFloats(t, stem+".image", x.Data)
+		writeFloats(t, stem+".covariates", x.Covariates)
 		logits[name] = slices.Clone(n.Forward(x, Inference, 0))
 		var file bytes.Buffer
 		if err := n.WriteONNX(&file, ONNX{Producer: "ballast"}); err != nil {
