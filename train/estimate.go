@@ -29,26 +29,27 @@ func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estima
 		return Estimate{}, err
 	}
 	defer t.pool.Close()
-	steps := len(parts(train, p.Batch))
-	indices := make([]int, (train+steps-1)/steps) // as many as the largest batch has
+	batches := len(parts(train, p.Batch))
+	indices := make([]int, (train+batches-1)/batches) // as many as the largest batch has
 	draw := func(_, sample int) prep.Draw { return p.DrawOf(sample, 1) }
-	step := fastest(3, func() {
+	batch := fastest(3, func() {
 		t.fill(&t.batch, &images.Train, indices, draw)
-		t.trainBatch(indices)
+		t.trainBatch(indices, true, &tally{})
 	})
 	forward := fastest(3, func() {
 		t.fill(&t.batch, &images.Train, indices, nil)
 		t.net.Forward(&t.batch, net.Inference, 0)
 	})
 	cost := t.net.Cost(len(indices))
-	training := step.Seconds() * float64(p.Epochs*steps)
+	together := min(p.Optimizer.Accumulate, batches) // batches to a step
+	training := batch.Seconds() * float64(p.Epochs*batches)
 	evaluating := forward.Seconds() / float64(len(indices)) * (t.work() - float64(3*train*p.Epochs))
 	return Estimate{
 		Parameters: cost.Parameters,
-		Steps:      steps,
-		StepFLOPs:  float64(cost.StepFLOPs),
+		Steps:      p.stepsPerEpoch(train),
+		StepFLOPs:  float64(cost.StepFLOPs) * float64(together),
 		Bytes:      t.bytes(),
-		Step:       step,
+		Step:       batch * time.Duration(together),
 		Total:      time.Duration((training + evaluating) * float64(time.Second)),
 	}, nil
 }
@@ -66,7 +67,10 @@ func (t *trainer) bytes() int64 {
 	for _, param := range t.net.Params() {
 		parameters += int64(len(param.Value))
 	}
-	const copies = 6 // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	copies := int64(6) // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	if t.plan.Optimizer.Accumulate > 1 {
+		copies++
+	}
 	return program + t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(2*batch+images))
 }
 

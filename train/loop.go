@@ -93,19 +93,24 @@ type trainer struct {
 	objective *objective
 	optimizer optimizer
 	chunks    chunks // of the parameters
-	augment   prep.Augmentation
-	batch     net.Batch     // the one that is used; its memory is reused
-	next      net.Batch     // the one that is made meanwhile; see feed
-	waited    time.Duration // for batches that were not yet made
-	labels    []int         // reused
-	predicted []float32     // probabilities, reused
-	gradient  []float32     // of the logits, reused
-	state     []net.Tensor  // of the weights being saved, reused
-	file      bytes.Buffer  // reused
-	step      int           // optimiser steps taken
-	done      float64       // work done, in images passed forward once
-	total     float64
-	keep      float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
+	// accumulation gathers the gradients of the batches that share a step.
+	accumulation *accumulation
+	augment      prep.Augmentation
+	batch        net.Batch     // the one that is used; its memory is reused
+	next         net.Batch     // the one that is made meanwhile; see feed
+	waited       time.Duration // for batches that were not yet made
+	labels       []int         // reused
+	mixture      mixture       // of the batch, reused
+	predicted    []float32     // probabilities, reused
+	gradient     []float32     // of the logits, reused
+	state        []net.Tensor  // of the weights being saved, reused
+	file         bytes.Buffer  // reused
+	batches      int           // trained on
+	step         int           // optimiser steps taken
+	losses       []float64     // of training, in the finished epochs
+	done         float64       // work done, in images passed forward once
+	total        float64
+	keep         float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
 	// calibration is the training images from which batch-norm statistics are
 	// recomputed, in an order that mixes the subjects: the same all through a run.
 	calibration []int
@@ -135,10 +140,12 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		chunks:    chunksOf(network.Params()),
 		augment:   p.Augmentation(),
 		progress:  o.Progress,
+
+		accumulation: newAccumulation(p.Optimizer.Accumulate, network.Params(), pool),
 	}
 	samples := len(images.Train.Samples)
 	if p.Views.Decay > 0 {
-		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(len(parts(samples, p.Batch))))
+		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(t.stepsPerEpoch()))
 	}
 	t.calibration = stat.NewStream(p.Seed, "recalibration").Perm(samples)[:min(samples, p.Views.Images)]
 	largest := t.largestBatch()
@@ -194,15 +201,15 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch := run.Epoch{Epoch: number}
 	samples := t.images.Train.Samples
 	order := t.order(number)
-	var loss, norm float64
-	var correct, steps int
-	draw := func(_, sample int) prep.Draw { return t.plan.DrawOf(sample, number) }
-	err := t.feed(&t.images.Train, order, draw, func(_ int, indices []int) error {
+	var sum tally
+	last := len(parts(len(order), t.plan.Batch)) - 1
+	repeat := repeats(order)
+	draw := func(place, sample int) prep.Draw { return t.plan.DrawOfRepeat(sample, number, repeat[place]) }
+	err := t.feed(&t.images.Train, order, draw, func(batch int, indices []int) error {
 		if ctx.Err() != nil {
 			return ErrInterrupted
 		}
-		l, c, g := t.trainBatch(indices)
-		loss, correct, norm, steps = loss+l, correct+c, norm+g, steps+1
+		t.trainBatch(indices, batch == last, &sum)
 		t.advance(3 * len(indices))
 		return nil
 	})
@@ -210,13 +217,14 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 		return epoch, err
 	}
 	epoch.Step = t.step
-	epoch.LearningRate = run.Float(t.rate())
-	epoch.GradientNorm = run.Float(norm / float64(steps))
+	epoch.LearningRate = run.Float(sum.rate)
+	epoch.GradientNorm = run.Float(sum.norm / float64(sum.steps))
 	epoch.Evaluations = append(epoch.Evaluations, run.Evaluation{
 		View: run.Logged, Set: run.Train,
-		Loss:     run.Float(loss / float64(len(samples))),
-		Accuracy: run.Float(float64(correct) / float64(len(samples))),
+		Loss:     run.Float(sum.crossEntropy / float64(len(samples))),
+		Accuracy: run.Float(sum.correct / float64(len(samples))),
 	})
+	t.losses = append(t.losses, sum.crossEntropy/float64(len(samples)))
 	views, err := t.views(ctx, number)
 	epoch.Evaluations = append(epoch.Evaluations, views...)
 	return epoch, err
