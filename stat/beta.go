@@ -22,7 +22,7 @@ func (s *Stream) logGamma(shape float64) float64 {
 	}
 	if shape < 1 {
 		larger := s.logGamma(shape + 1)
-		return larger + Log(1-s.Float64())/shape
+		return larger + Log(1-float64(s.Float64()))/shape
 	}
 	d := shape - 1.0/3
 	c := 1 / math.Sqrt(float64(9*d))
@@ -33,7 +33,7 @@ func (s *Stream) logGamma(shape float64) float64 {
 			continue
 		}
 		v := float64(float64(root*root) * root)
-		u := 1 - s.Float64() // above 0
+		u := 1 - float64(s.Float64()) // above 0
 		if Log(u) < float64(float64(0.5*x)*x)+d-float64(d*v)+float64(d*Log(v)) {
 			return Log(d) + Log(v)
 		}
