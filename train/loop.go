@@ -219,6 +219,10 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch.Step = t.step
 	epoch.LearningRate = run.Float(sum.rate)
 	epoch.GradientNorm = run.Float(sum.norm / float64(sum.steps))
+	if !t.objective.plain() {
+		mean := run.Float(sum.objective / sum.weight)
+		epoch.Objective = &mean
+	}
 	epoch.Evaluations = append(epoch.Evaluations, run.Evaluation{
 		View: run.Logged, Set: run.Train,
 		Loss:     run.Float(sum.crossEntropy / float64(len(samples))),
