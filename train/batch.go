@@ -1,7 +1,10 @@
 package train
 
 import (
+	"context"
+
 	"ballast/net"
+	"ballast/prep"
 	"ballast/stat"
 )
 
@@ -11,6 +14,21 @@ type tally struct {
 	steps int     // of the optimiser
 	norm  float64 // of the gradient before clipping, over steps
 	rate  float64 // of the last step
+}
+
+// eachBatch calls use with each batch of an epoch of training, which lies in
+// t.batch, until use fails or the context ends.
+func (t *trainer) eachBatch(ctx context.Context, epoch int, use func(indices []int, last bool) error) error {
+	order := t.order(epoch)
+	last := len(parts(len(order), t.plan.Batch)) - 1
+	repeat := repeats(order)
+	draw := func(place, sample int) prep.Draw { return t.plan.DrawOfRepeat(sample, epoch, repeat[place]) }
+	return t.feed(&t.images.Train, order, draw, func(batch int, indices []int) error {
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		return use(indices, batch == last)
+	})
 }
 
 // trainBatch trains on t.batch, which holds the images of the indices: it takes a

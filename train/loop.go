@@ -200,16 +200,9 @@ func (t *trainer) report(epoch *run.Epoch) {
 func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch := run.Epoch{Epoch: number}
 	samples := t.images.Train.Samples
-	order := t.order(number)
 	var sum tally
-	last := len(parts(len(order), t.plan.Batch)) - 1
-	repeat := repeats(order)
-	draw := func(place, sample int) prep.Draw { return t.plan.DrawOfRepeat(sample, number, repeat[place]) }
-	err := t.feed(&t.images.Train, order, draw, func(batch int, indices []int) error {
-		if ctx.Err() != nil {
-			return ErrInterrupted
-		}
-		t.trainBatch(indices, batch == last, &sum)
+	err := t.eachBatch(ctx, number, func(indices []int, last bool) error {
+		t.trainBatch(indices, last, &sum)
 		t.advance(3 * len(indices))
 		return nil
 	})
