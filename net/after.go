@@ -57,7 +57,7 @@ func (l *normStage) setBatch(n int) {
 
 // forward: in (N, C, D, H, W) -> out (same).
 func (l *normStage) forward(s *step, in []float32) []float32 {
-	if s.mode.measures() {
+	if l.norm.modeOf(s.mode).measures() {
 		l.norm.kernel.Measure(s.pool, in)
 	}
 	scale, shift := l.norm.forward(s.mode)

@@ -114,7 +114,7 @@ func (b *block) forward(s *step, in []float32) []float32 {
 		b.tail.ForwardReLU(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, b.out, b.choice)
 		return b.out
 	}
-	b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, s.mode.measures())
+	b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, b.norm.modeOf(s.mode).measures())
 	scale, shift := b.norm.forward(s.mode)
 	b.tail.Normalise(s.pool, b.best, scale, shift, b.out)
 	return b.out
@@ -123,7 +123,7 @@ func (b *block) forward(s *step, in []float32) []float32 {
 // kept returns where y is kept: the pass back through the statistics of the
 // batch needs it.
 func (b *block) kept(s *step) []float32 {
-	if b.first || s.mode != Training {
+	if b.first || b.norm.modeOf(s.mode) != Training {
 		return nil
 	}
 	b.y = enough(b.y, b.conv.kernel.Out.Batch(s.capacity).Len())
@@ -157,7 +157,7 @@ func (b *block) throughNorm(s *step, pooled kernel.Shape) *kernel.NormGradient {
 		return nil
 	}
 	through := b.norm.backward(s.pool, pooled, b.best, down.Out, b.out, pooled, b.dout, s.mode)
-	if s.mode == Training {
+	if b.norm.modeOf(s.mode) == Training {
 		return through
 	}
 	kernel.ScaleChannels(s.pool, pooled, through.Factor(), b.dout)

@@ -55,6 +55,9 @@ type Net struct {
 	norms   []*norm  // of the members
 	params  []*Param
 
+	trained      []*Param // params that are not frozen
+	firstTrained int      // the first stage with such parameters; their number where there are none
+
 	batch    int         // images of the last Forward
 	bags     []int       // and of each of its bags, under attention
 	alone    []int       // as many ones as a batch had images without bags
@@ -103,6 +106,7 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	}
 	n.inputs = make([][]float32, len(n.stages))
 	n.params = append(n.params, n.head.weight, n.head.bias)
+	n.trained = n.params
 	n.initialise(seed)
 	return n, nil
 }
@@ -163,8 +167,9 @@ func (n *Net) buildResidual() {
 // last returns the last stage.
 func (n *Net) last() stage { return n.stages[len(n.stages)-1] }
 
-// Params returns all trained arrays in a fixed order, from input to output.
-func (n *Net) Params() []*Param { return n.params }
+// Params returns all trained arrays in a fixed order, from input to output: those
+// that are not frozen, see Freeze.
+func (n *Net) Params() []*Param { return n.trained }
 
 // HasBatchNorm says whether the network has batch normalisation.
 func (n *Net) HasBatchNorm() bool { return len(n.norms) > 0 }
@@ -213,7 +218,7 @@ func (n *Net) Backward(dlogits []float32) {
 	if n.batch == 0 || n.step.mode != Training && n.step.mode != Inference {
 		panic("net: Backward must follow Forward in Training or Inference mode")
 	}
-	if len(n.stages) == 0 {
+	if n.firstTrained == len(n.stages) {
 		n.backwardHead(dlogits, nil)
 		return
 	}
@@ -221,14 +226,14 @@ func (n *Net) Backward(dlogits []float32) {
 		n.gradient = make([]float32, len(n.features))
 	}
 	n.backwardHead(dlogits, n.gradient)
-	for _, s := range n.stages {
+	for _, s := range n.stages[n.firstTrained:] {
 		s.reserveGradients(n.step.capacity)
 	}
 	layout, dout := n.last().gradient()
 	kernel.GlobalAverageBackward(n.pool, n.gradient, layout, dout)
-	for i := len(n.stages) - 1; i >= 0; i-- {
+	for i := len(n.stages) - 1; i >= n.firstTrained; i-- {
 		layout, din := kernel.Shape{}, []float32(nil)
-		if i > 0 {
+		if i > n.firstTrained {
 			layout, din = n.stages[i-1].gradient()
 		}
 		if n.observe != nil {

@@ -9,6 +9,7 @@ type norm struct {
 	gamma, beta    *Param
 	mean, variance []float32 // running statistics (C)
 	momentum       float64
+	frozen         bool // see Freeze
 
 	meanSum, varianceSum []float64 // of the batches since BeginRecalibration
 	batches              int
@@ -31,7 +32,7 @@ func newNorm(name string, s kernel.Shape, momentum float64) *norm {
 // forward returns the normalisation by the batch's statistics, which have been
 // measured, or the running ones, as x*scale + shift.
 func (l *norm) forward(mode Mode) (scale, shift []float32) {
-	switch mode {
+	switch l.modeOf(mode) {
 	case Training:
 		l.update()
 	case Recalibration:
@@ -47,7 +48,7 @@ func (l *norm) forward(mode Mode) (scale, shift []float32) {
 // gradients of gamma and beta, and how to make the gradient of the input. With a
 // ReLU behind the layer, whose output is y, dy is that of y; otherwise y is nil.
 func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, relu kernel.Shape, y []float32, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
-	return l.kernel.Gradients(pool, s, x, l.gamma.Value, relu, y, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+	return l.kernel.Gradients(pool, s, x, l.gamma.Value, relu, y, gradient, dy, l.modeOf(mode) == Training, l.gamma.Grad, l.beta.Grad)
 }
 
 func (l *norm) params() []*Param { return []*Param{l.gamma, l.beta} }

@@ -133,7 +133,7 @@ func (r *residual) size(n int) (elements, bytes int) {
 
 // forward: in -> y, and the normalisation of y.
 func (p *normed) forward(s *step, in []float32) (scale, shift []float32) {
-	if s.mode.measures() {
+	if p.norm.modeOf(s.mode).measures() {
 		p.conv.kernel.ForwardMeasured(s.pool, in, p.conv.weight.Value, nil, p.y, p.norm.kernel)
 	} else {
 		p.conv.kernel.Forward(s.pool, in, p.conv.weight.Value, nil, p.y)
