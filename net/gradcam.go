@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ballast/kernel"
+	"ballast/stat"
 )
 
 // ErrLayer is wrapped by the error of Activations for a layer without a spatial
@@ -90,6 +91,24 @@ func (n *Net) FinestLastLayer() string {
 		}
 	}
 	return ""
+}
+
+// CheckLayer returns an error that wraps ErrLayer when Activations does not take
+// the layer.
+func (n *Net) CheckLayer(layer string) error {
+	_, _, err := n.findLayer(layer)
+	return err
+}
+
+// Config returns the configuration that the network was built by.
+func (n *Net) Config() Config { return n.config }
+
+// Randomised returns a network of the same configuration, on the same workers,
+// that has learnt nothing: initial weights of another seed, running statistics 0
+// and 1. The seed is hashed with a word of its own, so that none gives the weights
+// that a plan with this seed begins with.
+func (n *Net) Randomised(seed uint64) (*Net, error) {
+	return Build(n.config, stat.NewStream(seed, "randomised").Uint64(), n.pool)
 }
 
 // Activations returns the logits of the images in Inference mode and, of each
