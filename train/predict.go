@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,11 +14,18 @@ import (
 	"ballast/net"
 	"ballast/prep"
 	"ballast/run"
+	"ballast/stat"
 )
+
+// ErrNoDropout is returned for samples of a network without dropout.
+var ErrNoDropout = errors.New("the network has no dropout")
 
 // A Predictor applies the weights of a run to images, prepared exactly as the
 // run's own.
 type Predictor struct {
+	Run     *run.Run
+	Plan    Plan   // of the run
+	Weights string // LastWeights, BestWeights or AveragedWeights
 	Classes []string
 	Config  prep.Config
 	Cache   *prep.Cache // of prepared images; nil: none
@@ -61,7 +69,10 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		pool.Close()
 		return nil, fmt.Errorf("load the %s weights of %s: %w", weights, dir, err)
 	}
-	predictor := &Predictor{Classes: r.Header.Classes, Config: config, Volume: cohort.Unchosen, net: network, pool: pool}
+	predictor := &Predictor{
+		Run: r, Plan: plan, Weights: weights, Classes: r.Header.Classes,
+		Config: config, Volume: cohort.Unchosen, net: network, pool: pool,
+	}
 	if volume, err := strconv.Atoi(plan.Data.Volume); err == nil {
 		predictor.Volume = volume
 	}
@@ -127,22 +138,112 @@ func (p *Predictor) Close() { p.pool.Close() }
 
 // Predict returns the probability of each class for one subject: the mean over
 // its images, of which there must be one.
-func (p *Predictor) Predict(images ...cohort.Image) (run.Row, error) {
-	if len(images) == 0 {
-		return nil, errors.New("predict: a subject without images")
+func (p *Predictor) Predict(subject cohort.Subject) (run.Row, error) {
+	images, err := p.prepare(subject)
+	if err != nil {
+		return nil, err
 	}
-	set := &Set{Subjects: []run.Subject{{}}}
-	pool := newPooling(set, len(p.Classes))
-	for _, image := range images {
+	return p.forward(images, net.Inference, 0), nil
+}
+
+// Sample returns predictions for one subject with dropout left on, batch norm
+// with its running statistics. Each is that of one thinned network, which is the
+// same for all images of the subject, drawn from the stream "monte-carlo/ID" of
+// the run's seed and the sample's number: so they approximate draws from the
+// posterior over networks. Their mean is the prediction; how they differ says
+// how sure it is (stat.MutualInformation). It returns ErrNoDropout for a network
+// without dropout, whose samples would all be the same.
+// Gal and Ghahramani, "Dropout as a Bayesian approximation" (ICML 2016).
+func (p *Predictor) Sample(subject cohort.Subject, samples int) ([]run.Row, error) {
+	if !p.Plan.hasDropout() {
+		return nil, fmt.Errorf("sample predictions: %w; train with --set net.dropout=0.3 or another share, or use an ensemble", ErrNoDropout)
+	}
+	images, err := p.prepare(subject)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]run.Row, samples)
+	for n := range rows {
+		rows[n] = p.forward(images, net.Sampling, stat.NewStream(p.Plan.Seed, "monte-carlo/"+subject.ID, uint64(n)).Uint64())
+	}
+	return rows, nil
+}
+
+func (p *Plan) hasDropout() bool {
+	return p.Net.Dropout > 0 || p.Net.BlockDropout > 0 || p.Net.SpatialDropout > 0
+}
+
+// prepare returns the prepared images of a subject, all slices of all visits.
+func (p *Predictor) prepare(subject cohort.Subject) ([]*prep.Image, error) {
+	var images []*prep.Image
+	for _, image := range subject.Images {
 		all, err := p.Cache.Images(image, p.Config)
 		if err != nil {
 			return nil, err
 		}
-		for _, prepared := range all {
-			set.Samples = append(set.Samples, Sample{Image: prepared})
-			batch := net.Batch{N: 1, C: prepared.C, D: prepared.D, H: prepared.H, W: prepared.W, Data: prepared.Data}
-			pool.add([]int{len(set.Samples) - 1}, p.net.Forward(&batch, net.Inference, 0))
+		images = append(images, all...)
+	}
+	if len(images) == 0 {
+		return nil, errors.New("predict: a subject without images")
+	}
+	return images, nil
+}
+
+// forward sends the images of a subject through the network, one after another,
+// so that its prediction does not depend on how many there are.
+func (p *Predictor) forward(images []*prep.Image, mode net.Mode, seed uint64) run.Row {
+	set := &Set{Subjects: []run.Subject{{}}}
+	pool := newPooling(set, len(p.Classes))
+	for n, image := range images {
+		set.Samples = append(set.Samples, Sample{Image: image})
+		batch := net.Batch{N: 1, C: image.C, D: image.D, H: image.H, W: image.W, Data: image.Data}
+		pool.add([]int{n}, p.net.Forward(&batch, mode, seed))
+	}
+	return pool.evaluation(run.Deterministic).Probabilities[0]
+}
+
+// Recorded returns what the run recorded of a set with the weights that predict:
+// for the last weights the last epoch's deterministic view, for the best that of
+// the epoch they are from, for the averaged ones the view of that name. It is nil
+// where the run did not record it.
+func (p *Predictor) Recorded(set string) *run.Evaluation {
+	epochs := p.Run.Epochs
+	switch {
+	case len(epochs) == 0:
+		return nil
+	case p.Weights == BestWeights:
+		return p.clean(&epochs[bestEpoch(epochs)], set)
+	case p.Weights == AveragedWeights:
+		for n := range epochs {
+			if e := epochs[len(epochs)-1-n].Evaluation(run.Averaged, set); e != nil {
+				return e
+			}
+		}
+		return nil
+	}
+	return p.clean(&epochs[len(epochs)-1], set)
+}
+
+// clean is the deterministic view of an epoch, which is the logged one unless the
+// plan validates with a mistake.
+func (p *Predictor) clean(e *run.Epoch, set string) *run.Evaluation {
+	if view := e.Evaluation(run.Deterministic, set); view != nil {
+		return view
+	}
+	if p.Plan.Validation.clean() && set != run.Train {
+		return e.Evaluation(run.Logged, set)
+	}
+	return nil
+}
+
+// bestEpoch is the index of the epoch with the highest logged validation
+// accuracy, the first of equals.
+func bestEpoch(epochs []run.Epoch) int {
+	best, highest := 0, math.Inf(-1)
+	for n := range epochs {
+		if e := epochs[n].Evaluation(run.Logged, run.Validation); e != nil && float64(e.Accuracy) > highest {
+			best, highest = n, float64(e.Accuracy)
 		}
 	}
-	return pool.evaluation(run.Deterministic).Probabilities[0], nil
+	return best
 }

@@ -147,7 +147,7 @@ func predictSubjects(predictor *train.Predictor, images []cohort.Image, pool boo
 	}
 	var predictions []prediction
 	for _, group := range groups {
-		row, err := predictor.Predict(group...)
+		row, err := predictor.Predict(cohort.Subject{ID: group[0].Path, Images: group})
 		if err != nil {
 			return nil, err
 		}
