@@ -40,8 +40,9 @@ CASES = {
 def objective(logits, labels, weights, smoothing, gamma):
     if gamma == 0:
         return torch.nn.functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
-    weights = torch.ones(CLASSES, dtype=torch.float64) if weights is None else weights
-    target = torch.nn.functional.one_hot(labels, CLASSES) * (1 - smoothing) + smoothing / CLASSES
+    classes = logits.shape[1]
+    weights = torch.ones(classes, dtype=torch.float64) if weights is None else weights
+    target = torch.nn.functional.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
     log_p = logits.log_softmax(1)
     terms = -weights * target * (-torch.expm1(log_p)) ** gamma * log_p
     return terms.sum() / weights[labels].sum()
