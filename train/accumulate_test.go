@@ -27,7 +27,7 @@ func TestAccumulationGivesTheGradientOfOneBatch(t *testing.T) {
 			}
 			defer trainer.pool.Close()
 			for i, batch := range batches {
-				trainer.fill(&trainer.batch, &images.Train, batch, nil)
+				trainer.fill(&trainer.batch, source{set: &images.Train, units: batch}, part{0, len(batch)})
 				sum := trainer.backward(batch)
 				if whole := trainer.accumulation.gather(sum.weight, i == len(batches)-1); whole != (i == len(batches)-1) {
 					t.Errorf("batch %d of %d: whole is %v", i+1, len(batches), whole)

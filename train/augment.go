@@ -122,7 +122,7 @@ func (a Augment) family() prep.Augmentation {
 
 // Augmentation is what a resolved plan does to training images.
 func (p *Plan) Augmentation() prep.Augmentation {
-	a, network := p.Augment.family(), p.netConfig(1)
+	a, network := p.Augment.family(), p.netConfig(1, 0)
 	a.Channels, a.Grid, a.Spacing = network.Channels, network.Size, p.PrepConfig().Spacing
 	return a
 }

@@ -145,7 +145,8 @@ func TestTrainerUsesDrawOf(t *testing.T) {
 	}
 	defer trainer.pool.Close()
 	indices := []int{3, 0, 7, 2}
-	trainer.fill(&trainer.batch, &images.Train, indices, func(_, sample int) prep.Draw { return p.DrawOf(sample, 5) })
+	drawn := source{set: &images.Train, units: indices, draw: func(_, sample int) prep.Draw { return p.DrawOf(sample, 5) }}
+	trainer.fill(&trainer.batch, drawn, part{0, len(indices)})
 	size := len(images.Train.Samples[0].Image.Data)
 	for i, sample := range indices {
 		want := make([]float32, size)

@@ -10,7 +10,7 @@ import (
 
 // A tally adds up an epoch of training.
 type tally struct {
-	score         // over images
+	score         // over units
 	steps int     // of the optimiser
 	norm  float64 // of the gradient before clipping, over steps
 	rate  float64 // of the last step
@@ -23,7 +23,8 @@ func (t *trainer) eachBatch(ctx context.Context, epoch int, use func(indices []i
 	last := len(parts(len(order), t.plan.Batch)) - 1
 	repeat := repeats(order)
 	draw := func(place, sample int) prep.Draw { return t.plan.DrawOfRepeat(sample, epoch, repeat[place]) }
-	return t.feed(&t.images.Train, order, draw, func(batch int, indices []int) error {
+	training := source{set: &t.images.Train, units: order, bag: t.bags(epoch, repeat), draw: draw}
+	return t.feed(training, func(batch int, indices []int) error {
 		if ctx.Err() != nil {
 			return ErrInterrupted
 		}
@@ -31,7 +32,7 @@ func (t *trainer) eachBatch(ctx context.Context, epoch int, use func(indices []i
 	})
 }
 
-// trainBatch trains on t.batch, which holds the images of the indices: it takes a
+// trainBatch trains on t.batch, which holds the units of the indices: it takes a
 // step, or keeps the gradient for the step that several batches share. The last
 // batch of an epoch always ends with a step.
 func (t *trainer) trainBatch(indices []int, last bool, sum *tally) {
@@ -54,7 +55,7 @@ func (t *trainer) backward(indices []int) score {
 	t.batches++
 	t.labels = t.labels[:0]
 	for _, i := range indices {
-		t.labels = append(t.labels, set.Samples[i].Class)
+		t.labels = append(t.labels, t.classOf(set, i))
 	}
 	t.gradient = resize(t.gradient, len(logits))
 	t.predicted = resize(t.predicted, len(logits))

@@ -32,7 +32,7 @@ func newObjective(p Plan, images *Images) *objective {
 		l.Gamma = p.Loss.Gamma
 	}
 	if p.Loss.Weights == "balanced" {
-		l.Weights = balancedWeights(images)
+		l.Weights = balancedWeights(p.unitClasses(&images.Train), len(images.Classes))
 	}
 	if l.Weights != nil || l.Smoothing > 0 || l.Gamma > 0 {
 		o.loss = &l
@@ -43,18 +43,18 @@ func newObjective(p Plan, images *Images) *objective {
 // plain reports whether the objective is the cross-entropy that a run records.
 func (o *objective) plain() bool { return o.loss == nil }
 
-// balancedWeights are n / (K n_k), with n_k of n training images in class k of K:
-// their mean over the images is 1 (class_weight="balanced" of scikit-learn). A
-// class without images has weight 0.
-func balancedWeights(images *Images) []float64 {
-	counts := make([]float64, len(images.Classes))
-	for _, sample := range images.Train.Samples {
-		counts[sample.Class]++
+// balancedWeights are n / (K n_k), with n_k of n training units in class k of K:
+// their mean over the units is 1 (class_weight="balanced" of scikit-learn). A
+// class without units has weight 0.
+func balancedWeights(units []int, classes int) []float64 {
+	counts := make([]float64, classes)
+	for _, class := range units {
+		counts[class]++
 	}
 	weights := make([]float64, len(counts))
 	for class, count := range counts {
 		if count > 0 {
-			weights[class] = float64(len(images.Train.Samples)) / (float64(len(counts)) * count)
+			weights[class] = float64(len(units)) / (float64(len(counts)) * count)
 		}
 	}
 	return weights

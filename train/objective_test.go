@@ -21,7 +21,7 @@ func counted() *Images {
 
 func TestBalancedWeights(t *testing.T) {
 	// 8/(3·6), 8/(3·2) and 0 for a class without images.
-	got, want := balancedWeights(counted()), []float64{4.0 / 9, 4.0 / 3, 0}
+	got, want := balancedWeights((&Plan{}).unitClasses(&counted().Train), 3), []float64{4.0 / 9, 4.0 / 3, 0}
 	for class := range want {
 		if !(math.Abs(got[class]-want[class]) <= 1e-15) {
 			t.Errorf("class %d has weight %v, want %v", class, got[class], want[class])

@@ -6,15 +6,10 @@ import (
 	"ballast/stat"
 )
 
-// order returns the training images of an epoch, in the order in which they are
+// order returns the training units of an epoch, in the order in which they are
 // trained on.
 func (t *trainer) order(epoch int) []int {
-	samples := t.images.Train.Samples
-	classes := make([]int, len(samples))
-	for i, sample := range samples {
-		classes[i] = sample.Class
-	}
-	return t.plan.order(epoch, classes)
+	return t.plan.order(epoch, t.plan.unitClasses(&t.images.Train))
 }
 
 // order draws from units, images or subjects, of the given classes as many as

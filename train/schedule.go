@@ -95,13 +95,13 @@ func halfCosine(from, to, share float64) float64 {
 	return to + float64((from-to)/2*(1+stat.CosPi(share)))
 }
 
-// stepsPerEpoch is how many steps the optimiser takes over so many images.
-func (p *Plan) stepsPerEpoch(images int) int {
-	batches := len(parts(images, p.Batch))
+// stepsPerEpoch is how many steps the optimiser takes over so many units.
+func (p *Plan) stepsPerEpoch(units int) int {
+	batches := len(parts(units, p.Batch))
 	return (batches + p.Optimizer.Accumulate - 1) / p.Optimizer.Accumulate
 }
 
-func (t *trainer) stepsPerEpoch() int { return t.plan.stepsPerEpoch(len(t.images.Train.Samples)) }
+func (t *trainer) stepsPerEpoch() int { return t.plan.stepsPerEpoch(t.units()) }
 
 // rate is the learning rate of the next step.
 func (t *trainer) rate() float64 { return t.plan.rate(t.step, t.stepsPerEpoch(), t.losses) }

@@ -78,7 +78,7 @@ type planFlags struct {
 
 func (f *planFlags) add(c *cobra.Command) {
 	f.addData(c)
-	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
+	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6; vgg11, vgg13, vgg16; resnet10, resnet18, resnet34; linear (default cnn4)")
 	c.Flags().IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
 }
 
@@ -384,9 +384,12 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 	if err != nil {
 		return err
 	}
+	sizes, err := train.SizesOf(c, split, job.plan)
+	if err != nil {
+		return err
+	}
 	estimate, err := untilCancelled(ctx, func() (train.Estimate, error) {
-		return train.EstimateCost(job.plan, len(c.Classes),
-			countImages(c, split.Train), countImages(c, split.Validation), countImages(c, split.Test), job.threads)
+		return train.EstimateCost(job.plan, sizes, job.threads)
 	})
 	if err != nil {
 		return err
