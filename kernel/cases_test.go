@@ -377,8 +377,7 @@ func (c layerCase) normPoolLayer(x []float32) *layer {
 		forward: func(pool *Pool, inputs [][]float32) []float32 {
 			gamma := padded(conv.Out, inputs[1])
 			tail.Forward(pool, pack(pool, conv.In, inputs[0]), identity, nil, gamma, y, best, choice, true)
-			scale, shift := b.Affine(gamma, inputs[2])
-			tail.Normalise(pool, best, scale, shift, out)
+			tail.Normalise(pool, best, b.Affine(gamma, inputs[2]), out)
 			return unpack(pool, m.Out, out)
 		},
 		backward: func(pool *Pool, inputs [][]float32, dy []float32) [][]float32 {
@@ -386,7 +385,7 @@ func (c layerCase) normPoolLayer(x []float32) *layer {
 			gradient, dx := pack(pool, s, dy), make([]float32, target.Len())
 			dgamma, dbeta := make([]float32, c.c), make([]float32, c.c)
 			ReLUBackward(pool, m.Out, out, s, gradient)
-			g := b.Gradients(pool, s, best, inputs[1], Shape{}, nil, s, gradient, true, dgamma, dbeta)
+			g := b.Gradients(pool, s, best, inputs[1], Activated{}, s, gradient, true, dgamma, dbeta)
 			m.BackwardNorm(pool, s, gradient, choice, y, g, target, dx)
 			return [][]float32{unpack(pool, target, dx), dgamma, dbeta}
 		},

@@ -229,20 +229,12 @@ func (b *block) beforePooling(s *step, in []float32) (kernel.Shape, []float32, [
 	shape := b.conv.kernel.Out
 	y, dy := kernel.Floats(shape.Len()), kernel.Floats(shape.Len())
 	b.conv.kernel.Forward(s.pool, in, b.conv.weight.Value, b.conv.biasValue(), y)
-	scale, shift := ones(shape.Padded()), make([]float32, shape.Padded())
 	if b.norm != nil {
-		scale, shift = b.norm.forward(Inference)
+		kernel.Norm(s.pool, shape, y, b.norm.forward(Inference), b.tail.Activation, shape, y)
+	} else {
+		kernel.Activate(s.pool, b.tail.Activation, shape, y)
 	}
-	kernel.Norm(s.pool, shape, y, scale, shift, shape, y, true)
 	down := b.tail.Pool
 	down.BackwardNorm(s.pool, down.BestShape(), b.dout, b.choice, nil, nil, shape, dy)
 	return shape, y, dy
-}
-
-func ones(count int) []float32 {
-	values := make([]float32, count)
-	for i := range values {
-		values[i] = 1
-	}
-	return values
 }

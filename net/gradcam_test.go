@@ -159,11 +159,8 @@ func TestActivationLayers(t *testing.T) {
 	for _, name := range Names() {
 		for _, dims := range []int{2, 3} {
 			c := Config{Name: name, Dims: dims, Channels: 1, Size: [3]int{1, 1, 1}, Classes: 2, Width: 2, Norm: "batch", Momentum: 0.1, BlockDropout: 0.1}
-			if c.residuals() != nil || name == linear {
-				c.BlockDropout = 0
-			}
 			for axis := 3 - dims; axis < 3; axis++ {
-				c.Size[axis] = max(11, 1<<c.blocks())
+				c.Size[axis] = max(11, 1<<c.poolings())
 			}
 			n := build(t, c, 1)
 			layers := n.ActivationLayers()

@@ -72,9 +72,10 @@ type Net struct {
 }
 
 // Build returns the network with its initial weights: He initialisation
-// (normal, variance 2/fan-in) for convolutions, uniform within 1/sqrt(fan-in)
-// for the dense layer, zero biases, gamma 1, beta 0. Parameter p is drawn from
-// the stream "initialisation/p" of the seed. A nil pool means one worker.
+// (normal, variance 2/fan-in, with leaky ReLU 2/(1 + slope²)/fan-in) for
+// convolutions, uniform within 1/sqrt(fan-in) for the dense layer, zero biases,
+// gamma 1, beta 0. Parameter p is drawn from the stream "initialisation/p" of the
+// seed. A nil pool means one worker.
 func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -82,17 +83,23 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if pool == nil {
 		pool = kernel.NewPool(1)
 	}
-	n := &Net{config: c, pool: pool, step: step{pool: pool}}
+	n := &Net{config: c, pool: pool, step: step{pool: pool}, image: kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)}
 	switch {
 	case c.blocks() > 0:
 		n.buildBlocks()
 	case c.residuals() != nil:
 		n.buildResidual()
+	case c.convolutions() != nil:
+		n.buildVGG()
 	default:
 		n.buildLinear()
 	}
 	for _, s := range n.stages {
 		n.members = append(n.members, s.members()...)
+	}
+	if n.head == nil {
+		out := n.last().output()
+		n.head = newHead(out.C, out.Padded(), c)
 	}
 	if c.Pooling == poolAttention {
 		n.pools = newAttention(n.head.features, n.head.stride)
@@ -124,7 +131,6 @@ func (n *Net) buildLinear() {
 // buildBlocks lays out cnn1 to cnn6.
 func (n *Net) buildBlocks() {
 	c := n.config
-	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
 	in, width := n.image, c.Width
 	for i := range c.blocks() {
 		last := i == c.blocks()-1
@@ -134,11 +140,19 @@ func (n *Net) buildBlocks() {
 		if c.Norm == normAfterPool {
 			n.stages = append(n.stages, newNormStage(name+".norm", in, c.Momentum))
 		}
-		if c.BlockDropout > 0 {
-			n.stages = append(n.stages, newDropoutStage(name+".dropout", in, c.BlockDropout))
-		}
+		n.addDropouts(name)
 	}
-	n.head = newHead(in.C, in.Padded(), c)
+}
+
+// addDropouts adds the dropouts that follow a block or a group of that name.
+func (n *Net) addDropouts(name string) {
+	c, in := n.config, n.last().output()
+	if c.BlockDropout > 0 {
+		n.stages = append(n.stages, newDropoutStage(name+".dropout", in, c.BlockDropout))
+	}
+	if c.SpatialDropout > 0 {
+		n.stages = append(n.stages, newSpatialDropoutStage(name+".spatial_dropout", in, c.SpatialDropout))
+	}
 }
 
 // buildResidual lays out resnet10, resnet18 and resnet34: a block, then four
@@ -146,7 +160,6 @@ func (n *Net) buildBlocks() {
 // size and doubling the channels.
 func (n *Net) buildResidual() {
 	c := n.config
-	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
 	n.stages = append(n.stages, newBlock("stem", n.image, c.Width, c, true, false))
 	width, groups := c.Width, c.residuals()
 	for group, blocks := range groups {
@@ -159,9 +172,8 @@ func (n *Net) buildResidual() {
 			last := group == len(groups)-1 && i == blocks-1
 			n.stages = append(n.stages, newResidual(fmt.Sprintf("group%d.block%d", group+1, i+1), n.last().output(), width, stride, c, last))
 		}
+		n.addDropouts(fmt.Sprintf("group%d", group+1))
 	}
-	out := n.last().output()
-	n.head = newHead(out.C, out.Padded(), c)
 }
 
 // last returns the last stage.

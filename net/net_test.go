@@ -43,7 +43,7 @@ func TestBuildRefuses(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{func(c *Config) { c.Name = "cnn7" }, "known are cnn1, cnn2, cnn3, cnn4, cnn5, cnn6, resnet10, resnet18, resnet34, linear"},
+		{func(c *Config) { c.Name = "cnn7" }, "known are cnn1, cnn2, cnn3, cnn4, cnn5, cnn6, vgg11, vgg13, vgg16, resnet10, resnet18, resnet34, linear"},
 		{func(c *Config) { c.Name = "" }, "unknown name"},
 		{func(c *Config) { c.Dims = 4 }, "4 dimensions"},
 		{func(c *Config) { c.Channels = 0 }, "0 input channels"},
@@ -51,7 +51,7 @@ func TestBuildRefuses(t *testing.T) {
 		{func(c *Config) { c.Dims = 2 }, "2D input of depth 7"},
 		{func(c *Config) { c.Classes = 1 }, "1 classes"},
 		{func(c *Config) { c.Width = 0 }, "width of 0"},
-		{func(c *Config) { c.Norm = "layer" }, `"layer"; known are batch, batch-after-pool, none`},
+		{func(c *Config) { c.Norm = "layer" }, `"layer"; known are batch, batch-after-pool, group, none`},
 		{func(c *Config) { c.Momentum = 0 }, "momentum of 0"},
 		{func(c *Config) { c.Momentum = math.NaN() }, "momentum of NaN"},
 		{func(c *Config) { c.Dropout = 1 }, "dropout of 1"},
@@ -77,7 +77,7 @@ func TestEveryNetworkTrains(t *testing.T) {
 		for _, dims := range []int{2, 3} {
 			c := Config{Name: name, Dims: dims, Channels: 1, Size: [3]int{1, 1, 1}, Classes: 2, Width: 2, Norm: "batch", Momentum: 0.1}
 			for axis := 3 - dims; axis < 3; axis++ {
-				c.Size[axis] = max(10, 1<<c.blocks())
+				c.Size[axis] = max(10, 1<<c.poolings())
 			}
 			n := build(t, c, 2)
 			loss := backward(n, images(c, 2, 1), []int{0, 1}, Training)

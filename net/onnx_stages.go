@@ -78,7 +78,7 @@ func (b *block) onnx(g *onnxGraph, x string) string {
 	if b.norm != nil {
 		x = b.norm.onnx(g, x)
 	}
-	x = g.add("Relu", b.name+".relu", []string{x})
+	x = g.activate(b.name+".relu", x, b.tail.Activation)
 	two := g.spatial([3]int{2, 2, 2})
 	return g.add("MaxPool", b.name+".pool", []string{x}, onnxAttribute{"kernel_shape", two}, onnxAttribute{"strides", two})
 }
@@ -89,17 +89,42 @@ func (l *normStage) onnx(g *onnxGraph, x string) string { return l.norm.onnx(g, 
 // onnx: dropout does nothing in inference.
 func (l *dropoutStage) onnx(_ *onnxGraph, x string) string { return x }
 
+// onnx: spatial dropout does nothing in inference.
+func (l *spatialDropoutStage) onnx(_ *onnxGraph, x string) string { return x }
+
 // onnx: convolution and normalisation.
-func (p *normed) onnx(g *onnxGraph, x string) string { return p.norm.onnx(g, p.conv.onnx(g, x)) }
+func (p *normed) onnx(g *onnxGraph, x string) string {
+	x = p.conv.onnx(g, x)
+	if p.norm != nil {
+		x = p.norm.onnx(g, x)
+	}
+	return x
+}
+
+// onnx: (N, I, D, H, W) -> (N, O, D, H, W).
+func (u *unpooled) onnx(g *onnxGraph, x string) string {
+	return g.activate(u.name+".relu", u.part.onnx(g, x), u.activation)
+}
+
+// activate adds an activation.
+func (g *onnxGraph) activate(name, x string, a kernel.Activation) string {
+	switch a {
+	case kernel.Identity:
+		return x
+	case kernel.Rectifier:
+		return g.add("Relu", name, []string{x})
+	}
+	return g.add("LeakyRelu", name, []string{x}, onnxAttribute{"alpha", float32(a)})
+}
 
 // onnx: (N, I, D, H, W) -> (N, O, D/s, H/s, W/s), sizes rounded up.
 func (r *residual) onnx(g *onnxGraph, x string) string {
-	y := g.add("Relu", r.name+".relu1", []string{r.first.onnx(g, x)})
+	y := g.activate(r.name+".relu1", r.first.onnx(g, x), r.activation)
 	y = r.second.onnx(g, y)
 	if r.shortcut != nil {
 		x = r.shortcut.onnx(g, x)
 	}
-	return g.add("Relu", r.name+".relu2", []string{g.add("Add", r.name+".sum", []string{y, x})})
+	return g.activate(r.name+".relu2", g.add("Add", r.name+".sum", []string{y, x}), r.activation)
 }
 
 // onnxAverage: image (N, C, D, H, W) -> (N, C, d, h, w), the mean over the bins of
@@ -134,4 +159,26 @@ func binMatrix(size, bins int, transposed bool) []float32 {
 		}
 	}
 	return matrix
+}
+
+// onnx: x (N, C, D, H, W) -> x normalised over groups of channels, by way of
+// InstanceNormalization of (N, groups, C/groups * D*H*W), as ONNX had no operator
+// for it before version 21.
+func (l *groupNorm) onnx(g *onnxGraph, x string) string {
+	s, groups := l.kernel.Shape, l.kernel.Groups
+	ones, zeros := make([]float32, groups), make([]float32, groups)
+	for i := range ones {
+		ones[i] = 1
+	}
+	grouped := g.reshape(l.name+".grouped", x, 0, groups, -1)
+	grouped = g.add("InstanceNormalization", l.name, []string{grouped,
+		g.constant(l.name+".ones", []int{groups}, ones), g.constant(l.name+".zeros", []int{groups}, zeros)},
+		onnxAttribute{"epsilon", float32(kernel.Epsilon)})
+	shape, spread := []int{0, s.C}, []int{s.C}
+	for _, size := range g.spatial([3]int{s.D, s.H, s.W}) {
+		shape, spread = append(shape, int(size)), append(spread, 1)
+	}
+	y := g.reshape(l.name+".normalised", grouped, shape...)
+	y = g.add("Mul", l.name+".scaled", []string{y, g.reshape(l.name+".scale", l.gamma.Name, spread...)})
+	return g.add("Add", l.name+".shifted", []string{y, g.reshape(l.name+".shift", l.beta.Name, spread...)})
 }

@@ -25,7 +25,7 @@ func onnxConfigs() map[string]Config {
 			for _, norm := range []string{normBatch, normAfterPool, normNone} {
 				c := Config{Name: name, Dims: dims, Channels: 2, Size: [3]int{1, 1, 1}, Classes: 3, Width: 3, Norm: norm, Momentum: 0.1, Dropout: 0.3}
 				for axis := 3 - dims; axis < 3; axis++ {
-					c.Size[axis] = max(9, 1<<c.blocks()) + axis
+					c.Size[axis] = max(9, 1<<c.poolings()) + axis
 				}
 				if c.Check() == nil {
 					configs[fmt.Sprintf("%s-%dd-%s", name, dims, norm)] = c
