@@ -16,25 +16,34 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// onnxConfigs lists every network in 2D and 3D with every normalisation it can
-// have, at sizes that are odd somewhere.
+// onnxConfigs lists every network in 2D and 3D with every normalisation and
+// activation that it can have, at sizes that are odd somewhere.
 func onnxConfigs() map[string]Config {
 	configs := map[string]Config{}
 	for _, name := range Names() {
 		for _, dims := range []int{2, 3} {
-			for _, norm := range []string{normBatch, normAfterPool, normNone} {
-				c := Config{Name: name, Dims: dims, Channels: 2, Size: [3]int{1, 1, 1}, Classes: 3, Width: 3, Norm: norm, Momentum: 0.1, Dropout: 0.3}
-				for axis := 3 - dims; axis < 3; axis++ {
-					c.Size[axis] = max(9, 1<<c.poolings()) + axis
-				}
-				if c.Check() == nil {
-					configs[fmt.Sprintf("%s-%dd-%s", name, dims, norm)] = c
+			for _, norm := range []string{normBatch, normAfterPool, normGroup, normNone} {
+				for _, activation := range []string{relu, leakyReLU} {
+					c := Config{Name: name, Dims: dims, Channels: 2, Size: [3]int{1, 1, 1}, Classes: 3, Width: 2, Norm: norm, Groups: 2, Momentum: 0.1,
+						Activation: activation, Slope: 0.1, Dropout: 0.3, BlockDropout: 0.2, SpatialDropout: 0.1}
+					for axis := 3 - dims; axis < 3; axis++ {
+						c.Size[axis] = max(9, 1<<c.poolings()) + axis
+					}
+					if name == linear && (norm != normBatch || activation != relu) {
+						continue // it has neither
+					}
+					if c.Check() == nil {
+						configs[fmt.Sprintf("%s-%dd-%s-%s", name, dims, norm, activation)] = c
+					}
 				}
 			}
 		}
 	}
+	shallow := configs["cnn4-3d-batch-relu"]
+	shallow.Depth = 2
+	configs["cnn4-shallow"] = shallow
 	for _, name := range []string{"cnn2", "resnet10", linear} {
-		c := configs[name+"-2d-"+normBatch]
+		c := configs[name+"-2d-batch-relu"]
 		c.Covariates = 4
 		configs[name+"-covariates"] = c
 		c.Pooling = poolAttention
@@ -45,11 +54,11 @@ func onnxConfigs() map[string]Config {
 	return configs
 }
 
-// onnxBatch is five images, under attention pooling of one subject, with covariates.
+// onnxBatch is three images, under attention pooling of one subject, with covariates.
 func onnxBatch(c Config) *Batch {
-	x, samples := images(c, 5, 77), 5
+	x, samples := images(c, 3, 77), 3
 	if c.Pooling == poolAttention {
-		x.Bags, samples = []int{5}, 1
+		x.Bags, samples = []int{3}, 1
 	}
 	x.Covariates = numbers(samples*c.Covariates, 78)
 	return x
