@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"ballast/stat"
 )
@@ -36,8 +37,9 @@ const (
 type RangeTest struct {
 	Points    []RangePoint `json:"points"`
 	Diverged  bool         `json:"diverged"`                          // ended before RangeHigh
+	Guess     float64      `json:"guess"`                             // the loss of a network that predicts the classes' shares for every image
 	Noise     float64      `json:"noise"`                             // standard deviation of the loss of a step
-	Fall      float64      `json:"fall"`                              // from the start to the least smoothed loss
+	Fall      float64      `json:"fall"`                              // to the least smoothed loss, from Guess or, if that is lower, from the start
 	Error     float64      `json:"standard_error"`                    // of the fall, by the noise alone
 	Least     float64      `json:"least_learning_rate,omitempty"`     // where the smoothed loss is least; 0 when Doubt says why
 	Steepest  float64      `json:"steepest_learning_rate,omitempty"`  // where it falls fastest
@@ -74,10 +76,14 @@ func RunRangeTest(ctx context.Context, p Plan, images *Images, steps int, o Opti
 	test := RangeTest{}
 	smoother := newSmoother(steps)
 	var sum tally
+	counts := make([]float64, len(images.Classes))
 	for epoch := 1; err == nil; epoch++ {
 		err = t.eachBatch(ctx, epoch, func(indices []int, last bool) error {
 			batch := t.backward(indices)
 			sum.add(batch)
+			for _, label := range t.labels {
+				counts[label]++
+			}
 			if !t.accumulation.gather(batch.weight, last) {
 				return nil
 			}
@@ -97,13 +103,14 @@ func RunRangeTest(ctx context.Context, p Plan, images *Images, steps int, o Opti
 	if !errors.Is(err, errRangeEnds) {
 		return RangeTest{}, err
 	}
+	test.Guess = t.objective.guess(counts)
 	test.judge(smoother.weight)
 	return test, nil
 }
 
-// chooseRangeSteps is two epochs, but at least a hundred steps, which is fourteen
-// to a power of ten, and at most four hundred.
-func chooseRangeSteps(perEpoch int) int { return max(100, min(400, 2*perEpoch)) }
+// chooseRangeSteps is two epochs, but at least two hundred steps, which is 28 to
+// a power of ten, and at most four hundred.
+func chooseRangeSteps(perEpoch int) int { return max(200, min(400, 2*perEpoch)) }
 
 // rangeRate is the rate of a step, counted from 0.
 func rangeRate(step, steps int) float64 {
@@ -149,12 +156,41 @@ func (r *RangeTest) least() int {
 	return best
 }
 
+// guess is the mean objective, over images of so many labels of each class, of a
+// network that ignores its input and predicts the classes' shares in it.
+func (o *objective) guess(counts []float64) float64 {
+	smoothing, weighted, total := 0.0, slices.Clone(counts), 0.0
+	for class := range weighted {
+		if o.loss != nil && o.loss.Weights != nil {
+			weighted[class] *= o.loss.Weights[class]
+		}
+		total += weighted[class]
+	}
+	if o.loss != nil {
+		smoothing = o.loss.Smoothing
+	}
+	logits := make([]float32, len(counts))
+	for class, weight := range weighted {
+		share := float64((1-smoothing)*weight/total) + smoothing/float64(len(counts))
+		logits[class] = float32(stat.Log(math.Max(share, 1e-30)))
+	}
+	probabilities, gradient := make([]float32, len(counts)), make([]float32, len(counts))
+	sum := 0.0
+	for class, count := range counts {
+		one := o.gradient(logits, []int{class}, nil, probabilities, gradient)
+		sum += float64(count * one.objective)
+	}
+	return sum / total
+}
+
 // judge reads the curve. The noise of a step's loss is von Neumann's estimate from
 // successive differences up to the least loss, which a trend hardly enters. The
 // start is the mean loss of the first steps, whose rates are too small to change
-// much. A suggestion needs a fall of rangeSure standard errors.
+// much. A network begins with outputs of any size, and to lessen them to the mere
+// shares of the classes is no learning: a suggestion needs a least loss that lies
+// rangeSure standard errors below the start and below that guess.
 func (r *RangeTest) judge(weight float64) {
-	start := int(math.Ceil(rangeStart * float64(len(r.Points))))
+	start := int(math.Ceil(float64(rangeStart * float64(len(r.Points)))))
 	least := r.least()
 	if len(r.Points) < MinRangeSteps/5 || least <= start {
 		r.Doubt = "the loss only rises: it is least at the smallest rates, where nothing is learnt yet"
@@ -170,17 +206,25 @@ func (r *RangeTest) judge(weight float64) {
 			squares += float64(difference * difference)
 		}
 	}
+	from, name := level, "its start"
+	if r.Guess < level {
+		from, name = r.Guess, "a guess by the classes' shares"
+	}
 	r.Noise = math.Sqrt(squares / float64(2*least))
-	r.Fall = level - r.Points[least].Smoothed
+	r.Fall = from - r.Points[least].Smoothed
 	r.Error = r.Noise * math.Sqrt(1/float64(start)+weight/(2-weight))
 	if r.Fall <= rangeSure*r.Error {
-		r.Doubt = fmt.Sprintf("the loss falls by %.3g, less than %g times its standard error of %.2g: it is flat, or the steps are too noisy (more steps, larger batches or optimizer.accumulate help)",
-			r.Fall, rangeSure, r.Error)
+		r.Doubt = fmt.Sprintf("the least smoothed loss, %.3g, is not clearly below that of %s, %.3g (standard error %.2g): nothing is learnt in so few steps, or they are too noisy to tell; more --steps, larger batches or optimizer.accumulate may help",
+			r.Points[least].Smoothed, name, from, r.Error)
 		return
 	}
 	r.Least = r.Points[least].Rate
 	r.Suggested = r.Least / 10
-	r.Steepest = r.steepest(start, least)
+	first := least
+	for first > 0 && r.Points[first].Smoothed < from {
+		first--
+	}
+	r.Steepest = r.steepest(first, least)
 }
 
 // steepest is the rate, between two steps, where the smoothed loss falls fastest,
