@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,6 +192,17 @@ func (c *Covariates) Names() (names []string) {
 	return names
 }
 
+// columns lists the names of the columns.
+func (c *Covariates) columns() (names []string) {
+	if c == nil {
+		return nil
+	}
+	for _, column := range c.Columns {
+		names = append(names, column.Name)
+	}
+	return names
+}
+
 // Encode returns the numbers of a subject with those values by column, in the
 // order of Names; nil for nil. A column without an entry, or with an empty one, is
 // missing. Other columns do not matter.
@@ -274,13 +287,8 @@ func (c *Covariates) Odd(values map[string]string) (lines []string) {
 // Known refuses values of columns that the run does not use, with the nearest
 // name that it does.
 func (c *Covariates) Known(values map[string]string) error {
-	var names []string
-	if c != nil {
-		for _, column := range c.Columns {
-			names = append(names, column.Name)
-		}
-	}
-	for name := range values {
+	names := c.columns()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if slices.Contains(names, name) {
 			continue
 		}
@@ -360,4 +368,25 @@ func (c *Covariate) check() error {
 		}
 	}
 	return nil
+}
+
+// readRunCovariates reads what a run fitted on its covariates; nil where its plan
+// names none.
+func readRunCovariates(dir string, plan *Plan) (*Covariates, error) {
+	if len(plan.Data.Covariates) == 0 {
+		return nil, nil
+	}
+	path := filepath.Join(dir, CovariatesFile)
+	text, err := readLimited(path, maxPrepFile)
+	if err != nil {
+		return nil, fmt.Errorf("the plan uses covariates: %w", err)
+	}
+	c, err := ReadCovariates(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if names := c.columns(); !slices.Equal(names, plan.Data.Covariates) {
+		return nil, fmt.Errorf("read %s: it holds the columns %s, the plan uses %s", path, strings.Join(names, ", "), strings.Join(plan.Data.Covariates, ", "))
+	}
+	return c, nil
 }

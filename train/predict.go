@@ -30,8 +30,11 @@ type Predictor struct {
 	Config  prep.Config
 	Cache   *prep.Cache // of prepared images; nil: none
 	Volume  int         // that the run uses of 4D files; cohort.Unchosen: none
-	net     *net.Net
-	pool    *kernel.Pool
+
+	Covariates *Covariates // how the run encodes those of a subject; nil: it uses none
+
+	net  *net.Net
+	pool *kernel.Pool
 }
 
 // NewPredictor loads one of the weights of a run (LastWeights, BestWeights,
@@ -52,6 +55,10 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("predict with %s: %w", dir, err)
 	}
+	covariates, err := readRunCovariates(dir, &plan)
+	if err != nil {
+		return nil, fmt.Errorf("predict with %s: %w", dir, err)
+	}
 	file, known := weightsFile[weights]
 	if !known {
 		return nil, fmt.Errorf("predict with %s: there are no %q weights; choose %s, %s or %s", dir, weights, LastWeights, BestWeights, AveragedWeights)
@@ -61,7 +68,7 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		return nil, err
 	}
 	pool := kernel.NewPool(threads)
-	network, err := net.Build(plan.netConfig(len(r.Header.Classes)), plan.Seed, pool)
+	network, err := net.Build(plan.netConfig(len(r.Header.Classes), covariates.Width()), plan.Seed, pool)
 	if err == nil {
 		err = network.LoadState(tensors)
 	}
@@ -71,7 +78,7 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 	}
 	predictor := &Predictor{
 		Run: r, Plan: plan, Weights: weights, Classes: r.Header.Classes,
-		Config: config, Volume: cohort.Unchosen, net: network, pool: pool,
+		Config: config, Volume: cohort.Unchosen, Covariates: covariates, net: network, pool: pool,
 	}
 	if volume, err := strconv.Atoi(plan.Data.Volume); err == nil {
 		predictor.Volume = volume
@@ -136,14 +143,16 @@ func readWeights(path string) ([]net.Tensor, error) {
 // Close ends the predictor's workers.
 func (p *Predictor) Close() { p.pool.Close() }
 
-// Predict returns the probability of each class for one subject: the mean over
-// its images, of which there must be one.
+// Predict returns the probability of each class for one subject: from all its
+// images, of which there must be one, the mean over them or what attention makes of
+// them; and from its covariates, where the run uses some. An entry that
+// subject.Covariates lacks is a missing value.
 func (p *Predictor) Predict(subject cohort.Subject) (run.Row, error) {
-	images, err := p.prepare(subject)
+	prepared, err := p.prepare(subject)
 	if err != nil {
 		return nil, err
 	}
-	return p.forward(images, net.Inference, 0), nil
+	return p.forward(prepared, net.Inference, 0), nil
 }
 
 // Sample returns predictions for one subject with dropout left on, batch norm
@@ -158,13 +167,13 @@ func (p *Predictor) Sample(subject cohort.Subject, samples int) ([]run.Row, erro
 	if !p.Plan.hasDropout() {
 		return nil, fmt.Errorf("sample predictions: %w; train with --set net.dropout=0.3 or another share, or use an ensemble", ErrNoDropout)
 	}
-	images, err := p.prepare(subject)
+	prepared, err := p.prepare(subject)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]run.Row, samples)
 	for n := range rows {
-		rows[n] = p.forward(images, net.Sampling, stat.NewStream(p.Plan.Seed, "monte-carlo/"+subject.ID, uint64(n)).Uint64())
+		rows[n] = p.forward(prepared, net.Sampling, stat.NewStream(p.Plan.Seed, "monte-carlo/"+subject.ID, uint64(n)).Uint64())
 	}
 	return rows, nil
 }
@@ -173,31 +182,42 @@ func (p *Plan) hasDropout() bool {
 	return p.Net.Dropout > 0 || p.Net.BlockDropout > 0 || p.Net.SpatialDropout > 0
 }
 
-// prepare returns the prepared images of a subject, all slices of all visits.
-func (p *Predictor) prepare(subject cohort.Subject) ([]*prep.Image, error) {
-	var images []*prep.Image
+// prepared is what the network sees of a subject.
+type prepared struct {
+	images     []*prep.Image // all slices of all visits
+	covariates []float32     // encoded
+}
+
+func (p *Predictor) prepare(subject cohort.Subject) (prepared, error) {
+	var s prepared
+	var err error
+	if s.covariates, err = p.Covariates.Encode(subject.Covariates); err != nil {
+		return s, fmt.Errorf("predict: subject %s: %w", subject.ID, err)
+	}
 	for _, image := range subject.Images {
 		all, err := p.Cache.Images(image, p.Config)
 		if err != nil {
-			return nil, err
+			return s, err
 		}
-		images = append(images, all...)
+		s.images = append(s.images, all...)
 	}
-	if len(images) == 0 {
-		return nil, errors.New("predict: a subject without images")
+	if len(s.images) == 0 {
+		return s, errors.New("predict: a subject without images")
 	}
-	return images, nil
+	return s, nil
 }
 
 // forward sends the images of a subject through the network, one after another,
 // so that its prediction does not depend on how many there are.
-func (p *Predictor) forward(images []*prep.Image, mode net.Mode, seed uint64) run.Row {
-	set := &Set{Subjects: []run.Subject{{}}}
-	pool := newPooling(set, len(p.Classes))
-	for n, image := range images {
-		set.Samples = append(set.Samples, Sample{Image: image})
-		batch := net.Batch{N: 1, C: image.C, D: image.D, H: image.H, W: image.W, Data: image.Data}
-		pool.add([]int{n}, p.net.Forward(&batch, mode, seed))
+func (p *Predictor) forward(s prepared, mode net.Mode, seed uint64) run.Row {
+	pool := newPooling(&Set{Subjects: []run.Subject{{}}}, len(p.Classes))
+	if p.Plan.attends() {
+		pool.addSubjects([]int{0}, attend(p.net, s.images, s.covariates, mode, seed))
+	} else {
+		for _, image := range s.images {
+			batch := net.Batch{N: 1, C: image.C, D: image.D, H: image.H, W: image.W, Data: image.Data, Covariates: s.covariates}
+			pool.addSubjects([]int{0}, p.net.Forward(&batch, mode, seed))
+		}
 	}
 	return pool.evaluation(run.Deterministic).Probabilities[0]
 }
