@@ -10,7 +10,7 @@ type mixture struct {
 	partners []int   // a permutation of the batch
 }
 
-// mix blends the images of t.batch in pairs and returns how, or nil where the plan
+// mix blends the images of t.batch, and their covariates, in pairs and returns how, or nil where the plan
 // does not mix: x_i becomes λ x_i + (1-λ) x_j with j the partner of i, a random
 // permutation, and one λ ~ Beta(alpha, alpha) for the batch. Zhang, Cisse, Dauphin
 // and Lopez-Paz, "mixup: beyond empirical risk minimization" (ICLR 2018), as in
@@ -24,31 +24,34 @@ func (t *trainer) mix(number int) *mixture {
 	stream := stat.NewStream(t.plan.Seed, "mixup", uint64(number))
 	t.mixture.share = float64(float32(stream.Beta(alpha, alpha)))
 	t.mixture.partners = stream.PermInto(t.mixture.partners, t.batch.N)
-	t.blend(t.mixture.share, t.mixture.partners)
+	t.blend(t.batch.Data, t.mixture)
+	if t.batch.Covariates != nil {
+		t.blend(t.batch.Covariates, t.mixture)
+	}
 	return &t.mixture
 }
 
-// blendSpan is the voxels of an image that a worker blends at a time.
+// blendSpan is the numbers of an image that a worker blends at a time.
 const blendSpan = 4096
 
-// blend changes t.batch in place. Along each cycle of the permutation only the
-// first image is read after it was changed, so only that one is kept.
-func (t *trainer) blend(share float64, partners []int) {
-	size := len(t.batch.Data) / t.batch.N
-	keep, give := float32(share), float32(1-share)
+// blend changes rows (N, ...) in place. Along each cycle of the permutation only
+// the first row is read after it was changed, so only that one is kept.
+func (t *trainer) blend(rows []float32, m mixture) {
+	partners, size := m.partners, len(rows)/len(m.partners)
+	keep, give := float32(m.share), float32(1-m.share)
 	t.pool.Run((size+blendSpan-1)/blendSpan, func(span int) {
 		var first [blendSpan]float32
 		from, to := span*blendSpan, min(size, (span+1)*blendSpan)
-		image := func(i int) []float32 { return t.batch.Data[i*size+from : i*size+to] }
+		row := func(i int) []float32 { return rows[i*size+from : i*size+to] }
 		for start := range partners {
 			if !leads(partners, start) {
 				continue
 			}
-			copy(first[:], image(start))
+			copy(first[:], row(start))
 			for i := start; ; i = partners[i] {
-				target, other := image(i), first[:to-from]
+				target, other := row(i), first[:to-from]
 				if partners[i] != start {
-					other = image(partners[i])
+					other = row(partners[i])
 				}
 				for v, x := range target {
 					target[v] = float32(keep*x) + float32(give*other[v])

@@ -134,7 +134,7 @@ func TestMix(t *testing.T) {
 		trainer.batch.Data = spread(len(partners)*size, 3)
 		before := slices.Clone(trainer.batch.Data)
 		const share = 0.3125
-		trainer.blend(share, partners)
+		trainer.blend(trainer.batch.Data, mixture{share, partners})
 		for i, partner := range partners {
 			for v := range size {
 				want := float32(share*before[i*size+v]) + float32((1-share)*before[partner*size+v])
