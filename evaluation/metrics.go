@@ -272,9 +272,11 @@ func (s *sample) recalls() []Metric {
 // have, first - second: the AUROC of two classes with DeLong's interval for
 // correlated curves, the others with a bootstrap that resamples the subjects of
 // both alike. It panics when the subjects differ.
-func Compare(first, second *Predictions, o Options) []Metric {
-	o = o.complete()
-	a, b := newSample(first, o), newSample(second, o)
+func Compare(first, second *Predictions, o Options) []Metric { return compare(first, second, o, o) }
+
+// compare lets each decide by a threshold of its own.
+func compare(first, second *Predictions, o, other Options) []Metric {
+	a, b := newSample(first, o.complete()), newSample(second, other.complete())
 	if !slices.Equal(a.truth, b.truth) {
 		panic("evaluation: Compare needs the same subjects in the same order")
 	}
