@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -190,7 +191,13 @@ type recording struct {
 func (r *recording) Append(e run.Epoch) error           { r.epochs = append(r.epochs, e); return nil }
 func (r *recording) WriteTest(e []run.Evaluation) error { r.test = e; return nil }
 func (r *recording) WriteFile(n string, d []byte) error { r.files[n] = slices.Clone(d); return nil }
-func (r *recording) Finish(status string) error         { r.status = status; return nil }
+func (r *recording) WriteFrom(n string, contents func(io.Writer) error) error {
+	var file bytes.Buffer
+	err := contents(&file)
+	r.files[n] = file.Bytes()
+	return err
+}
+func (r *recording) Finish(status string) error { r.status = status; return nil }
 
 // numbers returns everything recorded under the names of replay.py.
 func (r *recording) numbers(t *testing.T) map[string][]float32 {
