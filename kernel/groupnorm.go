@@ -110,7 +110,9 @@ func (g *GroupNorm) combine() {
 // channels of a group and over samples in order. Where an activation follows, dy
 // is that of its output, and becomes that of the normalisation's.
 func (g *GroupNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, after Activated, gradient Shape, dy, dgamma, dbeta []float32) *NormGradient {
-	after.Shape = after.Shape.separate()
+	if after.Y != nil {
+		after.Shape = after.Shape.separate()
+	}
 	g.channels.addUp(pool, s.separate(), x, after, gradient.separate(), dy)
 	clear(g.gammaSum)
 	clear(g.betaSum)
