@@ -14,10 +14,14 @@ type Fit struct {
 }
 
 // A Leftover is a tensor that is not used, and why.
-type Leftover struct{ Name, Reason string }
+type Leftover struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
 
 // Fit holds tensors of a file against those of State. A tensor fits by its name
-// and shape; of two with the same name only the first can.
+// and shape; of two with the same name only the first can. A layer whose weight
+// does not fit takes nothing: a bias means little without it.
 func (n *Net) Fit(tensors []Tensor) Fit {
 	var fit Fit
 	used := map[string]Tensor{}
@@ -32,6 +36,13 @@ func (n *Net) Fit(tensors []Tensor) Fit {
 			fit.Left = append(fit.Left, Leftover{t.Name, reason})
 		} else {
 			used[t.Name] = t
+		}
+	}
+	for _, t := range tensors {
+		weight := t.Name[:strings.LastIndex(t.Name, ".")+1] + "weight"
+		if _, there := used[weight]; entries[weight] != nil && !there && entries[t.Name] != nil && used[t.Name].Name != "" {
+			delete(used, t.Name)
+			fit.Left = append(fit.Left, Leftover{t.Name, "the file gives no " + weight + " that fits"})
 		}
 	}
 	for _, e := range n.entries() {
@@ -64,14 +75,18 @@ func (e *entry) refuse(t Tensor) string {
 // stay. Every tensor must fit, else the error wraps ErrState and nothing is
 // changed.
 func (n *Net) LoadPart(tensors []Tensor) error {
-	fit := n.Fit(tensors)
-	if len(fit.Left) > 0 {
-		return fmt.Errorf("tensor %q: %s: %w", fit.Left[0].Name, fit.Left[0].Reason, ErrState)
-	}
+	entries := map[string]*entry{}
 	for _, e := range n.entries() {
-		if k := slices.IndexFunc(tensors, func(t Tensor) bool { return t.Name == e.name }); k >= 0 {
-			e.each(func(i, offset int) { e.data[offset] = tensors[k].Data[i] })
+		entries[e.name] = e
+	}
+	for _, t := range tensors {
+		if reason := entries[t.Name].refuse(t); reason != "" {
+			return fmt.Errorf("tensor %q: %s: %w", t.Name, reason, ErrState)
 		}
+	}
+	for _, t := range tensors {
+		e := entries[t.Name]
+		e.each(func(i, offset int) { e.data[offset] = t.Data[i] })
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,16 +36,23 @@ func readInitial(p *Plan, config net.Config) (tensors []net.Tensor, notes []stri
 		return nil, nil, fmt.Errorf("net.weights: %w", err)
 	}
 	fit := network.Fit(all)
-	for _, s := range skipped {
-		if !strings.HasSuffix(s.Name, ".num_batches_tracked") {
-			fit.Left = append(fit.Left, net.Leftover{Name: s.Name, Reason: "it holds " + s.DType})
-		}
-	}
+	fit.Left = append(fit.Left, LeftSkipped(skipped)...)
 	if len(fit.Used) == 0 {
 		return nil, nil, fmt.Errorf("net.weights: none of the %d tensors of %s fits network %q (%s); ballast import-weights shows what does not fit",
 			len(all)+len(skipped), p.Net.Weights, config.Name, firstLeftover(fit.Left))
 	}
 	return fit.Used, fitNotes(p.Net.Weights, fit), nil
+}
+
+// LeftSkipped lists tensors that could not be read, without the counters of
+// PyTorch's batch normalisation, which nothing depends on.
+func LeftSkipped(skipped []net.Skipped) (left []net.Leftover) {
+	for _, s := range skipped {
+		if !strings.HasSuffix(s.Name, "num_batches_tracked") {
+			left = append(left, net.Leftover{Name: s.Name, Reason: "it holds " + s.DType})
+		}
+	}
+	return left
 }
 
 func firstLeftover(left []net.Leftover) string {
@@ -58,12 +66,25 @@ func firstLeftover(left []net.Leftover) string {
 func fitNotes(file string, fit net.Fit) []string {
 	notes := []string{fmt.Sprintf("training starts from %d of the network's %d tensors in %s", len(fit.Used), len(fit.Used)+len(fit.Missing), file)}
 	if len(fit.Missing) > 0 {
-		notes = append(notes, "drawn from the seed, because the file does not give them: "+strings.Join(fit.Missing, ", "))
+		notes = append(notes, "drawn from the seed, because the file does not give them: "+firstFew(fit.Missing))
 	}
-	for _, left := range fit.Left {
-		notes = append(notes, fmt.Sprintf("%s of %s is not used: %s", left.Name, file, left.Reason))
+	var left []string
+	for _, l := range fit.Left {
+		left = append(left, fmt.Sprintf("%s (%s)", l.Name, l.Reason))
+	}
+	if len(left) > 0 {
+		notes = append(notes, "not used of "+file+": "+firstFew(left))
 	}
 	return notes
+}
+
+// firstFew lists names on one line.
+func firstFew(names []string) string {
+	const few = 4
+	if len(names) <= few+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // begin gives the networks of a training, the one that learns and the average, the
@@ -102,12 +123,16 @@ func ReadTensors(path string) ([]net.Tensor, []net.Skipped, error) {
 func readSafetensors(path string) ([]net.Tensor, []net.Skipped, map[string]string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("read weights: %w", err)
+		var ofFile *os.PathError
+		if errors.As(err, &ofFile) {
+			err = ofFile.Err
+		}
+		return nil, nil, nil, fmt.Errorf("read weights %s: %w", path, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("read weights: %w", err)
+		return nil, nil, nil, fmt.Errorf("read weights %s: %w", path, err)
 	}
 	tensors, skipped, metadata, err := net.ReadSafetensorsOf(file, info.Size())
 	if err != nil {

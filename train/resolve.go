@@ -66,7 +66,12 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	if err != nil {
 		return p, err
 	}
-	return p, p.netConfig(len(c.Classes), covariates.Width()).Check()
+	network := p.netConfig(len(c.Classes), covariates.Width())
+	if err := network.Check(); err != nil {
+		return p, err
+	}
+	_, _, err = readInitial(&p, network)
+	return p, err
 }
 
 // chooseCrop is the mask where every image has one: the tumour is then always
