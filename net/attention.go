@@ -2,6 +2,7 @@ package net
 
 import (
 	"math"
+	"slices"
 
 	"ballast/kernel"
 	"ballast/stat"
@@ -25,8 +26,8 @@ type attention struct {
 
 	tanh     []float32 // tanh(V h) (N, 64)
 	dhidden  []float32 // gradient of V h (N, 64)
-	weights  []float32 // a (N)
-	dweights []float32 // gradient of a (N)
+	weights  []float64 // a (N), in float64 so that those of a bag add up to 1
+	dweights []float64 // gradient of a (N)
 	pooled   []float32 // z (bags, stride)
 	dpooled  []float32 // its gradient (bags, stride)
 	ignored  [attentionUnits]float32
@@ -61,7 +62,7 @@ func (a *attention) layer() Layer {
 }
 
 // size returns the number of float32 that n images need, in n bags.
-func (a *attention) size(n int) int { return n * (2*attentionUnits + 2 + 2*a.stride) }
+func (a *attention) size(n int) int { return n * (2*attentionUnits + 2*2 + 2*a.stride) }
 
 func (a *attention) reserve(n int) {
 	if n <= a.images {
@@ -69,7 +70,7 @@ func (a *attention) reserve(n int) {
 	}
 	a.images = n
 	a.tanh, a.dhidden = make([]float32, n*attentionUnits), make([]float32, n*attentionUnits)
-	a.weights, a.dweights = make([]float32, n), make([]float32, n)
+	a.weights, a.dweights = make([]float64, n), make([]float64, n)
 	a.pooled, a.dpooled = make([]float32, n*a.stride), make([]float32, n*a.stride)
 }
 
@@ -82,8 +83,9 @@ func (a *attention) forward(features []float32, bags []int) []float32 {
 	for i, x := range activations {
 		activations[i] = float32(tanh(float64(x)))
 	}
-	var none [1]float32
-	kernel.Dense(activations, a.score.Value, none[:], attentionUnits, 1, a.weights)
+	for k := range n {
+		a.weights[k] = dot(a.score.Value, activations[k*attentionUnits:])
+	}
 	pooled := a.pooled[:len(bags)*a.stride]
 	clear(pooled)
 	first := 0
@@ -91,7 +93,7 @@ func (a *attention) forward(features []float32, bags []int) []float32 {
 		weights, z := a.weights[first:first+size], pooled[bag*a.stride:][:a.stride]
 		softmax(weights)
 		for k, weight := range weights {
-			addScaled(z, weight, features[(first+k)*a.stride:])
+			addScaled(z, float32(weight), features[(first+k)*a.stride:])
 		}
 		first += size
 	}
@@ -121,7 +123,7 @@ func (a *attention) backward(features []float32, bags []int, dfeatures []float32
 	for bag, size := range bags {
 		dz := a.dpooled[bag*a.stride:][:a.stride]
 		for k := first; k < first+size; k++ {
-			addScaled(dfeatures[k*a.stride:][:a.stride], a.weights[k], dz)
+			addScaled(dfeatures[k*a.stride:][:a.stride], float32(a.weights[k]), dz)
 		}
 		first += size
 	}
@@ -134,12 +136,12 @@ func (a *attention) scoreBackward(features, dz []float32, first, size int) {
 	mean := 0.0
 	for k := range size {
 		g := dot(dz, features[k*a.stride:])
-		a.dweights[first+k] = float32(g)
-		mean += float64(float64(a.weights[first+k]) * g)
+		a.dweights[first+k] = g
+		mean += float64(a.weights[first+k] * g)
 	}
 	for k := range size {
 		i := first + k
-		dscore := float32(float64(a.weights[i]) * (float64(a.dweights[i]) - mean))
+		dscore := float32(a.weights[i] * (a.dweights[i] - mean))
 		row, drow := a.tanh[i*attentionUnits:][:attentionUnits], a.dhidden[i*attentionUnits:][:attentionUnits]
 		addScaled(a.score.Grad, dscore, row)
 		for u, t := range row {
@@ -148,18 +150,15 @@ func (a *attention) scoreBackward(features, dz []float32, first, size int) {
 	}
 }
 
-// softmax replaces scores by their softmax, computed in float64.
-func softmax(scores []float32) {
-	largest := float64(scores[0])
-	for _, s := range scores[1:] {
-		largest = max(largest, float64(s))
-	}
-	sum := 0.0
-	for _, s := range scores {
-		sum += stat.Exp(float64(s) - largest)
-	}
+// softmax replaces scores by their softmax.
+func softmax(scores []float64) {
+	largest, sum := slices.Max(scores), 0.0
 	for i, s := range scores {
-		scores[i] = float32(stat.Exp(float64(s)-largest) / sum)
+		scores[i] = stat.Exp(s - largest)
+		sum += scores[i]
+	}
+	for i := range scores {
+		scores[i] /= sum
 	}
 }
 
