@@ -199,17 +199,13 @@ func TestAugmentationPage(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = row[2]
 	}
-	defaults := reflect.ValueOf(DefaultPlan())
+	defaults := DefaultPlan()
 	for _, key := range Keys() {
 		short, ok := strings.CutPrefix(key, "augment.")
 		if !ok || short == "preset" {
 			continue
 		}
-		value := defaults
-		for part := range strings.SplitSeq(key, ".") {
-			value = fieldByKey(value, part)
-		}
-		if want := fmt.Sprint(value.Interface()); documented[short] != want {
+		if want := fmt.Sprint(defaults.value(key).Interface()); documented[short] != want {
 			t.Errorf("docs/augmentation.md says %q of %s; the default is %q", documented[short], key, want)
 		}
 		delete(documented, short)

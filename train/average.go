@@ -1,6 +1,10 @@
 package train
 
-import "math"
+import (
+	"math"
+
+	"ballast/run"
+)
 
 // average moves the averaged weights towards the present ones after a step, where
 // the plan asks for the exponential moving average. An epoch leaves Views.Decay of
@@ -53,3 +57,13 @@ func (p *Plan) firstAveraged() int {
 // logsAveraged reports whether the logged validation curve, and with it early
 // stopping and the weights that a run leaves, is that of the averaged weights.
 func (p *Plan) logsAveraged() bool { return p.Validation.Weights == "averaged" }
+
+// FinalView is the view that evaluates cleanly, without the mistakes a plan may ask
+// for, the weights that the logged validation curve is of and that a run leaves as
+// LastWeights: after every epoch that has all views, and of the test set.
+func (p *Plan) FinalView() string {
+	if p.logsAveraged() {
+		return run.Averaged
+	}
+	return run.Deterministic
+}

@@ -21,8 +21,16 @@ func TestWorkIsWhatIsDone(t *testing.T) {
 		"linear":               func(p *Plan) { p.Net.Name = "linear" },
 		"recalibrating":        func(p *Plan) { p.Validation.Recalibrate = true },
 		"augmented validation": func(p *Plan) { p.Validation.Augment = true },
-		"batch of one":         func(p *Plan) { p.Batch = 1 },
-		"one step per epoch":   func(p *Plan) { p.Batch = 1000 },
+		"averaged":             func(p *Plan) { p.Validation.Weights = "averaged" },
+		"averaged, no views":   func(p *Plan) { p.Validation.Weights, p.Views.Every = "averaged", 0 },
+		"averaged, recalibrating every third epoch": func(p *Plan) {
+			p.Validation.Weights, p.Views.Every, p.Validation.Recalibrate = "averaged", 3, true
+		},
+		"averaged, no batch norm, a mistake": func(p *Plan) {
+			p.Validation.Weights, p.Net.Norm, p.Validation.Dropout, p.Average.Name = "averaged", "none", true, "swa"
+		},
+		"batch of one":       func(p *Plan) { p.Batch = 1 },
+		"one step per epoch": func(p *Plan) { p.Batch = 1000 },
 	} {
 		p := smallPlan()
 		p.Epochs = 4

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,6 +22,7 @@ var ErrNoDropout = errors.New("the network has no dropout")
 // A Predictor applies the weights of a run to images, prepared exactly as the
 // run's own.
 type Predictor struct {
+	Dir     string // of the run
 	Run     *run.Run
 	Plan    Plan   // of the run
 	Weights string // LastWeights, BestWeights or AveragedWeights
@@ -77,7 +77,7 @@ func NewPredictor(dir, weights string, threads int) (*Predictor, error) {
 		return nil, fmt.Errorf("load the %s weights of %s: %w", weights, dir, err)
 	}
 	predictor := &Predictor{
-		Run: r, Plan: plan, Weights: weights, Classes: r.Header.Classes,
+		Dir: dir, Run: r, Plan: plan, Weights: weights, Classes: r.Header.Classes,
 		Config: config, Volume: cohort.Unchosen, Covariates: covariates, net: network, pool: pool,
 	}
 	if volume, err := strconv.Atoi(plan.Data.Volume); err == nil {
@@ -178,6 +178,9 @@ func (p *Predictor) Sample(subject cohort.Subject, samples int) ([]run.Row, erro
 	return rows, nil
 }
 
+// HasDropout says whether there is dropout to sample with.
+func (p *Predictor) HasDropout() bool { return p.Plan.hasDropout() }
+
 func (p *Plan) hasDropout() bool {
 	return p.Net.Dropout > 0 || p.Net.BlockDropout > 0 || p.Net.SpatialDropout > 0
 }
@@ -232,7 +235,10 @@ func (p *Predictor) Recorded(set string) *run.Evaluation {
 	case len(epochs) == 0:
 		return nil
 	case p.Weights == BestWeights:
-		return p.clean(&epochs[bestEpoch(epochs)], set)
+		if best := p.Plan.BestEpoch(epochs); best >= 0 {
+			return p.clean(&epochs[best], set)
+		}
+		return nil
 	case p.Weights == AveragedWeights:
 		for n := range epochs {
 			if e := epochs[len(epochs)-1-n].Evaluation(run.Averaged, set); e != nil {
@@ -244,26 +250,14 @@ func (p *Predictor) Recorded(set string) *run.Evaluation {
 	return p.clean(&epochs[len(epochs)-1], set)
 }
 
-// clean is the deterministic view of an epoch, which is the logged one unless the
-// plan validates with a mistake.
+// clean is the clean view of the weights that an epoch left, which is the logged
+// one unless the plan validates with a mistake.
 func (p *Predictor) clean(e *run.Epoch, set string) *run.Evaluation {
-	if view := e.Evaluation(run.Deterministic, set); view != nil {
+	if view := e.Evaluation(p.Plan.FinalView(), set); view != nil {
 		return view
 	}
 	if p.Plan.Validation.clean() && set != run.Train {
 		return e.Evaluation(run.Logged, set)
 	}
 	return nil
-}
-
-// bestEpoch is the index of the epoch with the highest logged validation
-// accuracy, the first of equals.
-func bestEpoch(epochs []run.Epoch) int {
-	best, highest := 0, math.Inf(-1)
-	for n := range epochs {
-		if e := epochs[n].Evaluation(run.Logged, run.Validation); e != nil && float64(e.Accuracy) > highest {
-			best, highest = n, float64(e.Accuracy)
-		}
-	}
-	return best
 }

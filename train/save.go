@@ -73,8 +73,8 @@ func (t *trainer) saveWeights(recorder Recorder, name string, weights []net.Tens
 	})
 }
 
-// recordTest evaluates the test set once, with the last weights and, when the last
-// epoch has that view, the averaged ones.
+// recordTest evaluates the test set once, after the last epoch: the present weights
+// and, where their batch-norm statistics were recomputed, the averaged ones.
 func (t *trainer) recordTest(recorder Recorder) error {
 	if len(t.images.Test.Samples) == 0 {
 		return nil
@@ -83,25 +83,16 @@ func (t *trainer) recordTest(recorder Recorder) error {
 		evaluation, err := t.evaluate(context.Background(), view, &t.images.Test)
 		return []run.Evaluation{evaluation}, err
 	}
-	averaged := func() ([]run.Evaluation, error) {
-		return t.withAveraged(func() ([]run.Evaluation, error) { return evaluate(run.Averaged) })
-	}
-	var all []run.Evaluation
-	var err error
-	if t.plan.logsAveraged() {
-		if all, err = averaged(); err == nil {
-			all[0].View = run.Deterministic
-		}
-	} else {
-		all, err = evaluate(run.Deterministic)
-	}
-	if err == nil && t.allViews(t.course.epochs) {
-		var mean []run.Evaluation
-		mean, err = averaged()
-		all = append(all, mean...)
-	}
+	all, err := evaluate(run.Deterministic)
 	if err != nil {
 		return err
+	}
+	if t.plan.logsAveraged() || t.allViews(t.course.epochs) {
+		averaged, err := t.withAveraged(func() ([]run.Evaluation, error) { return evaluate(run.Averaged) })
+		if err != nil {
+			return err
+		}
+		all = append(all, averaged...)
 	}
 	return recorder.WriteTest(all)
 }

@@ -22,16 +22,32 @@ type course struct {
 	weight    float64 // of the values in it
 }
 
+// BestEpoch is the index of the epoch whose weights a run of the plan keeps as
+// BestWeights; -1 where no epoch has a finite criterion.
+func (p *Plan) BestEpoch(epochs []run.Epoch) int {
+	c, best := newCourse(p), -1
+	for i := range epochs {
+		if c.add(&epochs[i]) {
+			best = i
+		}
+	}
+	return best
+}
+
 func newCourse(p *Plan) *course { return &course{plan: p, best: math.Inf(-1)} }
 
 // add takes a finished epoch into account and reports whether it is the best so far.
 func (c *course) add(e *run.Epoch) (best bool) {
 	c.epochs = e.Epoch
-	value := c.criterion(e.Evaluation(run.Logged, run.Validation))
-	if best = value > c.best; best {
-		c.best, c.bestEpoch = value, e.Epoch
+	if validation := e.Evaluation(run.Logged, run.Validation); validation != nil {
+		value := c.criterion(validation)
+		if best = value > c.best; best {
+			c.best, c.bestEpoch = value, e.Epoch
+		}
 	}
-	c.end(float64(e.Evaluation(run.Logged, run.Train).Loss))
+	if training := e.Evaluation(run.Logged, run.Train); training != nil {
+		c.end(float64(training.Loss))
+	}
 	return best
 }
 

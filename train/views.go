@@ -35,7 +35,7 @@ func (t *trainer) work() float64 {
 	if p.Views.Every > 0 {
 		work += p.Epochs / p.Views.Every * all
 	}
-	if t.allViews(p.Epochs) {
+	if p.logsAveraged() || t.allViews(p.Epochs) {
 		work += len(t.images.Test.Samples)
 	}
 	return float64(work)
