@@ -215,7 +215,7 @@ func (n *Net) sampling(stage int, before bool) (stride, offset [3]float64) {
 				continue
 			}
 			if _, strided := s.(*residual); !strided {
-				offset[axis] += stride[axis] / 2
+				offset[axis] += float64(stride[axis] / 2)
 			}
 			stride[axis] *= 2
 		}

@@ -85,7 +85,7 @@ func (f *Field) Back(data []float32, target *cohort.Volume) {
 // made of the voxels of the grid along D, H or W.
 func (f *Field) taps(n int) (first int, list []taps) {
 	step, count, centre := f.at.step[n], f.at.count[n], f.at.centre[n]
-	half := max(float64(step*float64(count)), 1)/2 + 1e-6
+	half := float64(max(float64(step*float64(count)), 1)/2) + 1e-6
 	for x := range f.at.axes[n].size {
 		away := float64(x) - centre
 		if away < -half || away > half {
@@ -94,7 +94,7 @@ func (f *Field) taps(n int) (first int, list []taps) {
 		if len(list) == 0 {
 			first = x
 		}
-		list = append(list, within(float64(away/step)+float64(count-1)/2, 1/step, count))
+		list = append(list, within(float64(away/step)+float64(float64(count-1)/2), 1/step, count))
 	}
 	return first, list
 }
@@ -116,7 +116,7 @@ func within(at, ratio float64, count int) taps {
 // coordinates (i, j, k).
 func (f *Field) Voxel(at [3]float64) (voxel [3]float64) {
 	for n, a := range f.at.axes {
-		x := f.at.centre[n] + float64((at[n]-float64(f.at.count[n]-1)/2)*f.at.step[n])
+		x := f.at.centre[n] + float64((at[n]-float64(float64(f.at.count[n]-1)/2))*f.at.step[n])
 		if a.reversed {
 			x = float64(a.size-1) - x
 		}
