@@ -332,7 +332,16 @@ func python(t *testing.T, modules string) string {
 
 // ONNX Runtime computes what Forward computes, for every network.
 func TestONNXRuntimeAgrees(t *testing.T) {
-	interpreter := python(t, "onnxruntime, numpy")
+	compareWithOthers(t, python(t, "onnxruntime, numpy"), []string{"-c", runONNX}, func(n *Net, stem string) error {
+		var file bytes.Buffer
+		err := n.WriteONNX(&file, ONNX{Producer: "ballast"})
+		return errors.Join(err, os.WriteFile(stem+".onnx", file.Bytes(), 0o600))
+	})
+}
+
+// compareWithOthers writes every network and three images for it, has a program
+// run them, and compares the logits and probabilities that it writes.
+func compareWithOthers(t *testing.T, program string, args []string, write func(n *Net, stem string) error) {
 	folder := t.TempDir()
 	logits := map[string][]float32{}
 	for name, c := range onnxConfigs() {
@@ -341,15 +350,11 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 		writeFloats(t, stem+".image", x.Data)
 		writeFloats(t, stem+".covariates", x.Covariates)
 		logits[name] = slices.Clone(n.Forward(x, Inference, 0))
-		var file bytes.Buffer
-		if err := n.WriteONNX(&file, ONNX{Producer: "ballast"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(stem+".onnx", file.Bytes(), 0o600); err != nil {
+		if err := write(n, stem); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command(interpreter, "-c", runONNX, folder).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, append(args, folder)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	worst := 0.0
@@ -357,8 +362,7 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 		want := make([]float32, len(logits[name]))
 		labels := make([]int, len(want)/c.Classes)
 		SoftmaxCrossEntropy(logits[name], labels, c.Classes, want, make([]float32, len(want)))
-		got := readFloats(t, filepath.Join(folder, name+".probabilities"))
-		difference := largestDifference(got, want)
+		difference := largestDifference(readFloats(t, filepath.Join(folder, name+".probabilities")), want)
 		if !(difference <= 1e-5) {
 			t.Errorf("%s: probabilities differ by %g", name, difference)
 		}
@@ -372,6 +376,44 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 		}
 	}
 	t.Logf("%d networks: largest difference of a probability %.2g", len(logits), worst)
+}
+
+// runTorch loads every NAME.safetensors of a folder by docs/guides/ballast_net.py
+// and runs it as runONNX does.
+const runTorch = `
+import os, sys, numpy, torch
+sys.path.insert(0, sys.argv[1])
+from ballast_net import network
+torch.set_num_threads(1)
+folder = sys.argv[2]
+for entry in sorted(os.listdir(folder)):
+    if not entry.endswith(".safetensors"):
+        continue
+    stem = os.path.join(folder, entry[:-12])
+    net = network(stem + ".safetensors")
+    def numbers(name, shape):
+        return torch.from_numpy(numpy.fromfile(stem + "." + name, "<f4").reshape([-1] + shape))
+    images = numbers("image", [net.config["channels"]] + net.config["size"])
+    covariates = numbers("covariates", [net.config["covariates"]]) if net.config["covariates"] else None
+    with torch.no_grad():
+        logits = net(images, covariates)
+    logits.numpy().tofile(stem + ".logits")
+    logits.softmax(1).numpy().tofile(stem + ".probabilities")
+`
+
+// PyTorch, by the definition that users are given, loads every tensor of every
+// network and computes what Forward computes.
+func TestPyTorchDefinitionAgrees(t *testing.T) {
+	interpreter := python(t, "torch, safetensors, numpy")
+	guides, err := filepath.Abs(filepath.Join("..", "docs", "guides"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareWithOthers(t, interpreter, []string{"-B", "-c", runTorch, guides}, func(n *Net, stem string) error {
+		var file bytes.Buffer
+		err := WriteSafetensors(&file, n.State(nil), map[string]string{"network": n.Config().JSON()})
+		return errors.Join(err, os.WriteFile(stem+".safetensors", file.Bytes(), 0o600))
+	})
 }
 
 func writeFloats(t *testing.T, name string, values []float32) {

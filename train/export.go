@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -84,7 +83,7 @@ func (e *Export) Metadata() map[string]string {
 		"ballast.format": fmt.Sprint(ExportFormat),
 		"creator":        e.creator,
 		"classes":        jsonText(p.Classes),
-		"network":        jsonText(describeNetwork(e.Config())),
+		"network":        e.Config().JSON(),
 		"preprocessing":  jsonText(describePreparation(p.Config)),
 		"weights":        p.Weights,
 		"step":           e.step,
@@ -194,30 +193,4 @@ func times[T int | float64](sizes []T) string {
 		words = append(words, fmt.Sprint(size))
 	}
 	return strings.Join(words, " x ")
-}
-
-// A networkDescription is what "network" holds, with which the PyTorch definition
-// in docs/guides builds it.
-type networkDescription struct {
-	Name       string  `json:"name"`
-	Dims       int     `json:"dims"`
-	Channels   int     `json:"channels"`
-	Size       []int   `json:"size"`
-	Classes    int     `json:"classes"`
-	Depth      int     `json:"depth"` // 0: the number in the name
-	Width      int     `json:"width"`
-	Norm       string  `json:"norm"`
-	Groups     int     `json:"groups"`
-	Activation string  `json:"activation"`
-	Slope      float64 `json:"slope"`
-	Covariates int     `json:"covariates"`
-	Pooling    string  `json:"pooling"`
-}
-
-func describeNetwork(c net.Config) networkDescription {
-	return networkDescription{
-		Name: c.Name, Dims: c.Dims, Channels: c.Channels, Size: c.Size[3-c.Dims:], Classes: c.Classes,
-		Depth: c.Depth, Width: c.Width, Norm: c.Norm, Groups: c.Groups,
-		Activation: cmp.Or(c.Activation, "relu"), Slope: c.Slope, Covariates: c.Covariates, Pooling: cmp.Or(c.Pooling, "mean"),
-	}
 }
