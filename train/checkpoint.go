@@ -134,7 +134,8 @@ func (p Plan) hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// hash is the SHA-256 of the prepared images of all sets, each hashed alone.
+// hash is the SHA-256 of the prepared images of all sets, each hashed alone, and of
+// the covariates.
 func (i *Images) hash(pool *kernel.Pool) string {
 	whole := sha256.New()
 	for _, set := range i.sets() {
@@ -143,6 +144,11 @@ func (i *Images) hash(pool *kernel.Pool) string {
 		fmt.Fprintf(whole, "%s %d\n", set.Name, len(hashes))
 		for _, h := range hashes {
 			whole.Write(h[:])
+		}
+		for subject := range set.Subjects {
+			for _, value := range set.encoded(subject) {
+				fmt.Fprintf(whole, "%x\n", math.Float32bits(value))
+			}
 		}
 	}
 	return hex.EncodeToString(whole.Sum(nil))

@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 
+	"ballast/cohort"
 	"ballast/run"
 )
 
@@ -67,6 +68,28 @@ func (p *Plan) needsEpochs() string {
 		return "average.name: swa"
 	}
 	return ""
+}
+
+// SameSubjects says, before any image is read, whether the sets of a split are those
+// of the run; the error wraps ErrMismatch.
+func SameSubjects(r *run.Run, c *cohort.Cohort, split cohort.Split) error {
+	for _, set := range []struct {
+		name     string
+		subjects []int
+	}{{run.Train, split.Train}, {run.Validation, split.Validation}, {run.Test, split.Test}} {
+		own := r.Header.Sets[set.name]
+		for i := range max(len(own), len(set.subjects)) {
+			switch {
+			case i >= len(set.subjects):
+				return fmt.Errorf("%w: subject %s of its set %s is not in that of the cohort", ErrMismatch, own[i].ID, set.name)
+			case i >= len(own):
+				return fmt.Errorf("%w: subject %s of the cohort is not in its set %s", ErrMismatch, c.Subjects[set.subjects[i]].ID, set.name)
+			case own[i].ID != c.Subjects[set.subjects[i]].ID:
+				return fmt.Errorf("%w: subject %d of its set %s is %s, in the cohort %s", ErrMismatch, i+1, set.name, own[i].ID, c.Subjects[set.subjects[i]].ID)
+			}
+		}
+	}
+	return nil
 }
 
 // Resume goes on with a run in a folder, by the plan of OpenForResume and with the
