@@ -58,6 +58,18 @@ func TestBuildRefuses(t *testing.T) {
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout of NaN"},
 		{func(c *Config) { c.Name = "cnn3" }, "need at least 8 voxels along every axis, the depth has 7"},
 		{func(c *Config) { c.Name, c.Size = "cnn4", [3]int{16, 16, 15} }, "the width has 15"},
+		{func(c *Config) { c.Depth = 7 }, "depth of 7 blocks; there can be 1 to 6"},
+		{func(c *Config) { c.Name, c.Depth = "resnet10", 2 }, "only a cnn has a depth"},
+		{func(c *Config) { c.Depth = 3 }, "3 poolings by 2 need at least 8 voxels along every axis, the depth has 7; use fewer blocks"},
+		{func(c *Config) { c.Name, c.Size = "vgg11", [3]int{32, 31, 40} }, "5 poolings by 2 need at least 32 voxels along every axis, the height has 31; use a cnn or a resnet"},
+		{func(c *Config) { c.Name, c.Size, c.Norm = "vgg16", [3]int{32, 32, 32}, "batch-after-pool" }, "use batch, group or none"},
+		{func(c *Config) { c.Name, c.Norm = "resnet18", "none" }, `needs batch or group normalisation, not "none"`},
+		{func(c *Config) { c.Norm = "group" }, "normalisation in 0 groups"},
+		{func(c *Config) { c.Activation = "gelu" }, `unknown activation "gelu"; known are relu, leaky-relu`},
+		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", 1 }, "slope of 1"},
+		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", math.NaN() }, "slope of NaN"},
+		{func(c *Config) { c.SpatialDropout = 1 }, "spatial dropout of 1"},
+		{func(c *Config) { c.Name, c.Size, c.Width = "vgg16", [3]int{32, 32, 32}, 1024 }, "parameters; the limit is"},
 		{func(c *Config) { c.Width = math.MaxInt32 }, "parameters; the limit is"},
 		{func(c *Config) { c.Classes = math.MaxInt }, "parameters; the limit is"},
 	} {
@@ -135,6 +147,11 @@ var sameBits = []struct {
 	{Config{Name: "cnn2", Dims: 2, Channels: 3, Size: [3]int{1, 13, 22}, Classes: 3, Width: 20, Norm: "batch-after-pool", Momentum: 0.1, BlockDropout: 0.2}, 0x394a8525dc697e3a},
 	{Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{9, 8, 11}, Classes: 3, Width: 5, Norm: "none"}, 0xfc7a43c2397dec8e},
 	{Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{8, 9, 10}, Classes: 3, Width: 4, Norm: "batch", Momentum: 0.1}, 0x55f5c2cf37538e69},
+	{Config{Name: "vgg11", Dims: 2, Channels: 2, Size: [3]int{1, 32, 35}, Classes: 3, Width: 5, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2}, 0x443a2856a0f142fa},
+	{Config{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 33, 32}, Classes: 3, Width: 6, Norm: "group", Groups: 4, Activation: "leaky-relu", Slope: 0.1}, 0xc69ba7a21c01557e},
+	{Config{Name: "cnn4", Depth: 2, Dims: 3, Channels: 1, Size: [3]int{7, 8, 9}, Classes: 3, Width: 18, Norm: "group", Groups: 6}, 0xbbdebc5c98f9791a},
+	{Config{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "group", Groups: 3, Activation: "leaky-relu", Slope: 0.2, BlockDropout: 0.1}, 0x5c8ca4e678f1587e},
+	{Config{Name: "cnn2", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "none", Activation: "leaky-relu", Slope: 0.01}, 0x6aef1e63ec897a4c},
 }
 
 func TestStepsHaveTheSameBitsForAnyNumberOfWorkers(t *testing.T) {
@@ -319,6 +336,10 @@ func TestCostIsWhatIsAllocated(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{16, 18, 21}, Classes: 3, Width: 17, Norm: "batch", Momentum: 0.1, Dropout: 0.3},
 		{Name: "cnn2", Dims: 2, Channels: 20, Size: [3]int{1, 41, 40}, Classes: 2, Width: 16, Norm: "none"},
+		{Name: "vgg11", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2},
+		{Name: "vgg11", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "group", Groups: 8, Activation: "leaky-relu", Slope: 0.1},
+		{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "none"},
+		{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "group", Groups: 8},
 		{Name: "linear", Dims: 3, Channels: 8, Size: [3]int{8, 8, 8}, Classes: 20},
 	} {
 		const batch = 5

@@ -13,6 +13,7 @@ type residual struct {
 	name          string
 	first, second normed
 	shortcut      *normed // nil: the input itself
+	parts         []*normed // all of them
 	inHalo        kernel.Shape
 	activation    kernel.Activation
 
@@ -38,6 +39,10 @@ func newResidual(name string, in kernel.Shape, channels, stride int, c Config, l
 		short := newNormed(name+".shortcut.conv", name+".shortcut.norm", in, channels, [3]int{1, 1, 1}, strides, c)
 		r.shortcut = &short
 	}
+	r.parts = []*normed{&r.first, &r.second}
+	if r.shortcut != nil {
+		r.parts = append(r.parts, r.shortcut)
+	}
 	r.result = middle
 	if last {
 		r.result.Halo = 0
@@ -56,18 +61,9 @@ func (r *residual) bare() kernel.Shape {
 
 func (r *residual) gradient() (kernel.Shape, []float32) { return r.bare(), r.dout }
 
-// parts returns the convolutions with their normalisations.
-func (r *residual) parts() []*normed {
-	parts := []*normed{&r.first, &r.second}
-	if r.shortcut != nil {
-		parts = append(parts, r.shortcut)
-	}
-	return parts
-}
-
 func (r *residual) members() []member {
 	var list []member
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		list = append(list, p.members()...)
 	}
 	return list
@@ -75,7 +71,7 @@ func (r *residual) members() []member {
 
 func (r *residual) layers(n *Net) []Layer {
 	var layers []Layer
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		layers = append(layers, p.layers(n)...)
 	}
 	s := r.result
@@ -83,14 +79,14 @@ func (r *residual) layers(n *Net) []Layer {
 }
 
 func (r *residual) setBatch(n int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		p.setBatch(n)
 	}
 	r.result.N, r.inHalo.N = n, n
 }
 
 func (r *residual) reserve(n int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		p.y = kernel.Floats(p.conv.kernel.Out.Batch(n).Len())
 	}
 	r.middle = kernel.Floats(r.first.conv.kernel.Out.Batch(n).Len())
@@ -98,7 +94,7 @@ func (r *residual) reserve(n int) {
 }
 
 func (r *residual) reserveGradients(n int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		p.reserveGradients(n)
 	}
 	r.dout = enough(r.dout, r.bare().Batch(n).Len())
@@ -109,7 +105,7 @@ func (r *residual) reserveGradients(n int) {
 }
 
 func (r *residual) size(n int) (elements, bytes int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		elements += 2*p.conv.kernel.Out.Batch(n).Len() + p.conv.kernel.ScratchLen(true)
 	}
 	elements += r.first.conv.kernel.Out.Batch(n).Len() + r.result.Batch(n).Len() + 2*r.bare().Batch(n).Len()
