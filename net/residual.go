@@ -12,7 +12,7 @@ import "ballast/kernel"
 type residual struct {
 	name          string
 	first, second normed
-	shortcut      *normed // nil: the input itself
+	shortcut      *normed   // nil: the input itself
 	parts         []*normed // all of them
 	inHalo        kernel.Shape
 	activation    kernel.Activation
