@@ -76,6 +76,7 @@ type netSummary struct {
 	Layers     []netLayer `json:"layers"`
 	Parameters int64      `json:"parameters"`
 	Frozen     []string   `json:"frozen,omitempty"`
+	Field      int        `json:"receptive_field,omitempty"` // voxels along each axis that a voxel of the last layer sees
 	Forward    int64      `json:"flops_forward"` // of one image
 	Step       int64      `json:"flops_step"`    // of a batch, forward and backward
 	Memory     int64      `json:"bytes_network"` // parameters, activations and gradients of a batch
@@ -107,7 +108,7 @@ func (j *netJob) summary(path string, given bool) (*netSummary, error) {
 	cost := network.Cost(plan.Batch)
 	s := &netSummary{
 		Network: config.Name, Input: slices.Concat([]int{config.Channels}, config.Size[3-config.Dims:]),
-		Classes: config.Classes, Covariates: config.Covariates, Batch: plan.Batch, Frozen: plan.Net.Freeze,
+		Classes: config.Classes, Covariates: config.Covariates, Batch: plan.Batch, Frozen: plan.Net.Freeze, Field: network.ReceptiveField(),
 		Parameters: cost.Parameters, Forward: cost.ForwardFLOPs / int64(plan.Batch), Step: cost.StepFLOPs,
 		Memory: cost.Bytes, Optimizer: plan.Optimizer.Name,
 	}
@@ -234,6 +235,9 @@ func (s *netSummary) print(w io.Writer) error {
 	fmt.Fprintf(&text, "\nparameters  %s", thousands(s.Parameters))
 	if len(s.Frozen) > 0 {
 		fmt.Fprintf(&text, ", some of them frozen (%s)", strings.Join(s.Frozen, ", "))
+	}
+	if s.Field > 0 {
+		fmt.Fprintf(&text, "\nseen        %d voxels along each axis by a voxel of the last layer", s.Field)
 	}
 	fmt.Fprintf(&text, "\narithmetic  %s forward for an image, %s for a step of %d images\n", flopsText(s.Forward), flopsText(s.Step), s.Batch)
 	fmt.Fprintf(&text, "memory      %s for parameters, activations and gradients of a step, %s for %s\n", bytesText(s.Memory), bytesText(s.State), s.Optimizer)

@@ -32,7 +32,7 @@ func TestNet(t *testing.T) {
 		t.Errorf("the last layer is %+v in batches of %d", last, s.Batch)
 	}
 	text := mustBallast(t, args...)
-	for _, want := range []string{"cnn2: input 1 x 8 x 16 x 16, 3 classes\n", "\nblock2.conv  convolution", "8 x 4 x 8 x 8", "         864", "\nparameters  1,023\n", "step of 5 images"} {
+	for _, want := range []string{"cnn2: input 1 x 8 x 16 x 16, 3 classes\n", "\nblock2.conv  convolution", "8 x 4 x 8 x 8", "         864", "\nparameters  1,023\n", "step of 5 images", "10 voxels along each axis"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
