@@ -293,3 +293,38 @@ func TestAttentionFindsTheImageThatTells(t *testing.T) {
 		t.Errorf("validation losses %v", loss)
 	}
 }
+
+// The sizes that a cost is estimated from are those of the cohort, times the
+// slices of a volume where all are used.
+func TestSizesOf(t *testing.T) {
+	c, split := study(t)
+	for i := range c.Subjects {
+		c.Subjects[i].Covariates = covariatesOf(i).Covariates
+	}
+	p := DefaultPlan()
+	p.Data.Covariates = []string{"age", "sex"}
+	for _, slice := range []string{"", "all"} {
+		p.Prep.Slice, p.Prep.Margin = slice, 0
+		resolved, err := Resolve(context.Background(), p, c, split, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes, err := SizesOf(context.Background(), c, split, resolved, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		images, err := Load(context.Background(), c, split, resolved, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := sizesOf(images)
+		if sizes.Classes != want.Classes || sizes.Covariates != want.Covariates || want.Covariates < 2 || len(sizes.Train) != len(want.Train) || len(sizes.Validation) != len(want.Validation) {
+			t.Errorf("slice %q: %+v, loaded %+v", slice, sizes, want)
+		}
+		for i, count := range sizes.Train {
+			if slice == "" && count != want.Train[i] || !(math.Abs(float64(count-want.Train[i])) <= 0.25*float64(want.Train[i])) {
+				t.Errorf("slice %q: training subject %d has %d images, loaded are %d", slice, i, count, want.Train[i])
+			}
+		}
+	}
+}
