@@ -3,6 +3,7 @@ package evaluation
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ballast/run"
 	"ballast/stat"
@@ -51,6 +52,9 @@ func Doubt(p *Predictions, o Options) Uncertainty {
 		u.MutualInformation = &m
 	}
 	u.Sentence = u.sentence()
+	if s.Binary() && len(slices.Compact(slices.Sorted(slices.Values(s.predicted)))) == 1 && u.Wrong > 0 && u.Right > 0 {
+		u.Sentence += " All subjects are predicted to be " + s.Classes[s.predicted[0]] + ", so this is no more than how well the probability ranks them."
+	}
 	return u
 }
 
