@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,4 +235,36 @@ func TestTransferStartsLower(t *testing.T) {
 		t.Errorf("training loss %v from another cohort's weights, %v from drawn ones", losses[1], losses[0])
 	}
 	t.Logf("training loss %.3f from another cohort's weights, %.3f from drawn ones", losses[1], losses[0])
+}
+
+// The example of docs/exporting.md prepares a file by the metadata alone and gives
+// what predict gives. Its sums run in another order, so that the last digits of a
+// prepared voxel differ.
+func TestPredictONNXExample(t *testing.T) {
+	interpreter := cmp.Or(os.Getenv("BALLAST_PYTHON"), "python3")
+	if out, err := exec.Command(interpreter, "-c", "import numpy, nibabel, onnxruntime").CombinedOutput(); err != nil {
+		t.Skipf("%s cannot import numpy, nibabel and onnxruntime (%v, %.80q): skipped; BALLAST_PYTHON names an interpreter that can", interpreter, err, out)
+	}
+	cohort, out := trainedRun(t, 1, "--set", "prep.grid=[9,10,11]", "--set", "prep.spacing=[20,13,10]")
+	r, err := run.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.Header.Sets[run.Validation][0].ID
+	image, mask := filepath.Join(cohort, "images", id+"_T1w.nii.gz"), filepath.Join(cohort, "masks", id+"_mask.nii.gz")
+	model := filepath.Join(t.TempDir(), "model.onnx")
+	mustBallast(t, "export", out, "--onnx", model)
+	answer, err := exec.Command(interpreter, "-B", filepath.Join("..", "..", "docs", "guides", "predict_onnx.py"), model, image, mask).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, answer)
+	}
+	var theirs float64
+	if _, err := fmt.Sscanf(strings.ReplaceAll(string(answer), "-", "_"), "non_responder\t%g\n", &theirs); err != nil {
+		t.Fatalf("%v in %q", err, answer)
+	}
+	ours := float64(r.Epochs[1].Evaluation(run.Deterministic, run.Validation).Probabilities[0][0])
+	if !(math.Abs(theirs-ours) <= 1e-5) {
+		t.Errorf("the example gives %g, the run recorded %g", theirs, ours)
+	}
+	t.Logf("the example gives %g, the run recorded %g", theirs, ours)
 }
