@@ -391,7 +391,10 @@ func decode(text []byte) (*CrossValidation, error) {
 	if err := decoder.Decode(record); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return record, record.check()
+	if err := record.check(); err != nil {
+		return nil, err
+	}
+	return record, nil
 }
 
 // check refuses a record that contradicts itself.
