@@ -77,9 +77,9 @@ type netSummary struct {
 	Parameters int64      `json:"parameters"`
 	Frozen     []string   `json:"frozen,omitempty"`
 	Field      int        `json:"receptive_field,omitempty"` // voxels along each axis that a voxel of the last layer sees
-	Forward    int64      `json:"flops_forward"` // of one image
-	Step       int64      `json:"flops_step"`    // of a batch, forward and backward
-	Memory     int64      `json:"bytes_network"` // parameters, activations and gradients of a batch
+	Forward    int64      `json:"flops_forward"`             // of one image
+	Step       int64      `json:"flops_step"`                // of a batch, forward and backward
+	Memory     int64      `json:"bytes_network"`             // parameters, activations and gradients of a batch
 	Optimizer  string     `json:"optimizer"`
 	State      int64      `json:"bytes_optimizer"` // what it keeps from step to step
 }
