@@ -229,8 +229,7 @@ func (p *mapPicture) title() []string {
 		fmt.Sprintf("%s: what speaks for class %s (probability %.3f)", imageName(a.File), a.Class, a.Probability),
 	}
 	if a.Peak != nil {
-		lines = append(lines, fmt.Sprintf("peak %.3g at %.1f %.1f %.1f mm, voxel %d %d %d (cross)", a.Peak.Value,
-			a.Peak.World[0], a.Peak.World[1], a.Peak.World[2], a.Peak.Voxel[0], a.Peak.Voxel[1], a.Peak.Voxel[2]))
+		lines = append(lines, fmt.Sprintf("cross: peak %s", a.Peak.place(a.pixels)))
 	} else {
 		lines = append(lines, "nothing in the image speaks for the class")
 	}
