@@ -72,7 +72,7 @@ type netSummary struct {
 	Input      []int      `json:"input"` // channels, voxels along D, H, W or H, W
 	Classes    int        `json:"classes"`
 	Covariates int        `json:"covariates"`
-	Batch      int        `json:"batch"`
+	Batch      int        `json:"batch"` // images of a step; where attention pools those of a subject, at most
 	Layers     []netLayer `json:"layers"`
 	Parameters int64      `json:"parameters"`
 	Frozen     []string   `json:"frozen,omitempty"`
@@ -105,11 +105,15 @@ func (j *netJob) summary(path string, given bool) (*netSummary, error) {
 	if err := network.Freeze(plan.Net.Freeze); err != nil {
 		return nil, fmt.Errorf("%w: net.freeze: %w", train.ErrPlan, err)
 	}
-	cost := network.Cost(plan.Batch)
+	images := plan.Batch
+	if plan.Net.Pooling == "attention" { // a batch is of subjects
+		images *= train.MaxBag
+	}
+	cost := network.Cost(images)
 	s := &netSummary{
 		Network: config.Name, Input: slices.Concat([]int{config.Channels}, config.Size[3-config.Dims:]),
-		Classes: config.Classes, Covariates: config.Covariates, Batch: plan.Batch, Frozen: plan.Net.Freeze, Field: network.ReceptiveField(),
-		Parameters: cost.Parameters, Forward: cost.ForwardFLOPs / int64(plan.Batch), Step: cost.StepFLOPs,
+		Classes: config.Classes, Covariates: config.Covariates, Batch: images, Frozen: plan.Net.Freeze, Field: network.ReceptiveField(),
+		Parameters: cost.Parameters, Forward: cost.ForwardFLOPs / int64(images), Step: cost.StepFLOPs,
 		Memory: cost.Bytes, Optimizer: plan.Optimizer.Name,
 	}
 	arrays := map[string]int64{"sgd": 1, "rmsprop": 1, "adam": 2, "adamw": 2}[plan.Optimizer.Name]

@@ -109,6 +109,9 @@ func TestNetOfAPlanAndOfARun(t *testing.T) {
 			t.Errorf("net %v: exit %d (want %d), %q, want %q", c.args, code, c.code, stderr, c.want)
 		}
 	}
+	if text := mustBallast(t, "net", open, "--grid", "32,32", "--batch", "3", "--set", "net.pooling=attention"); !strings.Contains(text, "step of 48 images") {
+		t.Errorf("three subjects of at most sixteen images:\n%s", text)
+	}
 	if text := mustBallast(t, "net", open, "--grid", "32,32", "--covariates", "2"); !strings.Contains(text, "2 covariates") {
 		t.Errorf("covariates are not told:\n%s", text)
 	}
