@@ -296,6 +296,9 @@ func TestReport(t *testing.T) {
 	if b := r.Baselines[0]; Find(b.Metrics, Brier).Value != 0.25 || Find(b.Less, Brier).Value != Find(r.Metrics, Brier).Value-0.25 {
 		t.Errorf("a coin has a Brier score of %g", Find(b.Metrics, Brier).Value)
 	}
+	if needed := r.Needed(); !strings.HasPrefix(needed, "The best baseline by AUROC is coin, 0.500; the network is better by +") {
+		t.Error(needed)
+	}
 	if p.Subjects[0].Probabilities[0] == 0.5 {
 		t.Error("a baseline changes the network's predictions")
 	}

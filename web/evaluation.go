@@ -37,18 +37,18 @@ func Evaluation(w io.Writer, r *evaluation.Report) error {
 
 // An evaluationPage is what the template shows.
 type evaluationPage struct {
-	Style                template.CSS
-	Name, Lead, Who, How string
-	Measures             []measure
-	Notes                []string
-	Scale                template.HTML // of the drawn intervals
-	Lines                []metricLine
-	Curves, Trust        []figure
-	Calibration, Doubt   string
-	Uncertain, Wrong     []subjectRow
-	WrongMore            string
-	Baselines            []modelRow
-	Groups               []groupTable
+	Style                      template.CSS
+	Name, Lead, Who, How       string
+	Measures                   []measure
+	Notes                      []string
+	Scale                      template.HTML // of the drawn intervals
+	Lines                      []metricLine
+	Curves, Trust              []figure
+	Calibration, Doubt, Needed string
+	Uncertain, Wrong           []subjectRow
+	WrongMore                  string
+	Baselines                  []modelRow
+	Groups                     []groupTable
 }
 
 type metricLine struct {
@@ -82,7 +82,7 @@ func newEvaluationPage(r *evaluation.Report) *evaluationPage {
 		Style: template.CSS(styleText + checkStyle + evaluationStyle),
 		Name:  lastParts(r.Run), Lead: glue(r.Headline()), How: glue(r.How.Sentence(r)),
 		Who:         glue(fmt.Sprintf("Measured on %s of %s.", r.Set, lastParts(r.Cohort))),
-		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Scale: intervalScale(),
+		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Needed: glue(r.Needed()), Scale: intervalScale(),
 	}
 	for _, note := range r.Notes {
 		p.Notes = append(p.Notes, glue(sentence(note)))

@@ -69,7 +69,7 @@ func TestEvaluationPage(t *testing.T) {
 		page := evaluationHTML(t, sampleEvaluation(t, classes...))
 		for _, want := range []string{
 			"Evaluation of runs/heads-1", "roc-title", "precision-title", "reliability-title", "probabilities-title", "Commonest class", "left out: baseline",
-			"north &amp; &lt;east&gt;", "not given", "no evidence.", "patient-with-a-long-name-", "Whether it knows when it errs",
+			"north &amp; &lt;east&gt;", "not given", "no evidence.", "patient-with-a-long-name-", "Whether it knows when it errs", "The best baseline by AUROC is commonest class",
 		} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%d classes: the page lacks %q", len(classes), want)
