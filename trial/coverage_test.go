@@ -180,11 +180,7 @@ func (c coverageCase) measure(cohorts, resamples int) (all [3]coverage) {
 		for m, at := range truths {
 			all[m].truth += achieved[m] / float64(cohorts)
 			results[k][m] = o.summarise(measures[at], uint64(k), resamples)
-			var values []float64
-			for r := range o.rows {
-				values = append(values, o.perFold(r, o.fold[r], measures[at].of)...)
-			}
-			_, low, high := NadeauBengio(values, 0, level)
+			_, low, high := NadeauBengio(o.allFolds(measures[at].of), 0, level)
 			naive[k][m] = [2]float64{low, high}
 		}
 	}

@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -45,16 +46,17 @@ const (
 
 // A CrossValidation is what cv.json holds; see docs/format/cv.md.
 type CrossValidation struct {
-	Format   int           `json:"format"`
-	Creator  string        `json:"creator"`
-	Cohort   string        `json:"cohort"`
-	Status   string        `json:"status"`
-	Folds    int           `json:"folds"`
-	Repeats  int           `json:"repeats"`
-	Classes  []string      `json:"classes"`
-	Subjects []run.Subject `json:"subjects"` // those that are tested, once in each repeat
-	Runs     []Fold        `json:"runs"`     // the finished folds, in order
-	Results  []Result      `json:"results"`  // once complete; nil before
+	Format    int           `json:"format"`
+	Creator   string        `json:"creator"`
+	Cohort    string        `json:"cohort"`
+	Status    string        `json:"status"`
+	Folds     int           `json:"folds"`
+	Repeats   int           `json:"repeats"`
+	Classes   []string      `json:"classes"`
+	Subjects  []run.Subject `json:"subjects"`  // those that are tested, once in each repeat
+	Runs      []Fold        `json:"runs"`      // the finished folds, in order
+	Results   []Result      `json:"results"`   // once complete; nil before
+	Baselines []Baseline    `json:"baselines"` // once complete; nil before
 }
 
 // A Fold is one training of a cross-validation: a run whose test set is the fold.
@@ -199,7 +201,11 @@ func (j *foldJob) run(ctx context.Context) error {
 	if err := os.RemoveAll(partial); err != nil {
 		return err
 	}
-	if err := j.train(ctx, partial, plan, images); err != nil {
+	err = j.train(ctx, partial, plan, images)
+	if err == nil {
+		err = j.writeBaselines(ctx, partial, plan, images)
+	}
+	if err != nil {
 		return errors.Join(err, os.RemoveAll(partial))
 	}
 	return os.Rename(partial, filepath.Join(j.folder.dir, name))
@@ -225,6 +231,18 @@ func (j *foldJob) train(ctx context.Context, dir string, plan train.Plan, images
 		Threads:  j.Reading.Threads,
 		Progress: func(p train.Progress) { j.tell(Progress{Share: p.Share, Epoch: p.Epoch}) },
 	})
+}
+
+func (j *foldJob) writeBaselines(ctx context.Context, dir string, plan train.Plan, images *train.Images) error {
+	b, err := j.baselines(ctx, plan, images)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(dir, BaselinesFile), append(text, '\n'))
 }
 
 // runName is the folder of a fold.

@@ -115,6 +115,7 @@ func TestCrossValidate(t *testing.T) {
 		}
 	}
 	checkTable(t, dir, result)
+	checkBaselines(t, result)
 	again, err := Open(dir)
 	if err != nil || again.Results[0].Value != result.Results[0].Value {
 		t.Errorf("reads back as %+v, %v", again, err)
@@ -205,6 +206,34 @@ func checkTable(t *testing.T, dir string, result *CrossValidation) {
 		if got := float64(result.Results[3].Repeats[repeat]); !(math.Abs(got-loss[repeat]/28) <= 1e-6) {
 			t.Errorf("repeat %d: log loss %v, the table gives %v", repeat+1, got, loss[repeat]/28)
 		}
+	}
+}
+
+// checkBaselines holds the class shares, whose measures are known, against the
+// network, and wants the others fitted.
+func checkBaselines(t *testing.T, result *CrossValidation) {
+	t.Helper()
+	var names []string
+	for _, b := range result.Baselines {
+		names = append(names, b.Name)
+		if b.Unknown != "" || len(b.Results) != len(measures) {
+			t.Errorf("%s: %d results, unknown %q", b.Name, len(b.Results), b.Unknown)
+			continue
+		}
+		for n, r := range b.Results {
+			if got, want := float64(r.Difference), float64(result.Results[n].Value-r.Value); !(math.Abs(got-want) <= 1e-9) {
+				t.Errorf("%s, %s: network minus it %v, want %v", b.Name, r.ID, got, want)
+			}
+			if !(r.DifferenceLow <= r.Difference && r.Difference <= r.DifferenceHigh) {
+				t.Errorf("%s, %s: difference %v from %v to %v", b.Name, r.ID, r.Difference, r.DifferenceLow, r.DifferenceHigh)
+			}
+		}
+	}
+	if want := []string{"class shares", "volume and intensity", "thumbnails"}; !slices.Equal(names, want) {
+		t.Fatalf("baselines %v, want %v", names, want)
+	}
+	if shares := result.Baselines[0].Results; shares[1].Value != 0.5 || shares[2].Value != 0.5 {
+		t.Errorf("class shares: balanced accuracy %v and AUROC %v, want 0.5", shares[1].Value, shares[2].Value)
 	}
 }
 
@@ -301,6 +330,25 @@ func TestFolderRefusals(t *testing.T) {
 	}
 	if _, err := CrossValidate(t.Context(), full, c); !errors.Is(err, run.ErrExists) || !strings.Contains(err.Error(), "notes.txt") {
 		t.Errorf("a folder with a file: %v", err)
+	}
+	baselines := filepath.Join(dir, "fold-2-repeat-1", BaselinesFile)
+	for text, says := range map[string]string{
+		`{"format":1,"baselines":[{"name":"x","probabilities":[[0.5,0.5]]}]}`: "does not predict 14 subjects",
+		`{"format":2}`: "format 2",
+		`{`:            "unexpected end",
+	} {
+		if err := os.WriteFile(baselines, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := CrossValidate(t.Context(), dir, c); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("baselines %s: %v", text, err)
+		}
+	}
+	if err := os.Remove(baselines); err != nil {
+		t.Fatal(err)
+	}
+	if without, err := CrossValidate(t.Context(), dir, c); err != nil || without.Baselines[0].Unknown == "" {
+		t.Errorf("a fold without baselines: %v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, "fold-1-repeat-1", "test.json")); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ const (
 	PredictionsFile = "predictions.tsv"
 )
 
-// maxRecord is the largest cv.json that is read, in bytes.
+// maxRecord is the largest cv.json or baselines.json that is read, in bytes.
 const maxRecord = 64 << 20
 
 // A folder is a cross-validation on disk that this process works on.
@@ -39,12 +39,15 @@ type folder struct {
 	layout [][]cohort.Split
 	record CrossValidation
 	made   []*finished // in the order of record.Runs
+
+	volumes volumes // of the subjects
 }
 
 // finished is the predictions of a fold.
 type finished struct {
 	header      run.Header
 	predictions run.Evaluation // of the test set by the final weights
+	baselines   []foldBaseline
 }
 
 // openFolder starts a cross-validation in an absent or empty folder, else checks
@@ -196,7 +199,11 @@ func (f *folder) read(repeat, fold int) error {
 	if at < 0 || len(r.Test[at].Probabilities) == 0 {
 		return invalid("the test set was not predicted in the view %q", view)
 	}
-	f.made = append(f.made, &finished{r.Header, r.Test[at]})
+	baselines, err := readBaselines(filepath.Join(f.dir, name), len(sets[run.Test]), len(r.Header.Classes))
+	if err != nil {
+		return err
+	}
+	f.made = append(f.made, &finished{r.Header, r.Test[at], baselines})
 	f.record.Runs = append(f.record.Runs, Fold{
 		Repeat: repeat, Fold: fold, Seed: f.config.plan(repeat).Seed, Dir: name, Epochs: len(r.Epochs), View: view,
 		Train: len(sets[run.Train]), Validation: len(sets[run.Validation]), Test: len(sets[run.Test]),
@@ -227,6 +234,7 @@ func (f *folder) finish(seed uint64) error {
 	for _, m := range measures {
 		f.record.Results = append(f.record.Results, o.summarise(m, seed, draws))
 	}
+	f.record.Baselines = f.against(o)
 	f.record.Status = Complete
 	if err := f.writePredictions(); err != nil {
 		return err
@@ -263,7 +271,6 @@ func (f *folder) outcome() (*outcome, error) {
 	}
 	for n, fold := range f.record.Runs {
 		made := f.made[n]
-		shares := predicted{classes: o.classes}
 		for i, s := range made.header.Sets[run.Test] {
 			at, ok := index[s.ID]
 			if !ok || o.rows[fold.Repeat-1][at] != nil || o.truth[at] != s.Class {
@@ -271,10 +278,7 @@ func (f *folder) outcome() (*outcome, error) {
 			}
 			row := evaluation.Widen(made.predictions.Probabilities[i])
 			o.rows[fold.Repeat-1][at], o.fold[fold.Repeat-1][at] = row, fold.Fold-1
-			shares.truth = append(shares.truth, s.Class)
-			shares.rows = append(shares.rows, classShares(made.header.Sets[run.Train], o.classes))
 		}
-		o.shares = append(o.shares, shares)
 		o.tested += float64(fold.Test) / float64(len(f.record.Runs))
 		o.trained += float64(fold.Train+fold.Validation) / float64(len(f.record.Runs))
 	}
@@ -284,15 +288,6 @@ func (f *folder) outcome() (*outcome, error) {
 		}
 	}
 	return o, nil
-}
-
-// classShares is how frequent the classes are among subjects.
-func classShares(subjects []run.Subject, classes int) []float64 {
-	shares := make([]float64, classes)
-	for _, s := range subjects {
-		shares[s.Class] += 1 / float64(len(subjects))
-	}
-	return shares
 }
 
 // writePredictions writes every out-of-fold prediction there is.
@@ -355,14 +350,9 @@ func replace(name string, data []byte) error {
 // none, and ErrInvalid where it is not as documented.
 func Open(dir string) (*CrossValidation, error) {
 	name := filepath.Join(dir, RecordFile)
-	file, err := os.Open(name)
+	text, err := readFile(name)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	record, err := decode(text)
 	if err != nil {
@@ -371,11 +361,25 @@ func Open(dir string) (*CrossValidation, error) {
 	return record, nil
 }
 
+// readFile reads a file of at most maxRecord bytes.
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
+	if err == nil && len(text) > maxRecord {
+		err = fmt.Errorf("%w: more than %d bytes", ErrInvalid, maxRecord)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return text, nil
+}
+
 // decode reads and checks the text of cv.json.
 func decode(text []byte) (*CrossValidation, error) {
-	if len(text) > maxRecord {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrInvalid, maxRecord)
-	}
 	var version struct {
 		Format int `json:"format"`
 	}

@@ -33,9 +33,6 @@ type Result struct {
 	PooledHigh run.Float   `json:"pooled_high"`
 	Repeats    []run.Float `json:"repeats"` // the pooled value of each repeat
 	Spread     Spread      `json:"spread"`
-	// Majority is the measure of the same folds for a prediction that knows nothing
-	// but how frequent the classes are among the fold's training subjects.
-	Majority run.Float `json:"majority"`
 }
 
 // A Spread divides what moves a measure, as standard deviations.
@@ -55,9 +52,8 @@ type outcome struct {
 	rows    [][][]float64 // probabilities by repeat, subject and class
 	fold    [][]int       // of the subject in each repeat
 	folds   int
-	shares  []predicted // of each fold of each repeat: the class shares of its training subjects as its predictions
-	trained float64     // subjects outside a fold, on average
-	tested  float64     // subjects of a fold, on average
+	trained float64 // subjects outside a fold, on average
+	tested  float64 // subjects of a fold, on average
 }
 
 func (o *outcome) repeat(r int) predicted { return predicted{o.rows[r], o.truth, o.classes} }
@@ -89,25 +85,28 @@ func (o *outcome) perFold(r int, fold []int, of func(predicted) float64) []float
 	return values
 }
 
+// allFolds is a measure of every fold by itself, in the order of repeats and folds.
+func (o *outcome) allFolds(of func(predicted) float64) (values []float64) {
+	for r := range o.rows {
+		values = append(values, o.perFold(r, o.fold[r], of)...)
+	}
+	return values
+}
+
 // summarise computes a measure with its intervals and spreads. Draws come from
 // streams of the seed.
 func (o *outcome) summarise(m measure, seed uint64, draws int) Result {
-	var repeats, folds, majority, within []float64
+	var repeats, within []float64
 	for r := range o.rows {
 		repeats = append(repeats, m.of(o.repeat(r)))
-		values := o.perFold(r, o.fold[r], m.of)
-		folds = append(folds, values...)
-		_, variance := moments(values)
+		_, variance := moments(o.perFold(r, o.fold[r], m.of))
 		within = append(within, variance)
-	}
-	for _, p := range o.shares {
-		majority = append(majority, m.of(p))
 	}
 	result := Result{ID: m.id, Name: m.name, Pooled: run.Float(o.pooled(m.of, nil))}
 	for _, value := range repeats {
 		result.Repeats = append(result.Repeats, run.Float(value))
 	}
-	value, low, high := NadeauBengio(folds, o.tested/o.trained, level)
+	value, low, high := NadeauBengio(o.allFolds(m.of), o.tested/o.trained, level)
 	low, high = m.cut(low, high)
 	result.Value, result.Low, result.High = run.Float(value), run.Float(low), run.Float(high)
 
@@ -122,8 +121,6 @@ func (o *outcome) summarise(m measure, seed uint64, draws int) Result {
 		Subjects: root(bySubjects), Repeats: root(byRepeats), Folds: root(byFolds),
 		ByChance: run.Float(o.foldsByChance(m, seed, draws/10)),
 	}
-	mean, _ := moments(majority)
-	result.Majority = run.Float(mean)
 	return result
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ballast/cohort"
+	"ballast/evaluation"
 	"ballast/run"
 	"ballast/train"
 	"ballast/trial"
@@ -153,9 +154,9 @@ func printCrossValidation(w io.Writer, c *trial.CrossValidation, dir string) err
 	fmt.Fprintf(w, "%d subjects, %d folds, %s: each subject was predicted by networks that never saw it.\n\n",
 		len(c.Subjects), c.Folds, counted(c.Repeats, "repeat"))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\tmean of folds\t95 % interval\tby class shares alone\tpooled\tresampled subjects")
+	fmt.Fprintln(table, "\tmean of folds\t95 % interval\tpooled\tresampled subjects")
 	for _, r := range c.Results {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, decimals(r.Value), fromTo(r.Low, r.High), decimals(r.Majority), decimals(r.Pooled), fromTo(r.PooledLow, r.PooledHigh))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Name, decimals(r.Value), fromTo(r.Low, r.High), decimals(r.Pooled), fromTo(r.PooledLow, r.PooledHigh))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -165,8 +166,35 @@ func printCrossValidation(w io.Writer, c *trial.CrossValidation, dir string) err
 	if len(c.Results) > 0 {
 		fmt.Fprintln(w, "\n"+spreadText(&c.Results[0], c.Repeats))
 	}
+	if err := printBaselines(w, c); err != nil {
+		return err
+	}
 	_, err := fmt.Fprintf(w, "\nPredictions: %s\nRuns: %s\n", filepath.Join(dir, trial.PredictionsFile), dir)
 	return err
+}
+
+// printBaselines prints what models without a network reach in the same folds.
+func printBaselines(w io.Writer, c *trial.CrossValidation) error {
+	if len(c.Baselines) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "\nWithout a network, in the same folds:")
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\taccuracy\tnetwork minus it\tAUROC\tnetwork minus it")
+	for _, b := range c.Baselines {
+		if b.Unknown != "" {
+			fmt.Fprintf(table, "%s\tnot fitted: %s\n", b.Name, b.Unknown)
+			continue
+		}
+		fmt.Fprint(table, b.Name)
+		for _, r := range b.Results {
+			if r.ID == evaluation.Accuracy || r.ID == evaluation.AUROC {
+				fmt.Fprintf(table, "\t%s\t%+.3f (%s)", decimals(r.Value), float64(r.Difference), fromTo(r.DifferenceLow, r.DifferenceHigh))
+			}
+		}
+		fmt.Fprintln(table)
+	}
+	return table.Flush()
 }
 
 // spreadText says what moves the accuracy.
