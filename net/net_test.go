@@ -65,10 +65,14 @@ func TestBuildRefuses(t *testing.T) {
 		{func(c *Config) { c.Name, c.Size, c.Norm = "vgg16", [3]int{32, 32, 32}, "batch-after-pool" }, "use batch, group or none"},
 		{func(c *Config) { c.Name, c.Norm = "resnet18", "none" }, `needs batch or group normalisation, not "none"`},
 		{func(c *Config) { c.Norm = "group" }, "normalisation in 0 groups"},
+		{func(c *Config) {
+			c.Name, c.Size, c.Norm, c.Width, c.Groups = "resnet10", [3]int{16, 17, 9}, "group", 2, 16
+		}, "16 channels of a single voxel"},
 		{func(c *Config) { c.Activation = "gelu" }, `unknown activation "gelu"; known are relu, leaky-relu`},
 		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", 1 }, "slope of 1"},
 		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", math.NaN() }, "slope of NaN"},
 		{func(c *Config) { c.SpatialDropout = 1 }, "spatial dropout of 1"},
+		{func(c *Config) { c.Name, c.Size, c.Width = "vgg16", [3]int{32, 32, 32}, math.MaxInt }, "parameters; the limit is"},
 		{func(c *Config) { c.Name, c.Size, c.Width = "vgg16", [3]int{32, 32, 32}, 1024 }, "parameters; the limit is"},
 		{func(c *Config) { c.Width = math.MaxInt32 }, "parameters; the limit is"},
 		{func(c *Config) { c.Classes = math.MaxInt }, "parameters; the limit is"},
