@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -13,8 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"ballast/cohort"
 	"ballast/net"
 	"ballast/phantom"
+	"ballast/prep"
 	"ballast/run"
 	"ballast/train"
 )
@@ -42,14 +45,8 @@ func TestExport(t *testing.T) {
 			t.Errorf("export prints %q without %q", text, want)
 		}
 	}
-	tensors, _, err := train.ReadTensors(weights)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, _, err := train.ReadTensors(filepath.Join(out, filepath.FromSlash(run.AveragedWeightsFile)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tensors := readTensors(t, weights)
+	want := readTensors(t, filepath.Join(out, filepath.FromSlash(run.AveragedWeightsFile)))
 	for i := range want {
 		if tensors[i].Name != want[i].Name || !slices.Equal(tensors[i].Shape, want[i].Shape) || !slices.Equal(tensors[i].Data, want[i].Data) {
 			t.Errorf("%s is not that of the run", want[i].Name)
@@ -126,10 +123,7 @@ func TestImportWeights(t *testing.T) {
 	folder := t.TempDir()
 	last := filepath.Join(out, filepath.FromSlash(run.LastWeightsFile))
 	// A file of another program: prefixes before the names, and three classes.
-	tensors, _, err := train.ReadTensors(last)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tensors := readTensors(t, last)
 	for i, tensor := range tensors {
 		tensors[i].Name = "module." + strings.Replace(tensor.Name, "head.", "fc.", 1)
 		if strings.HasPrefix(tensor.Name, "head.") {
@@ -171,10 +165,7 @@ func TestImportWeights(t *testing.T) {
 	if got := readFile(t, filepath.Join(trained, filepath.FromSlash(train.InitialFile))); len(got) == 0 {
 		t.Error("the run keeps no initial tensors")
 	}
-	after, _, err := train.ReadTensors(filepath.Join(trained, filepath.FromSlash(run.LastWeightsFile)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	after := readTensors(t, filepath.Join(trained, filepath.FromSlash(run.LastWeightsFile)))
 	for i, tensor := range after {
 		if frozen := i < 10; slices.Equal(tensor.Data, tensors[i].Data) != frozen {
 			t.Errorf("%s: frozen is %t", tensor.Name, frozen)
@@ -241,10 +232,7 @@ func TestTransferStartsLower(t *testing.T) {
 // what predict gives. Its sums run in another order, so that the last digits of a
 // prepared voxel differ.
 func TestPredictONNXExample(t *testing.T) {
-	interpreter := cmp.Or(os.Getenv("BALLAST_PYTHON"), "python3")
-	if out, err := exec.Command(interpreter, "-c", "import numpy, nibabel, onnxruntime").CombinedOutput(); err != nil {
-		t.Skipf("%s cannot import numpy, nibabel and onnxruntime (%v, %.80q): skipped; BALLAST_PYTHON names an interpreter that can", interpreter, err, out)
-	}
+	interpreter := python(t, "numpy", "nibabel", "onnxruntime")
 	cohort, out := trainedRun(t, 1, "--set", "prep.grid=[9,10,11]", "--set", "prep.spacing=[20,13,10]")
 	r, err := run.Open(out)
 	if err != nil {
@@ -267,4 +255,104 @@ func TestPredictONNXExample(t *testing.T) {
 		t.Errorf("the example gives %g, the run recorded %g", theirs, ours)
 	}
 	t.Logf("the example gives %g, the run recorded %g", theirs, ours)
+}
+
+// The five lines of docs/exporting.md, as they stand there, give what predict
+// gives, and import-weights reads what PyTorch saves of such a network.
+func TestPyTorchSnippet(t *testing.T) {
+	interpreter := python(t, "numpy", "torch", "safetensors")
+	guides, err := filepath.Abs(filepath.Join("..", "..", "docs", "guides"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(readFile(t, filepath.Join(guides, "..", "exporting.md")))
+	_, snippet, found := strings.Cut(page, "```python\nimport numpy, torch\n")
+	snippet, _, ended := strings.Cut(snippet, "```")
+	if !found || !ended || strings.Count(snippet, "\n") != 4 {
+		t.Fatalf("the page has no snippet of five lines: %q", snippet)
+	}
+	dir, out := trainedRun(t, 1)
+	folder := t.TempDir()
+	mustBallast(t, "export", out, "--safetensors", filepath.Join(folder, "model.safetensors"))
+	r, want := firstPrediction(t, out, dir, filepath.Join(folder, "images.npy"))
+	program := exec.Command(interpreter, "-B", "-c", "import numpy, torch\n"+snippet+
+		"from safetensors.torch import save_file\nsave_file(net.state_dict(), 'tuned.safetensors')\n")
+	program.Dir, program.Env = folder, append(os.Environ(), "PYTHONPATH="+guides)
+	answer, err := program.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, answer)
+	}
+	var got []run.Row
+	if err := json.Unmarshal(answer, &got); err != nil || len(got) != 1 || len(got[0]) != len(r.Header.Classes) {
+		t.Fatalf("%v in %q", err, answer)
+	}
+	for class, p := range got[0] {
+		if !(math.Abs(float64(p)-float64(want[class])) <= 1e-5) {
+			t.Errorf("PyTorch gives %v, the run recorded %v", got[0], want)
+		}
+	}
+	start := filepath.Join(folder, "start.safetensors")
+	text := mustBallast(t, "import-weights", filepath.Join(folder, "tuned.safetensors"), "--run", out, "--out", start)
+	if !strings.Contains(text, "12 of 14 tensors, for 12 of the 12 of cnn2") || strings.Contains(text, "left out") {
+		t.Errorf("import-weights of PyTorch's file: %q", text)
+	}
+	ours, theirs := readTensors(t, filepath.Join(out, filepath.FromSlash(run.LastWeightsFile))), readTensors(t, start)
+	for i := range ours {
+		if ours[i].Name != theirs[i].Name || !slices.Equal(ours[i].Data, theirs[i].Data) {
+			t.Errorf("%s is not what was exported", ours[i].Name)
+		}
+	}
+}
+
+func readTensors(t *testing.T, path string) []net.Tensor {
+	t.Helper()
+	tensors, _, err := train.ReadTensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tensors
+}
+
+// firstPrediction writes the prepared image of a run's first validation subject as
+// a .npy file and returns what the run recorded for it.
+func firstPrediction(t *testing.T, dir, path, file string) (*run.Run, run.Row) {
+	t.Helper()
+	predictor, err := train.NewPredictor(dir, train.LastWeights, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer predictor.Close()
+	c, err := cohort.Open(path, cohort.Options(predictor.Plan.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := predictor.Run
+	id := r.Header.Sets[run.Validation][0].ID
+	subject := c.Subjects[slices.IndexFunc(c.Subjects, func(s cohort.Subject) bool { return s.ID == id })]
+	image, err := prep.Load(subject.Images[0], predictor.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (1, %d, %d, %d, %d), }", image.C, image.D, image.H, image.W)
+	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
+	data := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), byte(len(header)>>8))
+	data = append(data, header...)
+	for _, v := range image.Data {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	writeFile(t, file, data)
+	last := r.Epochs[len(r.Epochs)-1]
+	return r, last.Evaluation(run.Deterministic, run.Validation).Probabilities[0]
+}
+
+// python returns an interpreter that has the modules, named by BALLAST_PYTHON or
+// called python3; without one the test is skipped.
+func python(t *testing.T, modules ...string) string {
+	t.Helper()
+	name := cmp.Or(os.Getenv("BALLAST_PYTHON"), "python3")
+	look := "import sys; from importlib.util import find_spec; sys.exit([m for m in sys.argv[1:] if not find_spec(m)] or None)"
+	if out, err := exec.Command(name, append([]string{"-c", look}, modules...)...).CombinedOutput(); err != nil {
+		t.Skipf("%s lacks one of %v (%v, %.80q): skipped; BALLAST_PYTHON names an interpreter that has them", name, modules, err, out)
+	}
+	return name
 }
