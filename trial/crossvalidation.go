@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"ballast/cohort"
 	"ballast/run"
@@ -22,11 +23,11 @@ type Config struct {
 	Repeats int    // at least 1
 	Creator string // program and version, for the record
 
-	Reading train.Reading // of images; Each is not used
+	Reading train.Reading // of images; Each is replaced
 	// Admit may refuse a fold's resolved plan, given the number of its images,
 	// before they are read; may be nil.
 	Admit    func(p train.Plan, images int) error
-	Progress func(Progress) // may be nil
+	Progress func(Progress) // called from one goroutine, but while images are read from several; may be nil
 }
 
 // Progress says how far a cross-validation is.
@@ -35,6 +36,7 @@ type Progress struct {
 	Repeat, Fold int        // under way, from 1
 	Finished     *Fold      // the fold just finished, else nil
 	Epoch        *run.Epoch // the epoch just finished, else nil
+	Read, Images int        // while a fold's images are read: how many are, and how many there are; else 0
 	Notes        []string   // on the images of the first fold, else nil
 }
 
@@ -177,33 +179,34 @@ func (j *foldJob) tell(p Progress) {
 // run trains the fold into a folder with the ending ".partial", which it renames
 // when training is complete.
 func (j *foldJob) run(ctx context.Context) error {
-	reading := j.Reading
-	reading.Each = nil
-	j.tell(Progress{})
+	reading, read := j.Reading, atomic.Int64{}
+	images := j.images()
+	reading.Each = func() { j.tell(Progress{Read: min(int(read.Add(1)), images), Images: images}) }
 	plan, err := train.Resolve(ctx, j.plan(j.repeat), j.Cohort, j.split, reading)
 	if err != nil {
 		return err
 	}
 	if j.Admit != nil {
-		if err := j.Admit(plan, j.images()); err != nil {
+		if err := j.Admit(plan, images); err != nil {
 			return err
 		}
 	}
-	images, err := train.Load(ctx, j.Cohort, j.split, plan, reading)
+	read.Store(0)
+	loaded, err := train.Load(ctx, j.Cohort, j.split, plan, reading)
 	if err != nil {
 		return err
 	}
-	if j.done == 0 && len(images.Notes) > 0 {
-		j.tell(Progress{Notes: images.Notes})
+	if j.done == 0 && len(loaded.Notes) > 0 {
+		j.tell(Progress{Notes: loaded.Notes})
 	}
 	name := runName(j.repeat, j.fold)
 	partial := filepath.Join(j.folder.dir, name+".partial")
 	if err := os.RemoveAll(partial); err != nil {
 		return err
 	}
-	err = j.train(ctx, partial, plan, images)
+	err = j.train(ctx, partial, plan, loaded)
 	if err == nil {
-		err = j.writeBaselines(ctx, partial, plan, images)
+		err = j.writeBaselines(ctx, partial, plan, loaded)
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(partial))

@@ -21,7 +21,7 @@ const draws = 2000
 // mean over the repeats, with a bootstrap of subjects, in which a subject's
 // predictions of all repeats travel together. That one leaves out that the
 // networks share training subjects. In simulations with known truth the former
-// covers it as it should and the latter does not (docs/training.md).
+// covers it about as often as it says and the latter less often (docs/training.md).
 type Result struct {
 	ID         string      `json:"id"`
 	Name       string      `json:"name"`

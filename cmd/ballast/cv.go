@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -111,6 +112,9 @@ func (j *cvJob) run(ctx context.Context) (result *trial.CrossValidation, dir str
 		Admit:    func(p train.Plan, images int) error { return checkMemory(p, images, physicalMemory()) },
 		Progress: j.progress(bar),
 	})
+	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
+		j.tell([]string{fmt.Sprintf("finished folds are in %s; the same command with --out %s goes on", dir, quoted(dir))}, "")
+	}
 	return result, dir, err
 }
 
@@ -137,6 +141,10 @@ func (j *cvJob) progress(bar *tracker) func(trial.Progress) {
 		switch {
 		case p.Notes != nil:
 			j.tell(p.Notes, "note: ")
+		case p.Read > 0:
+			if bar.bar != nil {
+				bar.say(p.Share, fmt.Sprintf("%s, reading image %d of %d", at, p.Read, p.Images), "")
+			}
 		case p.Finished != nil:
 			line := fmt.Sprintf("%s: %d subjects tested after %d epochs", at, p.Finished.Test, p.Finished.Epochs)
 			bar.say(p.Share, at, line)
