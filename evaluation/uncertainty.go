@@ -69,7 +69,7 @@ func (u *Uncertainty) sentence() string {
 	case !m.HasInterval():
 		return fmt.Sprintf("Whether entropy warns of mistakes cannot be told: %s.", m.Unknown)
 	}
-	facts := fmt.Sprintf("%d wrong and %d right subjects: mean entropy %.2f and %.2f nats, AUROC for being wrong %.2f, 95 %% interval %.2f to %.2f",
+	facts := fmt.Sprintf("%d wrong and %d right subjects: mean entropy %.3f and %.3f nats, AUROC for being wrong %.2f, 95 %% interval %.2f to %.2f",
 		u.Wrong, u.Right, u.EntropyWrong, u.EntropyRight, m.Value, m.Low, m.High)
 	switch {
 	case m.Low > 0.5:
