@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"ballast/cohort"
@@ -29,6 +30,10 @@ const Predicted = -1
 
 // ErrOptions is wrapped by complaints about Options.
 var ErrOptions = errors.New("explanation cannot be made")
+
+// ErrNotFinite is wrapped when a network's outputs are not numbers, as after a
+// training that diverged.
+var ErrNotFinite = errors.New("the network's outputs are not numbers")
 
 // Options say what to make. The zero value, with Class set, is Grad-CAM with all
 // defaults.
@@ -105,7 +110,8 @@ type result struct {
 }
 
 // Explain makes the maps of a subject. The error wraps ErrOptions or net.ErrLayer
-// for options that do not fit the network, and says which image could not be read.
+// for options that do not fit the network and ErrNotFinite for a network that
+// predicts nothing, and says which image could not be read.
 func Explain(ctx context.Context, m Model, subject Subject, o Options) (*Explanation, error) {
 	w := &work{Model: m, Options: o, subject: subject, attention: m.Net.Config().Pooling == "attention"}
 	if err := w.complete(); err != nil {
@@ -121,6 +127,9 @@ func Explain(ctx context.Context, m Model, subject Subject, o Options) (*Explana
 		e.Layer = w.Layer
 	}
 	e.Probabilities = w.probabilities(w.Net)
+	if slices.ContainsFunc(e.Probabilities, math.IsNaN) {
+		return nil, fmt.Errorf("explain %s: %w; its training diverged", subject.Images[0].Path, ErrNotFinite)
+	}
 	if w.Class == Predicted {
 		w.Class = slices.Index(e.Probabilities, slices.Max(e.Probabilities))
 		e.Class = w.Class

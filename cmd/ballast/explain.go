@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -157,7 +156,11 @@ func (o *explainOptions) open(args []string, stderr io.Writer) (*explainer, erro
 
 // fromFiles makes each image a subject of its own.
 func (e *explainer) fromFiles(paths []string) error {
-	images, err := pairMasks(paths, e.masks, len(e.masks) > 0 || e.predictor.Config.NeedsMask())
+	needed := e.predictor.Config.NeedsMask()
+	if n := len(e.masks); !needed && n > 0 && n != len(paths) {
+		return fmt.Errorf("%w: give one --mask per image or none (%d images, %d masks)", errUsage, len(paths), n)
+	}
+	images, err := pairMasks(paths, e.masks, needed || len(e.masks) > 0)
 	if err == nil {
 		err = addSequences(images, e.also, e.predictor.Config.Channels, e.predictor.Volume)
 	}
@@ -276,22 +279,20 @@ func (e *explainer) perAxis(numbers []int) (list [3]int) {
 	return list
 }
 
-// progress says how many passes there are and, after the first, how long they
-// take.
+// progress says how many passes there are and, after the first batch, how long
+// they take.
 func (e *explainer) progress(subject cohort.Subject) func(done, of int) {
 	tracker := newTracker(e.stderr, subject.ID, e.quiet)
-	start, first, said := time.Now(), 0, false
+	tracks := 0
 	return func(done, of int) {
-		switch {
-		case first == 0:
-			first, start = done, time.Now()
+		share := float64(done) / float64(of)
+		switch tracks++; {
+		case tracks == 1:
 			tracker.say(0, subject.ID, fmt.Sprintf("%s: %d passes through the network", subject.ID, of))
-		case !said && done < of:
-			said = true
-			left := time.Duration(float64(time.Since(start)) / float64(done-first) * float64(of-done))
-			tracker.say(float64(done)/float64(of), subject.ID, fmt.Sprintf("%s: about %s for all of them", subject.ID, brief(left)))
+		case tracks == 2 && done < of:
+			tracker.say(share, subject.ID, fmt.Sprintf("%s: %d passes done", subject.ID, done))
 		default:
-			tracker.to(float64(done) / float64(of))
+			tracker.to(share)
 		}
 		if done == of {
 			tracker.done()
