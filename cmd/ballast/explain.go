@@ -64,6 +64,7 @@ func explainCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringArrayVar(&o.masks, "mask", nil, "mask of the image, one per image in the same order: to measure how the map lies to it, and where the run's preprocessing needs it")
 	flags.StringArrayVar(&o.also, "also", nil, "a further sequence of the image, all those of the first image, then of the second")
+	flags.StringArrayVar(&o.covariates, "covariate", nil, "a clinical value of the subject, as age=63; may be repeated")
 	flags.StringVar(&o.cohort, "cohort", "", "take images, masks and covariates from this cohort, which was described like the run's")
 	flags.StringArrayVar(&o.subjects, "subject", nil, "with --cohort: explain all images of this subject; may be repeated")
 	flags.StringVar(&o.class, "class", "", "class to explain (default the predicted one)")
@@ -82,7 +83,7 @@ func explainCommand() *cobra.Command {
 }
 
 type explainOptions struct {
-	masks, also, subjects                            []string
+	masks, also, covariates, subjects                []string
 	cohort, class, method, layer, fill, weights, out string
 	box, stride                                      []int
 	sanity, quiet                                    bool
@@ -108,8 +109,8 @@ func (o *explainOptions) check(args []string) error {
 		return fmt.Errorf("%w: --cohort and --subject go together: the cohort holds the images, the subject is whose", errUsage)
 	case o.cohort != "" && len(args) > 1:
 		return fmt.Errorf("%w: images are given by name or by --cohort and --subject, not both", errUsage)
-	case o.cohort != "" && len(o.masks)+len(o.also) > 0:
-		return fmt.Errorf("%w: with --cohort the masks and sequences come from the cohort", errUsage)
+	case o.cohort != "" && len(o.masks)+len(o.also)+len(o.covariates) > 0:
+		return fmt.Errorf("%w: with --cohort the masks, sequences and covariates come from the cohort", errUsage)
 	}
 	return nil
 }
@@ -167,8 +168,18 @@ func (e *explainer) fromFiles(paths []string) error {
 	if err != nil {
 		return err
 	}
+	if len(e.explainOptions.covariates) > 0 && len(images) > 1 {
+		return fmt.Errorf("%w: --covariate is of one subject, and each of %d images is a subject of its own; explain them one by one", errUsage, len(images))
+	}
+	values, notes, err := parseCovariates(e.covariates, e.predictor.Covariates, len(images))
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(e.stderr, "note: "+note)
+	}
 	for i, image := range images {
-		e.subjects = append(e.subjects, cohort.Subject{ID: image.Path, Images: images[i : i+1]})
+		e.subjects = append(e.subjects, cohort.Subject{ID: image.Path, Images: images[i : i+1], Covariates: values})
 	}
 	return nil
 }
