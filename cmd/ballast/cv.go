@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -171,6 +172,9 @@ func printCrossValidation(w io.Writer, c *trial.CrossValidation, dir string) err
 	}
 	fmt.Fprintln(w, "\nThe interval is Nadeau and Bengio's corrected t over folds, which allows for folds that share")
 	fmt.Fprintln(w, "training subjects. Resampling subjects alone does not, and is too narrow.")
+	if slices.ContainsFunc(c.Results, func(r trial.Result) bool { return math.IsNaN(float64(r.Low)) }) {
+		fmt.Fprintln(w, "Where there is none (-), every fold gave the same value, or one that is not finite.")
+	}
 	if len(c.Results) > 0 {
 		fmt.Fprintln(w, "\n"+spreadText(&c.Results[0], c.Repeats))
 	}
