@@ -39,6 +39,8 @@ func judgeOverfitting(e *evidence) judgement {
 	where := "in the validation pipeline"
 	if !pipeline {
 		where = "as logged while training"
+	} else if e.ofAverages() {
+		where = "with the averaged weights, as the curve"
 	}
 	j.say(gap, "over the last third of the epochs %.1f %% of the training subjects are right (%s) and %.1f %% of the validation subjects: a gap of %.1f points%s",
 		100*training, where, 100*validation, gap, gapInterval(100*low, 100*high))
