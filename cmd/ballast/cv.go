@@ -206,7 +206,39 @@ func printBaselines(w io.Writer, c *trial.CrossValidation) error {
 		}
 		fmt.Fprintln(table)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, verdict(c.Baselines))
+	return err
+}
+
+// verdict says what the network has been shown to be better than, by accuracy.
+func verdict(baselines []trial.Baseline) string {
+	var better, worse, open []string
+	for _, b := range baselines {
+		for _, r := range b.Results {
+			switch {
+			case r.ID != evaluation.Accuracy:
+			case r.DifferenceLow > 0:
+				better = append(better, b.Name)
+			case r.DifferenceHigh < 0:
+				worse = append(worse, b.Name)
+			default:
+				open = append(open, b.Name)
+			}
+		}
+	}
+	var words []string
+	for _, part := range []struct {
+		before string
+		names  []string
+	}{{"better than ", better}, {"not shown to be better than ", open}, {"worse than ", worse}} {
+		if len(part.names) > 0 {
+			words = append(words, part.before+strings.Join(part.names, ", "))
+		}
+	}
+	return "By accuracy the network is " + strings.Join(words, "; ") + "."
 }
 
 // spreadText says what moves the accuracy.
