@@ -106,7 +106,6 @@ type result struct {
 	image    int // index into work.images
 	prepared *prep.Image
 	field    *prep.Field
-	values   []float32 // the map on the grid (D, H, W)
 }
 
 // Explain makes the maps of a subject. The error wraps ErrOptions or net.ErrLayer
@@ -122,29 +121,23 @@ func Explain(ctx context.Context, m Model, subject Subject, o Options) (*Explana
 			return nil, err
 		}
 	}
-	e := &Explanation{Method: w.Method, Class: w.Class}
+	e := &Explanation{Method: w.Method, Probabilities: w.probabilities(w.Net), Maps: w.images}
 	if w.Method == GradCAM {
 		e.Layer = w.Layer
 	}
-	e.Probabilities = w.probabilities(w.Net)
 	if slices.ContainsFunc(e.Probabilities, math.IsNaN) {
 		return nil, fmt.Errorf("explain %s: %w; its training diverged", subject.Images[0].Path, ErrNotFinite)
 	}
 	if w.Class == Predicted {
 		w.Class = slices.Index(e.Probabilities, slices.Max(e.Probabilities))
-		e.Class = w.Class
 	}
 	w.passes = w.countPasses()
-	e.Passes = w.passes
+	e.Class, e.Passes = w.Class, w.passes
 	maps, err := w.mapsOf(ctx, w.Net)
 	if err != nil {
 		return nil, err
 	}
-	for i := range w.results {
-		w.results[i].values = maps[i]
-	}
-	w.place()
-	e.Maps = w.images
+	w.place(maps)
 	if w.Random > 0 {
 		e.Sanity, err = w.sanity(ctx, maps)
 	}
