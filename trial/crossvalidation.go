@@ -23,6 +23,8 @@ type Config struct {
 	Repeats int    // at least 1
 	Creator string // program and version, for the record
 
+	NoBaselines bool // fit no models to compare with
+
 	Reading train.Reading // of images; Each is replaced
 	// Admit may refuse a fold's resolved plan, given the number of its images,
 	// before they are read; may be nil.
@@ -205,7 +207,7 @@ func (j *foldJob) run(ctx context.Context) error {
 		return err
 	}
 	err = j.train(ctx, partial, plan, loaded)
-	if err == nil {
+	if err == nil && !j.NoBaselines {
 		err = j.writeBaselines(ctx, partial, plan, loaded)
 	}
 	if err != nil {

@@ -26,7 +26,7 @@ func cvCommand() *cobra.Command {
 	var f planFlags
 	var out string
 	var threads, folds, repeats int
-	var views, asJSON, quiet, noCache bool
+	var views, noBaselines, asJSON, quiet, noCache bool
 	c := &cobra.Command{
 		Use:   "cv COHORT",
 		Short: "Cross-validate: how well does this plan predict subjects it has not seen?",
@@ -51,7 +51,7 @@ func cvCommand() *cobra.Command {
 			if !views {
 				plan.Views.Every = 0
 			}
-			job := cvJob{trainJob{cohort: args[0], plan: plan, out: out, threads: threads, quiet: quiet, stderr: c.ErrOrStderr()}, folds, repeats}
+			job := cvJob{trainJob{cohort: args[0], plan: plan, out: out, threads: threads, quiet: quiet, stderr: c.ErrOrStderr()}, folds, repeats, noBaselines}
 			if job.cache, err = cacheUnless(noCache); err != nil {
 				return err
 			}
@@ -72,6 +72,7 @@ func cvCommand() *cobra.Command {
 	c.Flags().IntVar(&folds, "folds", 5, "parts that the subjects are divided into, each tested once in a repeat")
 	c.Flags().IntVar(&repeats, "repeats", 3, "divisions into folds, each with another seed")
 	c.Flags().BoolVar(&views, "views", false, "record the views of the plan (views.every) in every fold, to diagnose it")
+	c.Flags().BoolVar(&noBaselines, "no-baselines", false, "fit no logistic regressions to compare with")
 	c.Flags().StringVar(&out, "out", "", "folder of the cross-validation, where it goes on if it is there (default runs/COHORT-cv-1, -2, ...)")
 	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
@@ -84,6 +85,7 @@ func cvCommand() *cobra.Command {
 type cvJob struct {
 	trainJob
 	folds, repeats int
+	noBaselines    bool
 }
 
 // run opens the cohort and trains all folds that are missing.
@@ -109,9 +111,10 @@ func (j *cvJob) run(ctx context.Context) (result *trial.CrossValidation, dir str
 	defer bar.done()
 	result, err = trial.CrossValidate(ctx, dir, trial.Config{
 		Plan: j.plan, Cohort: c, Source: j.cohort, Folds: j.folds, Repeats: j.repeats, Creator: "ballast " + version,
-		Reading:  train.Reading{Threads: j.workers(), Cache: j.cache},
-		Admit:    func(p train.Plan, images int) error { return checkMemory(p, images, physicalMemory()) },
-		Progress: j.progress(bar),
+		NoBaselines: j.noBaselines,
+		Reading:     train.Reading{Threads: j.workers(), Cache: j.cache},
+		Admit:       func(p train.Plan, images int) error { return checkMemory(p, images, physicalMemory()) },
+		Progress:    j.progress(bar),
 	})
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
 		j.tell([]string{fmt.Sprintf("finished folds are in %s; the same command with --out %s goes on", dir, quoted(dir))}, "")
@@ -237,6 +240,9 @@ func verdict(baselines []trial.Baseline) string {
 		if len(part.names) > 0 {
 			words = append(words, part.before+strings.Join(part.names, ", "))
 		}
+	}
+	if len(words) == 0 {
+		return "No baseline could be fitted."
 	}
 	return "By accuracy the network is " + strings.Join(words, "; ") + "."
 }

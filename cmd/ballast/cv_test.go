@@ -116,7 +116,7 @@ func TestCVInterrupted(t *testing.T) {
 	if err != nil || len(record.Runs) != 1 || record.Status != trial.Running {
 		t.Fatalf("left %+v, %v", record, err)
 	}
-	if text := mustBallast(t, append(args, "--quiet")...); !strings.Contains(text, "24 subjects, 2 folds") {
+	if text := mustBallast(t, append(args, "--quiet", "--no-baselines")...); !strings.Contains(text, "24 subjects, 2 folds") || !strings.Contains(text, "not fitted: it was not fitted in every fold") {
 		t.Errorf("gone on:\n%s", text)
 	}
 }
