@@ -100,9 +100,11 @@ func resumeAll(dir string, images *Images, epochs int) error {
 // of the uninterrupted one.
 func TestResumeAfterEveryWrite(t *testing.T) {
 	for name, change := range map[string]func(*Plan){
-		"recalibrating":  func(p *Plan) { p.Validation.Recalibrate = true },
-		"swa, averaged":  func(p *Plan) { p.Average.Name, p.Average.Start, p.Validation.Weights = "swa", 0.5, "averaged" },
-		"ema, stopping":  func(p *Plan) { p.Validation.Weights, p.Stopping.Patience, p.Optimizer.LR = "averaged", 1, 1e-7 },
+		"recalibrating": func(p *Plan) { p.Validation.Recalibrate = true },
+		"swa, averaged": func(p *Plan) { p.Average.Name, p.Average.Start, p.Validation.Weights = "swa", 0.5, "averaged" },
+		"ema, stopping": func(p *Plan) {
+			p.Epochs, p.Validation.Weights, p.Stopping.Patience, p.Optimizer.LR = 3, "averaged", 1, 1e-7
+		},
 		"sgd, plateau":   func(p *Plan) { p.Optimizer.Name, p.Schedule.Name, p.Schedule.Patience = "sgd", "plateau", 0 },
 		"accumulating":   func(p *Plan) { p.Optimizer.Name, p.Optimizer.Accumulate, p.Schedule.Name = "rmsprop", 2, "cosine" },
 		"views, mistake": func(p *Plan) { p.Views.Every, p.Validation.Dropout, p.Validation.Fraction = 2, true, 0.7 },
@@ -110,6 +112,7 @@ func TestResumeAfterEveryWrite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := smallPlan()
+			p.Epochs = 2
 			images := blobs(p, 8, 5, 3)
 			if change != nil {
 				change(&p)
