@@ -13,9 +13,11 @@ type Conv struct {
 	In, Out Shape // In.Halo >= Kernel[2]/2
 	Kernel  [3]int
 	Stride  [3]int
+	Direct  bool // no minimal filtering: every product of the definition is made; set before the first pass
 
-	transposed []float32 // weights with in and out exchanged, kw reversed
-	partial    []float32 // partial sums of BackwardWeights
+	transposed  []float32 // weights with in and out exchanged, kw reversed
+	transformed []float32 // weights of minimal filtering; of Forward or BackwardData, whichever was last
+	partial     []float32 // partial sums of BackwardWeights
 
 	forward    forwardPass
 	data       dataPass
@@ -81,7 +83,12 @@ func (c *Conv) ScratchLen(data bool) int {
 	if data {
 		size += c.WeightLen()
 	}
-	if splits := c.splits(); splits > 1 {
+	splits := c.splits()
+	if c.minimal() {
+		size += c.transformedLen()
+		splits = c.minimalSplits()
+	}
+	if splits > 1 {
 		size += splits * c.WeightLen()
 	}
 	return size

@@ -6,6 +6,7 @@ type dataPass struct {
 	dy, weight, dx []float32
 	layout         Shape
 	chunks         chunks
+	minimal        minimalPass
 	task           func(task int)
 	transposeTask  func(task int)
 }
@@ -18,7 +19,8 @@ func (p *dataPass) init(c *Conv) {
 
 // BackwardData: dy (N, O, D', H', W'), weight (O, C, kD, kH, kW) -> dx (N, C, D, H, W), layout dx Shape.
 // Each element adds its products to zero in the order output block, kd, kh, kw
-// from last to first, output lane, each fused with its addition. The halo of dy,
+// from last to first, output lane, each fused with its addition; by minimal
+// filtering (see winograd.go) where the kernel is three wide. The halo of dy,
 // at least kW/2 wide, must be zero. The input must have 16 lanes.
 func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx []float32) {
 	if c.In.Lanes != Lanes || c.Out.Halo < c.Kernel[2]/2 || !sameVolume(layout, c.In) {
@@ -31,9 +33,16 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	p := &c.data
 	p.dy, p.weight, p.dx, p.layout = dy, weight, dx, layout
+	blocks := blockGroup(layout)
+	if c.minimal() {
+		blocks = min(minimalBlocks, layout.Blocks())
+		c.transformed = enoughFloats(c.transformed, c.transformedLen())
+		p.minimal = minimalPass{source: c.Out, target: layout, kernel: c.Kernel, backwards: true, x: dy, weights: c.transformed}
+	}
 	pool.Run(c.blockPairs(), p.transposeTask)
-	p.chunks = divide(layout, 0, blockGroup(layout))
+	p.chunks = divide(layout, 0, blocks)
 	pool.Run(p.chunks.number, p.task)
+	p.minimal = minimalPass{}
 	p.dy, p.weight, p.dx = nil, nil, nil
 }
 
@@ -43,6 +52,12 @@ func (p *dataPass) do(task int) {
 	c, part := p.conv, p.chunks.at(task)
 	out, stride := &c.Out, c.Stride[2]
 	w := c.workspaces.take()
+	if c.minimal() {
+		l := &p.layout
+		p.minimal.do(w, part, chunkRows{p.dx[l.Row(part.n, part.block, part.d, part.h):], l.Sample(), l.D * l.H * l.RowLen(), l.H * l.RowLen(), l.RowLen()})
+		c.workspaces.give(w)
+		return
+	}
 	list := &w.list
 	source := gradientRows{output: out.rowIndex(), n: part.n, list: list}
 	columns := 1 // kernel columns of a tap: all of them lie side by side at stride 1
@@ -161,6 +176,9 @@ func (p *dataPass) transpose(task int) {
 	to := c.transposed[(inBlock*outs+outBlock)*rows*columns*tile:][:rows*columns*tile]
 	for row := range rows {
 		transposeTilesFast(from[row*columns*tile:], to[row*columns*tile:], columns)
+	}
+	if c.minimal() {
+		transformWeightsFast(to, c.transformed[task*rows*tile:], c.transformedLen()/positions, rows)
 	}
 }
 

@@ -22,18 +22,20 @@ type forwardPass struct {
 	x, weight, bias, y []float32
 	chunks             chunks
 	after              epilogue
-	task               func(task int)
+	minimal            minimalPass
+	task, transform    func(task int)
 }
 
 func (p *forwardPass) init(c *Conv) {
 	p.conv = c
-	p.task = p.do
+	p.task, p.transform = p.do, p.transformPair
 }
 
 // Forward: x (N, C, D, H, W), weight (O, C, kD, kH, kW), bias (O) or nil -> y (N, O, D', H', W').
 // Each output starts with the bias and adds the products in the order input
-// block, kd, kh, kw, input lane, each fused with its addition. The halo of x
-// must be zero, that of y is not written. bias has Out.Padded() elements.
+// block, kd, kh, kw, input lane, each fused with its addition; by minimal filtering
+// (see winograd.go) where the kernel is three wide. The halo of x must be zero,
+// that of y is not written. bias has Out.Padded() elements.
 func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
 	c.Out.check("convolution output", y)
 	c.run(pool, x, weight, bias, y, 0, nil)
@@ -45,13 +47,24 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 	c.In.check("convolution input", x)
 	p := &c.forward
 	p.x, p.weight, p.bias, p.y, p.after = x, weight, bias, y, after
-	p.chunks = divide(c.Out, pooled, blockGroup(c.Out))
+	blocks := blockGroup(c.Out)
+	if c.minimal() {
+		blocks = min(minimalBlocks, c.Out.Blocks())
+		c.transformed = enoughFloats(c.transformed, c.transformedLen())
+		p.minimal = minimalPass{source: c.In, target: c.Out, kernel: c.Kernel, x: x, bias: bias, weights: c.transformed}
+		pool.Run(c.blockPairs(), p.transform)
+	}
+	p.chunks = divide(c.Out, pooled, blocks)
 	pool.Run(p.chunks.number, p.task)
+	p.minimal = minimalPass{}
 	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
 }
 
 // shortRow is the number of voxels of a row up to which a tile has four blocks.
 const shortRow = 6
+
+// minimalBlocks is the number of output blocks of one task of minimal filtering.
+const minimalBlocks = 2
 
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {
@@ -59,6 +72,13 @@ func blockGroup(s Shape) int {
 		return min(4, s.Blocks())
 	}
 	return min(2, s.Blocks())
+}
+
+// transformPair transforms the weights of one pair of blocks.
+func (p *forwardPass) transformPair(task int) {
+	c := p.conv
+	kernelRows := c.Kernel[0] * c.Kernel[1]
+	transformWeightsFast(p.weight[task*kernelRows*c.rowLen():], c.transformed[task*kernelRows*Lanes*Lanes:], c.transformedLen()/positions, kernelRows)
 }
 
 // do computes one chunk.
@@ -69,11 +89,10 @@ func (p *forwardPass) do(task int) {
 	if p.y == nil {
 		rows = c.passingRows(w, part)
 	}
-	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part, rows)
-	for w.rowMaker.nextBlocks() {
-		for d := part.d; d < part.dEnd; d++ {
-			w.rowMaker.rows(d, part.h, part.hEnd, rows.data[(d-part.d)*rows.plane:])
-		}
+	if c.minimal() {
+		p.minimal.do(w, part, rows)
+	} else {
+		p.direct(w, part, rows)
 	}
 	if p.after != nil {
 		for n := part.n; n < part.nEnd; n++ {
@@ -83,6 +102,16 @@ func (p *forwardPass) do(task int) {
 		}
 	}
 	c.workspaces.give(w)
+}
+
+// direct computes the rows of a chunk by the definition.
+func (p *forwardPass) direct(w *workspace, part chunk, rows chunkRows) {
+	w.rowMaker.begin(p.conv, w, p.x, p.weight, p.bias, part, rows)
+	for w.rowMaker.nextBlocks() {
+		for d := part.d; d < part.dEnd; d++ {
+			w.rowMaker.rows(d, part.h, part.hEnd, rows.data[(d-part.d)*rows.plane:])
+		}
+	}
 }
 
 // storedRows returns the rows of a chunk of y.
@@ -110,13 +139,13 @@ type workspace struct {
 	rowMaker rowMaker
 	part     gradientPart
 	rows     []float32
+
+	tiles, sums []float32 // of minimal filtering
 }
 
 // floats returns that many elements with any content.
 func (w *workspace) floats(count int) []float32 {
-	if len(w.rows) < count {
-		w.rows = make([]float32, count)
-	}
+	w.rows = enoughFloats(w.rows, count)
 	return w.rows[:count]
 }
 

@@ -36,6 +36,7 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 		outHalo = 0
 	}
 	conv := kernel.NewConv(in, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, gradientHalo)
+	conv.Direct = first // its output is computed once more on the way back
 	b := &block{name: name, first: first, conv: newConvolution(name+".conv", conv, c.Norm != normBatch)}
 	var measured *kernel.BatchNorm
 	if c.Norm == normBatch {
