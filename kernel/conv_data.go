@@ -7,13 +7,15 @@ type dataPass struct {
 	layout         Shape
 	chunks         chunks
 	minimal        minimalPass
+	column         int // chunks of a task of minimal filtering
 	task           func(task int)
+	minimalTask    func(task int)
 	transposeTask  func(task int)
 }
 
 func (p *dataPass) init(c *Conv) {
 	p.conv = c
-	p.task = p.do
+	p.task, p.minimalTask = p.do, p.doMinimal
 	p.transposeTask = p.transpose
 }
 
@@ -41,9 +43,30 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	pool.Run(c.blockPairs(), p.transposeTask)
 	p.chunks = divide(layout, 0, blocks)
-	pool.Run(p.chunks.number, p.task)
+	if c.minimal() {
+		p.column = p.chunks.column(c.Kernel[0])
+		pool.Run(p.chunks.columns(p.column), p.minimalTask)
+	} else {
+		pool.Run(p.chunks.number, p.task)
+	}
 	p.minimal = minimalPass{}
 	p.dy, p.weight, p.dx = nil, nil, nil
+}
+
+// doMinimal computes one column of chunks by minimal filtering.
+func (p *dataPass) doMinimal(task int) {
+	l := &p.layout
+	w := p.conv.workspaces.take()
+	first, end := p.chunks.columnAt(task, p.column)
+	for index := first; index < end; index += p.chunks.rowGroups {
+		part := p.chunks.at(index)
+		if index == first {
+			w.minimal.begin(&p.minimal, w, part)
+		}
+		row := l.RowLen()
+		w.minimal.do(part, chunkRows{p.dx[l.Row(part.n, part.block, part.d, part.h):], l.Sample(), l.D * l.H * row, l.H * row, row})
+	}
+	p.conv.workspaces.give(w)
 }
 
 // do computes one chunk of the input's gradient. Voxels that lie a stride apart
@@ -52,12 +75,6 @@ func (p *dataPass) do(task int) {
 	c, part := p.conv, p.chunks.at(task)
 	out, stride := &c.Out, c.Stride[2]
 	w := c.workspaces.take()
-	if c.minimal() {
-		l := &p.layout
-		p.minimal.do(w, part, chunkRows{p.dx[l.Row(part.n, part.block, part.d, part.h):], l.Sample(), l.D * l.H * l.RowLen(), l.H * l.RowLen(), l.RowLen()})
-		c.workspaces.give(w)
-		return
-	}
 	list := &w.list
 	source := gradientRows{output: out.rowIndex(), n: part.n, list: list}
 	columns := 1 // kernel columns of a tap: all of them lie side by side at stride 1

@@ -23,6 +23,7 @@ type forwardPass struct {
 	chunks             chunks
 	after              epilogue
 	minimal            minimalPass
+	column             int // consecutive chunks along the depth that are one task
 	task, transform    func(task int)
 }
 
@@ -55,7 +56,11 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 		pool.Run(c.blockPairs(), p.transform)
 	}
 	p.chunks = divide(c.Out, pooled, blocks)
-	pool.Run(p.chunks.number, p.task)
+	p.column = 1
+	if c.minimal() {
+		p.column = p.chunks.column(c.Kernel[0])
+	}
+	pool.Run(p.chunks.columns(p.column), p.task)
 	p.minimal = minimalPass{}
 	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
 }
@@ -64,7 +69,7 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 const shortRow = 6
 
 // minimalBlocks is the number of output blocks of one task of minimal filtering.
-const minimalBlocks = 2
+const minimalBlocks = 4
 
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {
@@ -81,27 +86,39 @@ func (p *forwardPass) transformPair(task int) {
 	transformWeightsFast(p.weight[task*kernelRows*c.rowLen():], c.transformed[task*kernelRows*Lanes*Lanes:], c.transformedLen()/positions, kernelRows)
 }
 
-// do computes one chunk.
+// do computes one column of chunks.
 func (p *forwardPass) do(task int) {
-	c, part := p.conv, p.chunks.at(task)
+	c := p.conv
 	w := c.workspaces.take()
-	rows := c.storedRows(p.y, part)
-	if p.y == nil {
-		rows = c.passingRows(w, part)
-	}
-	if c.minimal() {
-		p.minimal.do(w, part, rows)
-	} else {
-		p.direct(w, part, rows)
-	}
-	if p.after != nil {
-		for n := part.n; n < part.nEnd; n++ {
-			one := rows
-			one.data = rows.data[(n-part.n)*rows.sample:]
-			p.after.finish(&p.chunks, part, n, one)
+	first, end := p.chunks.columnAt(task, p.column)
+	for index := first; index < end; index += p.chunks.rowGroups {
+		part := p.chunks.at(index)
+		rows := c.storedRows(p.y, part)
+		if p.y == nil {
+			rows = c.passingRows(w, part)
+		}
+		if !c.minimal() {
+			p.direct(w, part, rows)
+		} else {
+			if index == first {
+				w.minimal.begin(&p.minimal, w, part)
+			}
+			w.minimal.do(part, rows)
+		}
+		if p.after != nil {
+			p.finish(part, rows)
 		}
 	}
 	c.workspaces.give(w)
+}
+
+// finish runs the epilogue on a chunk.
+func (p *forwardPass) finish(part chunk, rows chunkRows) {
+	for n := part.n; n < part.nEnd; n++ {
+		one := rows
+		one.data = rows.data[(n-part.n)*rows.sample:]
+		p.after.finish(&p.chunks, part, n, one)
+	}
 }
 
 // direct computes the rows of a chunk by the definition.
@@ -140,6 +157,7 @@ type workspace struct {
 	part     gradientPart
 	rows     []float32
 
+	minimal     minimalRows
 	tiles, sums []float32 // of minimal filtering
 }
 
@@ -149,8 +167,19 @@ func (w *workspace) floats(count int) []float32 {
 	return w.rows[:count]
 }
 
+// newWorkspace returns a workspace. Minimal filtering gets its buffers at once, as
+// large as any of its passes needs them.
+func (c *Conv) newWorkspace() *workspace {
+	if !c.minimal() {
+		return new(workspace)
+	}
+	tiles, products, sums := c.minimalWorkspace()
+	return &workspace{tiles: make([]float32, tiles), sums: make([]float32, products), rows: make([]float32, sums)}
+}
+
 // workspaces lends workspaces to tasks: never more than tasks run at once.
 type workspaces struct {
+	conv   *Conv
 	lock   sync.Mutex
 	unused []*workspace
 }
@@ -159,7 +188,7 @@ func (s *workspaces) take() *workspace {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	if len(s.unused) == 0 {
-		return new(workspace)
+		return s.conv.newWorkspace()
 	}
 	w := s.unused[len(s.unused)-1]
 	s.unused = s.unused[:len(s.unused)-1]

@@ -12,8 +12,8 @@ package kernel
 //
 // and the gradient of g, which sees the gradients e of the two outputs,
 //
-//	m0 = (d0 - d2) e0,  m1 = (d1 + d2) (e0 + e1),  m2 = (d2 - d1) (e0 - e1),  m3 = (d1 - d3) (-e1)
-//	dg0 = m0 + (m1 + m2)/2,  dg1 = (m1 - m2)/2,  dg2 = m3 + (m1 + m2)/2
+//	m0 = (d0 - d2) e0,  m1 = (d1 + d2) (e0 + e1),  m2 = (d2 - d1) (e0 - e1),  m3 = (d1 - d3) e1
+//	dg0 = m0 + (m1 + m2)/2,  dg1 = (m1 - m2)/2,  dg2 = (m1 + m2)/2 - m3
 //
 // The sums over kernel planes, kernel rows, and channels or voxels are taken of
 // the m. The index of an m is its position in the tile. An odd row ends in half a
@@ -32,6 +32,23 @@ func (c *Conv) minimal() bool {
 
 // transformedLen returns the number of transformed weights.
 func (c *Conv) transformedLen() int { return c.WeightLen() / 3 * positions }
+
+// minimalWorkspace returns the number of elements of the buffers in which a worker
+// transforms what its tasks need.
+func (c *Conv) minimalWorkspace() (tiles, products, sums int) {
+	slabs := c.slabs()
+	in, gradient, sums := c.laySlab(slabs.slab(slabs.number/2), min(weightBlocks, c.Out.Blocks()))
+	tiles, products = in.len(), gradient.len()
+	for _, p := range []minimalPass{{source: c.In, target: c.Out, kernel: c.Kernel}, {source: c.Out, target: c.In, kernel: c.Kernel}} {
+		var m minimalRows
+		chunks := divide(p.target, 0, min(minimalBlocks, p.target.Blocks()))
+		part := chunks.at(chunks.number / 2)
+		m.lay(&p, part)
+		sums = max(sums, (part.nEnd-part.n)*part.blocks*(part.dEnd-part.d)*(part.hEnd-part.h)*p.target.W*Lanes) // rows that pass
+		tiles, products = max(tiles, m.in.len()), max(products, m.sums.len())
+	}
+	return tiles, products, sums
+}
 
 // transformInput: x, a row of voxels of which the first is the halo's -> the four
 // inputs of each tile combined, out[position*stride + tile*16 + lane].
@@ -105,7 +122,7 @@ func transformGradientGo(dy, out []float32, stride, tiles int) {
 	for i := range tiles * Lanes {
 		at := i/Lanes*2*Lanes + i%Lanes
 		e0, e1 := dy[at], dy[at+Lanes]
-		out[i], out[stride+i], out[2*stride+i], out[3*stride+i] = e0, e0+e1, e0-e1, -e1
+		out[i], out[stride+i], out[2*stride+i], out[3*stride+i] = e0, e0+e1, e0-e1, e1
 	}
 }
 
@@ -131,7 +148,7 @@ func restoreWeightsGo(m []float32, stride int, dg []float32, rows int) {
 		for i := range tile {
 			m0, m1, m2, m3 := from[i], from[stride+i], from[2*stride+i], from[3*stride+i]
 			sum := (m1 + m2) * 0.5
-			to[i], to[tile+i], to[2*tile+i] = m0+sum, (m1-m2)*0.5, m3+sum
+			to[i], to[tile+i], to[2*tile+i] = m0+sum, (m1-m2)*0.5, sum-m3
 		}
 	}
 }

@@ -10,132 +10,168 @@ type minimalPass struct {
 	weights        []float32 // transformed: [position][target block][source block][kd][kh][source lane][target lane]
 }
 
-// A tileGroup is the transformed input of a chunk for some source blocks: of each
-// position the rows (block, plane, row) with the tiles of all samples side by
-// side, so that rows that see the same kernel rows make one long row.
+// A tileRegion is transformed voxels of some samples: of each position the rows
+// (block, plane, h) with the tiles of all samples side by side, so that rows that
+// see the same kernel rows make one long row.
 type tileRegion struct {
 	data                        []float32
-	d, dEnd, h, hEnd            int // of the rows held
+	h, hEnd                     int // of the rows held
 	row, plane, block, position int // distances in elements
 }
 
-// transformedInput is the number of elements that the transformed input of a
-// chunk should not exceed, for it to stay in the cache with all that is made of it.
-const transformedInput = 1 << 16
+// apart is added to the distance of the positions of a tile, which would otherwise
+// often be a power of two and lie in the same few lines of the cache.
+const apart = 5 * Lanes
 
-// do computes the rows of a chunk. The products of a position are added to zero in
-// the order source block, kd, kh, source lane, each fused with its addition.
-func (p *minimalPass) do(w *workspace, part chunk, rows chunkRows) {
-	samples, sourceBlocks := part.nEnd-part.n, p.source.Blocks()
-	in := tileRegion{row: samples * tilesOf(p.target.W) * Lanes}
-	in.d, in.dEnd = max(0, part.d-p.kernel[0]/2), min(p.source.D, part.dEnd+p.kernel[0]/2)
-	in.h, in.hEnd = max(0, part.h-p.kernel[1]/2), min(p.source.H, part.hEnd+p.kernel[1]/2)
-	in.plane = (in.hEnd - in.h) * in.row
-	in.block = (in.dEnd - in.d) * in.plane
-	group := max(1, min(sourceBlocks, len(w.list.taps)/(p.kernel[0]*p.kernel[1]), transformedInput/(positions*in.block)))
-	in.position = group * in.block
-	w.tiles = enoughFloats(w.tiles, positions*in.position)
-	in.data = w.tiles
-
-	out := tileRegion{d: part.d, dEnd: part.dEnd, h: part.h, hEnd: part.hEnd, row: in.row}
-	out.plane = (part.hEnd - part.h) * out.row
-	out.block = (part.dEnd - part.d) * out.plane
-	out.position = part.blocks * out.block
-	w.sums = enoughFloats(w.sums, positions*out.position)
-	out.data = w.sums
-	for first := 0; first < sourceBlocks; first += group {
-		end := min(first+group, sourceBlocks)
-		p.transform(part, &in, first, end)
-		p.multiply(w, part, &in, &out, first, end)
-	}
-	p.restore(part, &out, rows)
+// newTileRegion lays out a region of that many blocks and planes.
+func newTileRegion(samples, width, blocks, planes, h, hEnd int) tileRegion {
+	r := tileRegion{h: h, hEnd: hEnd, row: samples * tilesOf(width) * Lanes}
+	r.plane = (hEnd - h) * r.row
+	r.block = planes * r.plane
+	r.position = blocks*r.block + apart
+	return r
 }
 
-// transform fills the region with the source blocks [first, end).
-func (p *minimalPass) transform(part chunk, in *tileRegion, first, end int) {
-	index, width := p.source.rowIndex(), p.target.W
-	for block := first; block < end; block++ {
-		for d := in.d; d < in.dEnd; d++ {
-			for h := in.h; h < in.hEnd; h++ {
-				out := in.data[(block-first)*in.block+(d-in.d)*in.plane+(h-in.h)*in.row:]
-				for n := part.n; n < part.nEnd; n++ {
-					transformInput(p.x[index.row(n, block, d, h)-Lanes:], width, out[(n-part.n)*tilesOf(width)*Lanes:], in.position)
-				}
-			}
+// len returns the number of elements of a region.
+func (r *tileRegion) len() int { return positions * r.position }
+
+// transformPlane puts plane d of a block of x, for the samples of a chunk, into the
+// region, at an offset.
+func (r *tileRegion) transformPlane(x []float32, index *rowIndex, part *chunk, block, d, width, at int) {
+	for h := r.h; h < r.hEnd; h++ {
+		out := r.data[at+(h-r.h)*r.row:]
+		for n := part.n; n < part.nEnd; n++ {
+			transformInput(x[index.row(n, block, d, h)-Lanes:], width, out[(n-part.n)*tilesOf(width)*Lanes:], r.position)
 		}
 	}
 }
 
-// multiply adds the products of the source blocks [first, end) to the sums.
-func (p *minimalPass) multiply(w *workspace, part chunk, in, out *tileRegion, first, end int) {
-	const tile = Lanes * Lanes
-	sourceBlocks, kernelRows := p.source.Blocks(), p.kernel[0]*p.kernel[1]
-	stride := p.target.Blocks() * sourceBlocks * kernelRows * tile // of a position
-	whole, wholeEnd := covering(p.kernel[1], 1, p.source.H, p.target.H)
-	r := rowSum{
-		blocks: part.blocks, depth: Lanes, weightBlock: sourceBlocks * kernelRows * tile, dstBlock: out.block,
-		dstStride: Lanes, xStride: Lanes, samples: 1, rows: 1, list: &w.list,
-	}
+// A minimalRows makes rows of the target for the chunks of a column, one plane
+// after another. The planes of the source that the kernel sees lie in a ring.
+type minimalRows struct {
+	*minimalPass
+	list     *tapList
+	part     chunk
+	in, sums tileRegion
+	slots    int // of the ring
+	ready    int // planes of the source before this one are, or were, in the ring
+}
+
+// begin prepares for a column of chunks that begins with the given one.
+func (m *minimalRows) begin(p *minimalPass, w *workspace, part chunk) {
+	m.lay(p, part)
+	m.list = &w.list
+	w.tiles, w.sums = enoughFloats(w.tiles, m.in.len()), enoughFloats(w.sums, m.sums.len())
+	m.in.data, m.sums.data = w.tiles, w.sums
+	m.ready = max(0, part.d-p.kernel[0]/2)
+}
+
+// lay lays out what the chunks of a column need.
+func (m *minimalRows) lay(p *minimalPass, part chunk) {
+	samples := part.nEnd - part.n
+	m.minimalPass, m.slots = p, min(p.kernel[0], p.source.D)
+	m.in = newTileRegion(samples, p.target.W, p.source.Blocks(), m.slots, max(0, part.h-p.kernel[1]/2), min(p.source.H, part.hEnd+p.kernel[1]/2))
+	m.sums = newTileRegion(samples, p.target.W, part.blocks, 1, 0, m.together(samples))
+}
+
+// cachedTiles is the number of tiles of a block whose products are summed before
+// the next rows: so few that the sums stay in the cache.
+const cachedTiles = 128
+
+// together returns the number of rows that are summed together.
+func (m *minimalRows) together(samples int) int {
+	return max(1, cachedTiles/(samples*tilesOf(m.target.W)))
+}
+
+// do computes the rows of a chunk, the next of the column. The products of a
+// position are added to zero in the order source block, kd, kh, source lane, each
+// fused with its addition.
+func (m *minimalRows) do(part chunk, rows chunkRows) {
+	m.part = part
+	whole, wholeEnd := covering(m.kernel[1], 1, m.source.H, m.target.H)
 	for d := part.d; d < part.dEnd; d++ {
+		for end := min(m.source.D, d+m.kernel[0]/2+1); m.ready < end; m.ready++ {
+			m.transform(m.ready)
+		}
 		for h := part.h; h < part.hEnd; {
-			rows := 1
+			count := 1
 			if h >= whole && h < wholeEnd {
-				rows = min(part.hEnd, wholeEnd) - h
+				count = min(part.hEnd-h, wholeEnd-h, m.sums.hEnd)
 			}
-			start := p.taps(&w.list, in, d, h, end-first)
-			r.voxels = rows * out.row / Lanes
-			for position := range positions {
-				r.dst = out.data[position*out.position+(d-out.d)*out.plane+(h-out.h)*out.row:]
-				r.from, r.fromBlock, r.fromStride = zeroLanes, 0, 0
-				if first > 0 {
-					r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
-				}
-				r.x = in.data[position*in.position+start:]
-				r.weight = p.weights[position*stride+(part.block*sourceBlocks+first)*kernelRows*tile:]
-				r.run()
-			}
-			h += rows
+			m.multiply(d, h, count)
+			m.restore(h-part.h, count, rows, (d-part.d)*rows.plane)
+			h += count
 		}
 	}
 }
 
-// taps lists the rows of the region, and the weights, that make the target row (d,
-// h), as offsets from the first of these rows, which it returns.
-func (p *minimalPass) taps(list *tapList, in *tileRegion, d, h, blocks int) (start int) {
-	firstD, firstH := d-p.kernel[0]/2, h-p.kernel[1]/2
-	kd, kdEnd := covered(firstD, p.kernel[0], p.source.D)
-	kh, khEnd := covered(firstH, p.kernel[1], p.source.H)
-	start = (firstD+kd-in.d)*in.plane + (firstH+kh-in.h)*in.row
-	list.reset()
-	for block := range blocks {
+// transform puts a plane of all source blocks into the ring.
+func (m *minimalRows) transform(d int) {
+	index := m.source.rowIndex()
+	for block := range index.blocks {
+		m.in.transformPlane(m.x, &index, &m.part, block, d, m.target.W, block*m.in.block+d%m.slots*m.in.plane)
+	}
+}
+
+// multiply sums the products of rows that see the same kernel rows.
+func (m *minimalRows) multiply(d, h, rows int) {
+	const tile = Lanes * Lanes
+	sourceBlocks, kernelRows := m.source.Blocks(), m.kernel[0]*m.kernel[1]
+	stride := m.target.Blocks() * sourceBlocks * kernelRows * tile // of a position
+	r := rowSum{
+		blocks: m.part.blocks, depth: Lanes, weightBlock: sourceBlocks * kernelRows * tile, dstBlock: m.sums.block,
+		dstStride: Lanes, xStride: Lanes, voxels: rows * m.sums.row / Lanes, samples: 1, rows: 1, list: m.list,
+	}
+	group := len(m.list.taps) / kernelRows // source blocks that the list holds
+	for first := 0; first < sourceBlocks; first += group {
+		m.taps(d, h, first, min(first+group, sourceBlocks))
+		for position := range positions {
+			r.dst = m.sums.data[position*m.sums.position:]
+			r.from, r.fromBlock, r.fromStride = zeroLanes, 0, 0
+			if first > 0 {
+				r.from, r.fromBlock, r.fromStride = r.dst, r.dstBlock, r.dstStride
+			}
+			r.x = m.in.data[position*m.in.position:]
+			r.weight = m.weights[position*stride+m.part.block*sourceBlocks*kernelRows*tile:]
+			r.run()
+		}
+	}
+}
+
+// taps lists the rows of the region, and the weights, that make target row (d, h).
+func (m *minimalRows) taps(d, h, first, end int) {
+	const tile = Lanes * Lanes
+	firstD, firstH := d-m.kernel[0]/2, h-m.kernel[1]/2
+	kd, kdEnd := covered(firstD, m.kernel[0], m.source.D)
+	kh, khEnd := covered(firstH, m.kernel[1], m.source.H)
+	m.list.reset()
+	for block := first; block < end; block++ {
 		for z := kd; z < kdEnd; z++ {
 			for y := kh; y < khEnd; y++ {
-				row := (z)*p.kernel[1] + y
-				if p.backwards {
-					row = (p.kernel[0]-1-z)*p.kernel[1] + p.kernel[1] - 1 - y
+				row := z*m.kernel[1] + y
+				if m.backwards {
+					row = m.kernel[0]*m.kernel[1] - 1 - row
 				}
-				list.add(block*in.block+(z-kd)*in.plane+(y-kh)*in.row, (block*p.kernel[0]*p.kernel[1]+row)*Lanes*Lanes)
+				m.list.add(block*m.in.block+(firstD+z)%m.slots*m.in.plane+(firstH+y-m.in.h)*m.in.row,
+					(block*m.kernel[0]*m.kernel[1]+row)*tile)
 			}
 		}
 	}
-	return start
 }
 
-// restore turns the sums into the rows of the chunk.
-func (p *minimalPass) restore(part chunk, out *tileRegion, rows chunkRows) {
-	width := p.target.W
-	for k := range part.blocks {
+// restore turns the sums into rows of the chunk, from row h of a plane on.
+func (m *minimalRows) restore(h, count int, rows chunkRows, plane int) {
+	width := m.target.W
+	for k := range m.part.blocks {
 		bias := zeroLanes
-		if p.bias != nil {
-			bias = p.bias[(part.block+k)*Lanes:]
+		if m.bias != nil {
+			bias = m.bias[(m.part.block+k)*Lanes:]
 		}
-		for d := range part.dEnd - part.d {
-			for h := range part.hEnd - part.h {
-				m := out.data[k*out.block+d*out.plane+h*out.row:]
-				y := rows.data[k*rows.block+d*rows.plane+h*rows.row:]
-				for n := range part.nEnd - part.n {
-					transformOutput(m[n*tilesOf(width)*Lanes:], out.position, bias, y[n*rows.sample:], width)
-				}
+		for row := range count {
+			sums := m.sums.data[k*m.sums.block+row*m.sums.row:]
+			y := rows.data[k*rows.block+plane+(h+row)*rows.row:]
+			for n := range m.part.nEnd - m.part.n {
+				transformOutput(sums[n*tilesOf(width)*Lanes:], m.sums.position, bias, y[n*rows.sample:], width)
 			}
 		}
 	}

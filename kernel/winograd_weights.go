@@ -47,7 +47,7 @@ func (p *weightsPass) minimalWeights(task int) {
 	blocks := min(weightBlocks, c.Out.Blocks()-block)
 	w := c.workspaces.take()
 	kernelRows := c.Kernel[0] * c.Kernel[1]
-	stride := blocks * kernelRows * tile // of a position of the sums
+	stride := blocks*kernelRows*tile + apart // of a position of the sums
 	w.rows = enoughFloats(w.rows, positions*stride)
 	clear(w.rows[:positions*stride])
 	slabs := c.slabs()
@@ -63,28 +63,34 @@ func (p *weightsPass) minimalWeights(task int) {
 	c.workspaces.give(w)
 }
 
+// slabPlanes returns the planes of the input that a slab needs.
+func (c *Conv) slabPlanes(part chunk) (first, end int) {
+	return max(0, part.d-c.Kernel[0]/2), min(c.In.D, part.dEnd+c.Kernel[0]/2)
+}
+
+// laySlab lays out what a slab needs of one block of the input and of some blocks of
+// the gradient, and returns the number of their sums.
+func (c *Conv) laySlab(part chunk, blocks int) (in, gradient tileRegion, sums int) {
+	first, end := c.slabPlanes(part)
+	samples := part.nEnd - part.n
+	in = newTileRegion(samples, c.Out.W, 1, end-first, max(0, part.h-c.Kernel[1]/2), min(c.In.H, part.hEnd+c.Kernel[1]/2))
+	gradient = newTileRegion(samples, c.Out.W, blocks, part.dEnd-part.d, part.h, part.hEnd)
+	return in, gradient, positions * (blocks*c.Kernel[0]*c.Kernel[1]*Lanes*Lanes + apart)
+}
+
 // transformSlab transforms what a slab needs of the input and of the gradient.
 func (p *weightsPass) transformSlab(w *workspace, part chunk, inBlock, block, blocks int) (in, gradient tileRegion) {
 	c := p.conv
-	width, samples := c.Out.W, part.nEnd-part.n
-	in = tileRegion{row: samples * tilesOf(width) * Lanes}
-	in.d, in.dEnd = max(0, part.d-c.Kernel[0]/2), min(c.In.D, part.dEnd+c.Kernel[0]/2)
-	in.h, in.hEnd = max(0, part.h-c.Kernel[1]/2), min(c.In.H, part.hEnd+c.Kernel[1]/2)
-	in.plane = (in.hEnd - in.h) * in.row
-	in.block = (in.dEnd - in.d) * in.plane
-	in.position = in.block
-	w.tiles = enoughFloats(w.tiles, positions*in.position)
-	in.data = w.tiles
-	source := minimalPass{source: c.In, target: c.Out, x: p.x}
-	source.transform(part, &in, inBlock, inBlock+1)
-
-	gradient = tileRegion{d: part.d, dEnd: part.dEnd, h: part.h, hEnd: part.hEnd, row: in.row}
-	gradient.plane = (part.hEnd - part.h) * gradient.row
-	gradient.block = (part.dEnd - part.d) * gradient.plane
-	gradient.position = blocks * gradient.block
-	w.sums = enoughFloats(w.sums, positions*gradient.position)
-	gradient.data = w.sums
-	index := c.Out.rowIndex()
+	width := c.Out.W
+	in, gradient, _ = c.laySlab(part, blocks)
+	w.tiles, w.sums = enoughFloats(w.tiles, in.len()), enoughFloats(w.sums, gradient.len())
+	in.data, gradient.data = w.tiles, w.sums
+	front, frontEnd := c.slabPlanes(part)
+	index := c.In.rowIndex()
+	for d := front; d < frontEnd; d++ {
+		in.transformPlane(p.x, &index, &part, inBlock, d, width, (d-front)*in.plane)
+	}
+	index = c.Out.rowIndex()
 	for k := range blocks {
 		for d := part.d; d < part.dEnd; d++ {
 			for h := part.h; h < part.hEnd; h++ {
@@ -106,6 +112,7 @@ func (p *weightsPass) multiplySlab(w *workspace, part chunk, in, gradient *tileR
 		blocks: blocks, planes: 1, rows: 1, depth: Lanes, dstBlock: c.Kernel[0] * c.Kernel[1] * tile,
 		yBlock: gradient.block, xStride: Lanes, list: &w.list,
 	}
+	first, _ := c.slabPlanes(part)
 	for kh := range c.Kernel[1] {
 		up := kh - c.Kernel[1]/2
 		h, hEnd := max(part.h, -up), min(part.hEnd, c.In.H-up) // the rows whose source row is in the image
@@ -117,7 +124,7 @@ func (p *weightsPass) multiplySlab(w *workspace, part chunk, in, gradient *tileR
 			front := kd - c.Kernel[0]/2
 			w.list.reset()
 			for d := max(part.d, -front); d < min(part.dEnd, c.In.D-front); d++ {
-				w.list.add((d+front-in.d)*in.plane+(h+up-in.h)*in.row, (d-part.d)*gradient.plane+(h-part.h)*gradient.row)
+				w.list.add((d+front-first)*in.plane+(h+up-in.h)*in.row, (d-part.d)*gradient.plane+(h-part.h)*gradient.row)
 			}
 			for position := range positions {
 				s.dst = w.rows[position*stride+(kd*c.Kernel[1]+kh)*tile:]
