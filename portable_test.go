@@ -25,7 +25,7 @@ var portable = []struct {
 	{pkg: "ballast/net"},
 	{pkg: "ballast/phantom"},
 	{pkg: "ballast/prep"},
-	{pkg: "ballast/stat", files: []string{"portable.go", "stream.go", "trigonometry.go", "ziggurat.go"}},
+	{pkg: "ballast/stat", files: []string{"beta.go", "portable.go", "stream.go", "trigonometry.go", "ziggurat.go"}},
 	{pkg: "ballast/train"},
 }
 

@@ -67,6 +67,9 @@ func (c *Cohort) build(rows []row, lenient bool) error {
 	}
 	c.noteSpelling()
 	c.noteSessions()
+	if err := c.checkCovariates(rowsOf); err != nil {
+		return err
+	}
 	c.keepValues(rowsOf)
 	c.freeTraining()
 	return c.checkClasses()

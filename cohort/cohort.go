@@ -27,8 +27,8 @@ type Subject struct {
 	Images []Image // in table order, at least one unless read by OpenTable
 
 	// Covariates are the values of the columns that are used for nothing else and
-	// are the same in all rows of the subject (age, sex, grade), by column; a
-	// missing value has no entry.
+	// are the same in all rows of the subject (age, sex, grade), and of those asked
+	// for, by column; a missing value has no entry.
 	Covariates map[string]string
 }
 
@@ -70,6 +70,6 @@ type Options struct {
 	Fold       string   // fold of a published cross-validation
 	Sequences  []string // MRI sequences, a channel each: T1w, acq-ax_FLAIR, a column; red, green, blue of an archive
 	Session    string   // one visit of a BIDS tree or table: its name, or "first"
-	Covariates []string // columns with clinical values that a network is given; each must be in the table
+	Covariates []string // columns with clinical values that a network is given: in the table, one value for each subject
 	Volume     string   // of 4D files: an index from 0, or the column that holds it, or "none"
 }

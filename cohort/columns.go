@@ -87,7 +87,7 @@ func (c *Cohort) chooseColumns(t *table, o Options, elsewhere bool) (used column
 	c.noteColumns(t, o)
 	used.rest = c.unusedColumns(t, used)
 	c.notePaths(t, used.rest)
-	return used, nil
+	return used, c.chooseCovariates(t, o, &used)
 }
 
 // noteColumns speaks up about a coarser column of patients and drops a doubtful
@@ -236,7 +236,8 @@ func (t *table) candidates(tiers [][]string) [][]string {
 }
 
 // named returns the column that the user asked for: the exact name, else the
-// only one that differs in case. A flag that ends in "=" is a key of the plan.
+// only one that differs in case. A flag that ends in "=" is a key of the plan, in "=[]" one
+// with a list.
 func (t *table) named(name, flag string) (string, error) {
 	if slices.Contains(t.columns, name) {
 		return name, nil
@@ -253,8 +254,10 @@ func (t *table) named(name, flag string) (string, error) {
 	hint := ""
 	if near := nearest(name, t.columns); near != "" {
 		hint = fmt.Sprintf("; did you mean --%s %s?", flag, near)
-		if strings.HasSuffix(flag, "=") {
-			hint = fmt.Sprintf("; did you mean --%s%s?", flag, near)
+		if key, ok := strings.CutSuffix(flag, "="); ok {
+			hint = fmt.Sprintf("; did you mean --%s=%s?", key, near)
+		} else if key, ok := strings.CutSuffix(flag, "=[]"); ok {
+			hint = fmt.Sprintf("; did you mean --%s=[%s]?", key, near)
 		}
 	}
 	return "", fmt.Errorf("%w: %s has no column %q%s (columns: %s)", ErrColumn, t.path, name, hint, t.list())

@@ -33,6 +33,9 @@ func openFolders(folder string, o Options, lenient bool) (*Cohort, error) {
 	if column := cmp.Or(o.Label, cmp.Or(o.Path...), o.Subject, o.Mask, o.Site, o.Set, o.Fold, o.Session, cmp.Or(o.Sequences...)); column != "" {
 		return nil, fmt.Errorf("%w: %s is a folder of classes without a table, so there is no column %q", ErrColumn, folder, column)
 	}
+	if err := noCovariates(folder, "a folder of classes", o); err != nil {
+		return nil, err
+	}
 	if rows, err = c.leaveOutMasks(rows); err != nil {
 		return nil, err
 	}

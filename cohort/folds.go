@@ -42,6 +42,68 @@ func (c *Cohort) Folds(seed uint64, k int, stratify ...string) ([]Split, error) 
 	return splits, nil
 }
 
+// NestedFolds divides the subjects into the k folds of Folds, of which each in turn
+// is the test set of a split. The subjects of the other folds are divided into
+// training and validation, the latter with the given share of them, as SplitBy
+// does. Subjects whose set is fixed to test are in no set.
+//
+// Errors wrap ErrTooFewSubjects (as of Folds and Split) or ErrColumn.
+func (c *Cohort) NestedFolds(seed uint64, k int, validation float64, stratify ...string) ([]Split, error) {
+	splits, err := c.nestedFolds(seed, k, validation, stratify)
+	if err != nil {
+		return nil, fmt.Errorf("divide cohort %s into %d folds: %w", cmp.Or(c.Table, c.Dir), k, err)
+	}
+	return splits, nil
+}
+
+func (c *Cohort) nestedFolds(seed uint64, k int, validation float64, stratify []string) ([]Split, error) {
+	if !(validation > 0 && validation < 1) {
+		return nil, fmt.Errorf("a share of %g for validation leaves nothing to train or to validate on", validation)
+	}
+	folds, left, err := c.folds(seed, k, stratify)
+	if err != nil {
+		return nil, err
+	}
+	strata, err := c.strata(stratify)
+	if err != nil {
+		return nil, err
+	}
+	within := *c // without the pairs whose one subject is in no set
+	within.Duplicates = slices.DeleteFunc(slices.Clone(c.Duplicates), func(d Duplicate) bool {
+		return slices.Contains(left, d.Subjects[0]) || slices.Contains(left, d.Subjects[1])
+	})
+	shares := [3]float64{1 - validation, validation, 0}
+	splits := make([]Split, k)
+	for n, fold := range folds {
+		fixed := make([]int, len(c.Subjects))
+		var free []int
+		for m, others := range folds {
+			for _, subject := range others {
+				if fixed[subject] = -1; m == n {
+					fixed[subject] = 2
+				} else {
+					free = append(free, subject)
+				}
+			}
+		}
+		slices.Sort(free)
+		if err := within.enough(free, shares); err != nil {
+			return nil, fmt.Errorf("fold %d: %w", n+1, err)
+		}
+		members := within.divide(free, shares, strata, stat.NewStream(seed, "folds/validation", uint64(n)))
+		members[2] = slices.Clone(fold)
+		within.reunite(&members, fixed)
+		for set := range members {
+			slices.Sort(members[set])
+		}
+		if err := within.checkSets(members, true); err != nil {
+			return nil, fmt.Errorf("fold %d: %w", n+1, err)
+		}
+		splits[n] = Split{members[0], members[1], members[2]}
+	}
+	return splits, nil
+}
+
 // folds deals the subjects out one by one, class after class and stratum after
 // stratum, so that any two neighbours in that order lie in different folds.
 func (c *Cohort) folds(seed uint64, k int, stratify []string) (folds [][]int, test []int, err error) {

@@ -47,6 +47,9 @@ func (c *Cohort) fromArchive(archive *npzArchive, o Options, lenient bool) error
 			return fmt.Errorf("%w: %s is an archive of arrays, which has no %s %q", ErrColumn, c.Table, option, name)
 		}
 	}
+	if err := noCovariates(c.Table, "an archive of arrays", o); err != nil {
+		return err
+	}
 	if len(o.Path) > 1 {
 		return fmt.Errorf("%w: name one array of images, not %s", ErrColumn, strings.Join(o.Path, ", "))
 	}

@@ -49,7 +49,7 @@ import (
 // sets of the table that share one are refused, others are listed in
 // Cohort.Duplicates and kept in one set by Split.
 //
-// Errors wrap ErrNoCohort, ErrTable, ErrArchive, ErrColumn, ErrSequence,
+// Errors wrap ErrNoCohort, ErrTable, ErrArchive, ErrColumn, ErrCovariate, ErrSequence,
 // ErrMissingFiles, ErrDuplicateImage, ErrLabelConflict, ErrSubjectInTwoSets,
 // ErrContinuousLabel or ErrOneClass.
 func Open(path string, o Options) (*Cohort, error) { return open(path, o, false) }

@@ -426,3 +426,94 @@ func TestFolds(t *testing.T) {
 		}
 	}
 }
+
+// Each subject is tested once; training and validation share the rest, each class
+// in proportion, and what the table keeps for testing is in no set.
+func TestNestedFolds(t *testing.T) {
+	for seed := range uint64(20) {
+		c := withSites(made(33, 20, 17), seed, 3)
+		kept := []int{4, 11, 40, 60}
+		for _, n := range kept {
+			c.Subjects[n].Set = "test"
+		}
+		c.Subjects[12].Set = "train"
+		folds, err := c.NestedFolds(seed, 4, 0.25, "label", "site")
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := c.Folds(seed, 4, "label", "site")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tested := make([]int, len(c.Subjects))
+		for k, f := range folds {
+			if !slices.Equal(f.Test, plain[k].Validation) {
+				t.Fatalf("fold %d is %v, that of Folds %v", k, f.Test, plain[k].Validation)
+			}
+			seen := map[int]int{}
+			for _, n := range kept {
+				seen[n] = 1
+			}
+			for _, n := range slices.Concat(f.Train, f.Validation, f.Test) {
+				seen[n]++
+			}
+			for n := range c.Subjects {
+				if seen[n] != 1 {
+					t.Fatalf("fold %d: subject %d is in %d sets", k, n, seen[n])
+				}
+			}
+			for _, n := range f.Test {
+				tested[n]++
+			}
+			all, validated := c.count(slices.Concat(f.Train, f.Validation)), c.count(f.Validation)
+			for class := range all {
+				if share := float64(validated[class]) / float64(all[class]); share < 0.18 || share > 0.33 {
+					t.Errorf("fold %d validates on %d of %d of class %d", k, validated[class], all[class], class)
+				}
+			}
+		}
+		for n, times := range tested {
+			if (times == 0) != slices.Contains(kept, n) || times > 1 {
+				t.Errorf("subject %d is tested %d times", n, times)
+			}
+		}
+	}
+	c := made(20, 20)
+	first, _ := c.NestedFolds(1, 5, 0.25)
+	again, _ := c.NestedFolds(1, 5, 0.25)
+	other, _ := c.NestedFolds(2, 5, 0.25)
+	if fmt.Sprint(first) != fmt.Sprint(again) || fmt.Sprint(first) == fmt.Sprint(other) {
+		t.Error("folds do not follow the seed")
+	}
+	if fmt.Sprint(first[0].Validation) == fmt.Sprint(first[1].Validation) {
+		t.Error("two folds validate on the same subjects")
+	}
+	if _, err := made(5, 5).NestedFolds(1, 2, 0.25); !errors.Is(err, ErrTooFewSubjects) {
+		t.Errorf("five subjects to train and validate on: %v", err)
+	}
+	if _, err := c.NestedFolds(1, 5, 0); err == nil {
+		t.Error("nothing to validate on passed")
+	}
+}
+
+// Subjects who share an image are tested together, and validated on or trained on
+// together.
+func TestNestedFoldsKeepDuplicatesTogether(t *testing.T) {
+	for seed := range uint64(30) {
+		c := made(24, 24)
+		c.Duplicates = []Duplicate{{Subjects: [2]int{1, 30}}, {Subjects: [2]int{5, 6}}}
+		folds, err := c.NestedFolds(seed, 4, 0.3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, f := range folds {
+			for _, set := range [][]int{f.Train, f.Validation, f.Test} {
+				for _, d := range c.Duplicates {
+					if slices.Contains(set, d.Subjects[0]) != slices.Contains(set, d.Subjects[1]) {
+						t.Errorf("seed %d, fold %d parts %v", seed, k, d.Subjects)
+					}
+				}
+			}
+		}
+	}
+}

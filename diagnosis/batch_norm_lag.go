@@ -21,7 +21,7 @@ var batchNormLag = Cause{
 // the same weights and subjects, with batch-norm statistics recomputed on
 // training images. Wu and Johnson, "Rethinking 'Batch' in BatchNorm" (2021).
 func judgeBatchNormLag(e *evidence) judgement {
-	if e.plan != nil && e.plan.Net.Norm == "none" {
+	if e.plan != nil && (e.plan.Net.Norm == "none" || e.plan.Net.Norm == "group") {
 		j := judgement{verdict: RuledOut}
 		j.say(0, "0 layers of the network use batch norm")
 		return j

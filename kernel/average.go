@@ -48,9 +48,9 @@ func AdaptiveAverage(pool *Pool, planes int, in, out [3]int, x, y []float32) {
 	pool.Run(planes, func(plane int) {
 		volume := x[plane*size:][:size]
 		for bin := range bins {
-			d0, d1 := binEdges(bin/(out[1]*out[2]), out[0], in[0])
-			h0, h1 := binEdges(bin/out[2]%out[1], out[1], in[1])
-			w0, w1 := binEdges(bin%out[2], out[2], in[2])
+			d0, d1 := BinEdges(bin/(out[1]*out[2]), out[0], in[0])
+			h0, h1 := BinEdges(bin/out[2]%out[1], out[1], in[1])
+			w0, w1 := BinEdges(bin%out[2], out[2], in[2])
 			sum := 0.0
 			for d := d0; d < d1; d++ {
 				for h := h0; h < h1; h++ {
@@ -64,7 +64,8 @@ func AdaptiveAverage(pool *Pool, planes int, in, out [3]int, x, y []float32) {
 	})
 }
 
-func binEdges(bin, bins, size int) (first, end int) {
+// BinEdges returns the positions of one bin of AdaptiveAverage, from first to end-1.
+func BinEdges(bin, bins, size int) (first, end int) {
 	return bin * size / bins, ((bin+1)*size + bins - 1) / bins
 }
 

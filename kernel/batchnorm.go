@@ -15,31 +15,61 @@ type BatchNorm struct {
 	Shape          Shape
 	Mean, Variance []float64 // of the last Measure or Use; the variance divides by n
 
-	chunks       chunks
-	partial      []float64 // per chunk: 16 sums, 16 sums of products
-	scale, shift []float32
-	gradient     NormGradient
+	chunks    chunks
+	partial   []float64 // per chunk: 16 sums, 16 sums of products
+	affine    Affine
+	gradient  NormGradient
+	perSample bool // the channels are those of all samples of a GroupNorm
 
-	left, right, relu        Shape // of x, y and rectified
-	x, y, rectified          []float32
+	left, right              Shape // of x and y
+	x, y                     []float32
+	after                    Activated
 	measureTask, productTask func(task int)
 	sum, products            []float64 // per channel
 }
 
+// An Affine is a normalisation as x*Scale + Shift, of each channel (C padded) or,
+// by a GroupNorm, of each channel of each sample (N, C padded).
+type Affine struct {
+	Scale, Shift []float32
+	perSample    bool
+}
+
 // A NormGradient holds what the backward pass of a normalisation does to the
-// gradient of each channel:
+// gradient of each channel, or of each channel of each sample:
 //
-//	dx = factor*((dy - offset) - (x - centre)*by)
+//	dx = factor*((dy*before - offset) - (x - centre)*by)
 //
 // in float32 and in this order.
 type NormGradient struct {
+	before                     []float32 // nil: dy is not multiplied
 	factor, centre, offset, by []float32
-	blocks                     []normLanes // the same by blocks
+	blocks                     []normLanes // factor to by, by blocks
+	constant                   bool        // offset and by are zero
+	perSample                  bool
 }
 
-// Factor returns what the gradient of each channel is multiplied by: all that a
-// normalisation by constants does.
-func (g *NormGradient) Factor() []float32 { return g.factor }
+// Begin does to dy (N, C, D, H, W) what needs nothing but dy, in place, and
+// returns what is left to do: nil for nothing, as where the statistics are
+// constants.
+func (g *NormGradient) Begin(pool *Pool, s Shape, dy []float32) *NormGradient {
+	switch {
+	case g.constant:
+		ScaleChannels(pool, s, g.factor, dy)
+		return nil
+	case g.before != nil:
+		ScaleChannels(pool, s.separate(), g.before, dy)
+	}
+	return g
+}
+
+// block returns what is done to plane (n, block, d) of a tensor.
+func (g *NormGradient) block(s *Shape, plane int) *normLanes {
+	if g.perSample {
+		return &g.blocks[plane/s.D]
+	}
+	return &g.blocks[plane/s.D%s.Blocks()]
+}
 
 // normLanes are the 16 channels of a block of a NormGradient.
 type normLanes struct{ factor, centre, offset, by [Lanes]float32 }
@@ -64,15 +94,22 @@ func (g *NormGradient) lanes(block int) normLanes {
 
 // NewBatchNorm returns the normalisation of tensors of that shape.
 func NewBatchNorm(s Shape) *BatchNorm {
-	padded := s.Padded()
-	vector := func() []float32 { return make([]float32, padded) }
-	b := &BatchNorm{
-		Shape: s, Mean: make([]float64, padded), Variance: make([]float64, padded),
-		scale: vector(), shift: vector(), gradient: NormGradient{factor: vector(), centre: vector(), offset: vector(), by: vector()},
-	}
+	b := new(BatchNorm)
 	b.measureTask, b.productTask = b.measureChunk, b.addPlanes
-	b.sum, b.products = make([]float64, padded), make([]float64, padded)
+	b.resize(s)
+	vector := func() []float32 { return make([]float32, s.Padded()) }
+	b.affine = Affine{Scale: vector(), Shift: vector()}
+	b.gradient = NormGradient{factor: vector(), centre: vector(), offset: vector(), by: vector()}
 	return b
+}
+
+// resize changes the shape, with memory for the moments of its channels.
+func (b *BatchNorm) resize(s Shape) {
+	b.Shape = s
+	if padded := s.Padded(); len(b.Mean) < padded {
+		b.Mean, b.Variance = make([]float64, padded), make([]float64, padded)
+		b.sum, b.products = make([]float64, padded), make([]float64, padded)
+	}
 }
 
 // SetBatch changes the number of samples.
@@ -144,7 +181,7 @@ func (b *BatchNorm) end() {
 // finish measures a sample of a chunk.
 func (b *BatchNorm) finish(c *chunks, part chunk, n int, rows chunkRows) {
 	for k := range part.blocks {
-		b.measure(rows, part, k, n*b.Shape.Blocks()+part.block+k, c.ordinal(part))
+		b.measure(rows, part, k, n*c.shape.Blocks()+part.block+k, c.ordinal(part))
 	}
 }
 
@@ -168,16 +205,17 @@ func addSquaresGo(sums *[2 * Lanes]float64, x []float32) {
 }
 
 // addUp sets, for each channel, the sum of y and the sum of x*y, in float64:
-// per sample in row order, then over samples in order.
-func (b *BatchNorm) addUp(pool *Pool, s Shape, x []float32, other Shape, y []float32) {
+// per sample in row order, then over samples in order. Before that it makes y, the
+// gradient of what an activation gave, that of the activation's input.
+func (b *BatchNorm) addUp(pool *Pool, s Shape, x []float32, after Activated, other Shape, y []float32) {
 	s.check("normalised tensor", x)
 	other.check("normalised tensor", y)
 	if need := s.N * s.Blocks() * 2 * Lanes; len(b.partial) < need {
 		b.partial = make([]float64, need)
 	}
-	b.left, b.right, b.x, b.y = s, other, x, y
+	b.left, b.right, b.x, b.y, b.after = s, other, x, y, after
 	pool.Run(s.N*s.Blocks(), b.productTask)
-	b.x, b.y = nil, nil
+	b.x, b.y, b.after = nil, nil, Activated{}
 	clear(b.sum)
 	clear(b.products)
 	for n := range s.N {
@@ -196,8 +234,8 @@ func (b *BatchNorm) addPlanes(task int) {
 	for d := range b.left.D {
 		for h := range b.left.H {
 			dy := b.right.row(b.y, task*b.left.D+d, h)
-			if b.rectified != nil {
-				maskRowFast(b.relu.row(b.rectified, task*b.left.D+d, h), dy)
+			if b.after.Y != nil {
+				b.after.Activation.backwardRow(b.after.Shape.row(b.after.Y, task*b.left.D+d, h), dy)
 			}
 			addProductsFast(sums, b.left.row(b.x, task*b.left.D+d, h), dy)
 		}
@@ -227,13 +265,13 @@ func (b *BatchNorm) Use(mean, variance []float32) {
 // Affine returns the normalisation as y = x*scale + shift, with scale =
 // gamma/sqrt(Variance + Epsilon) and shift = beta - Mean*scale, both rounded
 // from float64. The slices are valid until the next call.
-func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
+func (b *BatchNorm) Affine(gamma, beta []float32) Affine {
 	for channel := range b.Shape.C {
 		scale := float64(gamma[channel]) / math.Sqrt(b.Variance[channel]+Epsilon)
-		b.scale[channel] = float32(scale)
-		b.shift[channel] = float32(float64(beta[channel]) - float64(b.Mean[channel]*scale))
+		b.affine.Scale[channel] = float32(scale)
+		b.affine.Shift[channel] = float32(float64(beta[channel]) - float64(b.Mean[channel]*scale))
 	}
-	return b.scale, b.shift
+	return b.affine
 }
 
 // Gradients: x, dy (N, C, ...) in layouts s and gradient -> dgamma and dbeta
@@ -246,13 +284,12 @@ func (b *BatchNorm) Affine(gamma, beta []float32) (scale, shift []float32) {
 //	else:  dx = gamma/σ dy
 //
 // The sums are in float64, per sample in row order, the samples' sums in order.
-// Where a ReLU follows, its output y in layout relu may be given: dy is then that
-// of y, and becomes that of the normalisation's output.
-func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, relu Shape, y []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
+// Where an activation follows, what it gave may be given: dy is then the gradient
+// of that, and becomes that of the normalisation's output.
+func (b *BatchNorm) Gradients(pool *Pool, s Shape, x, gamma []float32, after Activated, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) *NormGradient {
 	count, g := float64(b.Count()), &b.gradient
-	b.relu, b.rectified = relu, y
-	b.addUp(pool, s, x, gradient, dy)
-	b.rectified = nil
+	b.addUp(pool, s, x, after, gradient, dy)
+	g.constant = !own
 	for channel, sum := range b.sum[:b.Shape.C] {
 		inverse := 1 / math.Sqrt(b.Variance[channel]+Epsilon)
 		centred := b.products[channel] - float64(b.Mean[channel]*sum) // sum of dy*(x - Mean)

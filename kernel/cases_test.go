@@ -28,6 +28,18 @@ var layerCases = []layerCase{
 	{op: "max pool", n: 2, c: 18, size: [3]int{1, 5, 4}},
 	{op: "norm, pool, relu", n: 2, c: 5, size: [3]int{4, 5, 7}},
 	{op: "norm, pool, relu", n: 2, c: 18, size: [3]int{1, 4, 5}},
+	{op: "norm, pool, relu", n: 3, c: 6, size: [3]int{4, 5, 7}, groups: 2},
+	{op: "norm, pool, relu", n: 2, c: 18, size: [3]int{1, 4, 5}, groups: 6, activation: 0.3},
+	{op: "norm, pool, relu", n: 2, c: 5, size: [3]int{2, 6, 4}, activation: 0.125},
+	{op: "group norm", n: 3, c: 6, size: [3]int{2, 3, 4}, groups: 3, activation: Identity},
+	{op: "group norm", n: 2, c: 40, size: [3]int{1, 4, 3}, groups: 4},
+	{op: "group norm", n: 1, c: 17, size: [3]int{2, 2, 3}, groups: 1, activation: 0.3},
+	{op: "group norm", n: 2, c: 4, size: [3]int{2, 3, 3}, groups: 4, activation: 0.01},
+	{op: "norm, add", n: 2, c: 5, size: [3]int{2, 3, 4}},
+	{op: "norm, add", n: 3, c: 18, size: [3]int{2, 3, 4}, groups: 6},
+	{op: "norm, add", n: 2, c: 6, size: [3]int{1, 3, 5}, groups: 2, activation: 0.2},
+	{op: "bias, activation", n: 2, c: 17, size: [3]int{2, 3, 5}},
+	{op: "bias, activation", n: 3, c: 4, size: [3]int{1, 4, 3}, activation: 0.25},
 	{op: "average", n: 2, c: 18, size: [3]int{2, 3, 5}},
 	{op: "dense", n: 3, c: 19, size: [3]int{1, 1, 1}, channels: 4},
 	{op: "dropout", n: 2, c: 9, size: [3]int{1, 1, 1}},
@@ -49,11 +61,17 @@ type layerCase struct {
 	size           [3]int
 	channels       int // of the output of conv and dense
 	kernel, stride [3]int
+	groups         int // of a normalisation; 0: batch normalisation
+	activation     Activation
 }
 
 func (c layerCase) String() string {
 	if c.op != "conv" {
-		return fmt.Sprintf("%s %dx%dx%v", c.op, c.n, c.c, c.size)
+		name := fmt.Sprintf("%s %dx%dx%v", c.op, c.n, c.c, c.size)
+		if c.groups > 0 || c.activation != Rectifier {
+			name += fmt.Sprintf(" in %d groups, slope %g", c.groups, c.activation)
+		}
+		return name
 	}
 	return fmt.Sprintf("%s %dx%dx%v to %d kernel %v stride %v", c.op, c.n, c.c, c.size, c.channels, c.kernel, c.stride)
 }
@@ -98,6 +116,12 @@ func (c layerCase) layer() *layer {
 		return c.poolLayer(x)
 	case "norm, pool, relu":
 		return c.normPoolLayer(x)
+	case "group norm":
+		return c.groupNormLayer(x)
+	case "norm, add":
+		return c.normAddLayer(x)
+	case "bias, activation":
+		return c.activationLayer(x)
 	case "average":
 		return c.averageLayer(x)
 	case "dense":
@@ -367,8 +391,9 @@ func (c layerCase) normPoolLayer(x []float32) *layer {
 	for channel := range c.c {
 		identity[conv.WeightIndex(channel, channel, 0, 0, 0)] = 1
 	}
-	b := NewBatchNorm(conv.Out)
-	tail := NewPoolTail(conv, b, 1)
+	b := c.norm(conv.Out)
+	tail := NewPoolTail(conv, b.measured(), 1)
+	tail.Activation = c.activation
 	m := tail.Pool
 	y, out, best := make([]float32, conv.Out.Len()), make([]float32, m.Out.Len()), make([]float32, m.BestShape().Len())
 	choice := make([]byte, m.ChoiceLen())
@@ -377,21 +402,20 @@ func (c layerCase) normPoolLayer(x []float32) *layer {
 		forward: func(pool *Pool, inputs [][]float32) []float32 {
 			gamma := padded(conv.Out, inputs[1])
 			tail.Forward(pool, pack(pool, conv.In, inputs[0]), identity, nil, gamma, y, best, choice, true)
-			scale, shift := b.Affine(gamma, inputs[2])
-			tail.Normalise(pool, best, scale, shift, out)
+			tail.Normalise(pool, best, b.affine(gamma, inputs[2]), out)
 			return unpack(pool, m.Out, out)
 		},
 		backward: func(pool *Pool, inputs [][]float32, dy []float32) [][]float32 {
 			s, target := m.BestShape(), c.shape(1)
 			gradient, dx := pack(pool, s, dy), make([]float32, target.Len())
 			dgamma, dbeta := make([]float32, c.c), make([]float32, c.c)
-			ReLUBackward(pool, m.Out, out, s, gradient)
-			g := b.Gradients(pool, s, best, inputs[1], Shape{}, nil, s, gradient, true, dgamma, dbeta)
-			m.BackwardNorm(pool, s, gradient, choice, y, g, target, dx)
+			after := Activated{c.activation, m.Out, out}
+			g := b.gradients(pool, s, best, inputs[1], after, s, gradient, dgamma, dbeta)
+			m.BackwardNorm(pool, s, gradient, choice, y, g.Begin(pool, s, gradient), target, dx)
 			return [][]float32{unpack(pool, target, dx), dgamma, dbeta}
 		},
 		naive: func(inputs [][]float64) []float64 {
-			return naiveReLU(naivePool(m.In, naiveNorm(m.In, inputs[0], inputs[1], inputs[2], nil, nil)))
+			return c.naiveActivation(naivePool(m.In, c.naiveNorm(m.In, inputs)))
 		},
 	}
 }

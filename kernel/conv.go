@@ -89,6 +89,8 @@ func (c *Conv) ScratchLen(data bool) int {
 	if c.minimal() {
 		tiles, products, sums := c.minimalWorkspace()
 		size += c.transformedLen() + tiles + products + sums
+	}
+	if c.minimalGradient() {
 		splits = c.minimalSplits()
 	}
 	if splits > 1 {

@@ -79,7 +79,7 @@ func (c *Conv) backwardWeights(pool *Pool, x, dw []float32) {
 	size := c.WeightLen()
 	p.x, p.dw, p.splits = x, dw, c.splits()
 	task := p.task
-	if c.minimal() {
+	if c.minimalGradient() {
 		p.splits, task = c.minimalSplits(), p.minimalTask
 	}
 	p.sums = dw[:size]

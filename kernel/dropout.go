@@ -11,3 +11,18 @@ func Dropout(x []float32, scale float32, keep func(i int) bool) {
 		}
 	}
 }
+
+// ScaleEach: x (N, C, D, H, W), factor (N, C padded) -> y = x*factor, a factor for
+// each channel of each sample.
+func ScaleEach(pool *Pool, factor []float32, s Shape, x []float32, target Shape, y []float32) {
+	s.check("scaled tensor", x)
+	target.check("product", y)
+	p := newPass(func(p *pass, plane int) {
+		factor := p.scale[plane/p.a.D*Lanes:]
+		for h := range p.a.H {
+			normRowFast(p.a.row(p.x, plane, h), factor, zeroLanes, p.b.row(p.y, plane, h))
+		}
+	})
+	p.a, p.x, p.b, p.y, p.scale = s, x, target, y, factor
+	p.run(pool, planes(s, target))
+}

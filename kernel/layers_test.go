@@ -258,11 +258,10 @@ func (c layerCase) normPoolPasses(pool *Pool) map[string]func() {
 	return map[string]func(){
 		"forward": func() {
 			tail.Forward(pool, x, w, nil, gamma, nil, best, choice, true)
-			scale, shift := b.Affine(gamma, gamma)
-			tail.Normalise(pool, best, scale, shift, out)
+			tail.Normalise(pool, best, b.Affine(gamma, gamma), out)
 		},
 		"backward": func() {
-			g := b.Gradients(pool, m.BestShape(), best, gamma, Shape{}, nil, m.BestShape(), best, true, dgamma, dbeta)
+			g := b.Gradients(pool, m.BestShape(), best, gamma, Activated{}, m.BestShape(), best, true, dgamma, dbeta)
 			tail.BackwardWeights(pool, x, w, nil, m.BestShape(), best, choice, g, dw)
 		},
 	}

@@ -78,6 +78,14 @@ func (s Shape) Batch(n int) Shape {
 	return s
 }
 
+// separate returns the same memory as one sample that has the channels of all,
+// those in the padding included: what is done to each channel is then done to
+// each channel of each sample.
+func (s Shape) separate() Shape {
+	s.N, s.C = 1, s.N*s.Padded()
+	return s
+}
+
 func (s Shape) check(name string, data []float32) {
 	if len(data) < s.Len() {
 		panic(fmt.Sprintf("kernel: %s has %d elements, its shape %+v needs %d", name, len(data), s, s.Len()))

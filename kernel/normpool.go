@@ -1,15 +1,17 @@
 package kernel
 
-// The tail of a block: normalisation, ReLU and max pooling. Pooling comes first,
-// while the output of the convolution is in the cache: normalisation is monotone
-// and ReLU commutes with the maximum, so both run on the few pooled voxels. What
+// The tail of a block: normalisation, activation and max pooling. Pooling comes
+// first, while the output of the convolution is in the cache: normalisation is
+// monotone and the activation commutes with the maximum, so both run on the few pooled voxels. What
 // the pass back needs of the large output is its element under each maximum.
 
 // A PoolTail is the tail of a block, run with the convolution that it follows.
 type PoolTail struct {
 	Conv *Conv
 	Pool *MaxPool
-	Norm *BatchNorm // nil without batch normalisation
+	Norm *BatchNorm // nil without normalisation; a GroupNorm's Channels
+
+	Activation Activation
 
 	best    []float32
 	choice  []byte
@@ -19,14 +21,13 @@ type PoolTail struct {
 	scale, shift, out []float32
 	normTask          func(task int)
 	unpool            unpooling
-	biasTask          func(task int)
-	partial           []float64 // per sample and block: 16 sums
+	bias              *BiasGradient
 }
 
 // NewPoolTail returns the tail of a convolution, with a halo on its output.
 func NewPoolTail(c *Conv, norm *BatchNorm, halo int) *PoolTail {
-	t := &PoolTail{Conv: c, Pool: NewMaxPool(c.Out, halo), Norm: norm, signs: make([]float32, c.Out.Padded())}
-	t.normTask, t.biasTask = t.normRows, t.addGradient
+	t := &PoolTail{Conv: c, Pool: NewMaxPool(c.Out, halo), Norm: norm, signs: make([]float32, c.Out.Padded()), bias: NewBiasGradient()}
+	t.normTask = t.normRows
 	return t
 }
 
@@ -55,10 +56,10 @@ func (t *PoolTail) Forward(pool *Pool, x, weight, bias, gamma, y, best []float32
 	t.best, t.measure = nil, false
 }
 
-// ForwardReLU: x (N, C, D, H, W), weight, bias as in Conv.Forward -> out (N, O,
-// D/2, H/2, W/2, with the halo of Pool.Out), the ReLU of the largest element of
+// ForwardActivated: x (N, C, D, H, W), weight, bias as in Conv.Forward -> out (N, O,
+// D/2, H/2, W/2, with the halo of Pool.Out), the activation of the largest element of
 // every window, and choice, its index: a block without normalisation in one pass.
-func (t *PoolTail) ForwardReLU(pool *Pool, x, weight, bias, out []float32, choice []byte) {
+func (t *PoolTail) ForwardActivated(pool *Pool, x, weight, bias, out []float32, choice []byte) {
 	t.Pool.Out.check("pooling output", out)
 	for i := range t.signs {
 		t.signs[i] = 1
@@ -100,7 +101,7 @@ func (t *PoolTail) finish(c *chunks, part chunk, n int, rows chunkRows) {
 				best := t.bestRow(plane*out.D+d, h, at)
 				poolRow(x, [2]int{rows.row, rows.plane}, depth, t.signs[block*Lanes:], best, t.choice[at:])
 				if t.out != nil {
-					rectify(best)
+					t.Activation.row(best)
 				}
 			}
 		}
@@ -108,7 +109,7 @@ func (t *PoolTail) finish(c *chunks, part chunk, n int, rows chunkRows) {
 }
 
 // bestRow returns where the chosen elements of row h of plane (n, block, d) go:
-// into the output itself where nothing is done to them but ReLU.
+// into the output itself where nothing is done to them but the activation.
 func (t *PoolTail) bestRow(plane, h, at int) []float32 {
 	if t.out != nil {
 		return t.Pool.Out.row(t.out, plane, h)
@@ -116,23 +117,23 @@ func (t *PoolTail) bestRow(plane, h, at int) []float32 {
 	return t.best[at:][:t.Pool.Out.W*Lanes]
 }
 
-// rectify sets what is not above zero to zero; NaN stays NaN.
-func rectify(row []float32) { maskRowFast(row, row) }
-
-// Normalise: best (N, O, D/2, H/2, W/2), scale, shift (O) -> out (same, with the
-// halo of Pool.Out) = ReLU(best*scale + shift); NaN stays NaN.
-func (t *PoolTail) Normalise(pool *Pool, best, scale, shift, out []float32) {
+// Normalise: best (N, O, D/2, H/2, W/2) -> out (same, with the halo of Pool.Out),
+// the activation of best*scale + shift; NaN stays NaN.
+func (t *PoolTail) Normalise(pool *Pool, best []float32, affine Affine, out []float32) {
 	t.Pool.Out.check("pooling output", out)
-	t.best, t.scale, t.shift, t.out = best, scale, shift, out
+	t.best, t.scale, t.shift, t.out = best, affine.Scale, affine.Shift, out
 	pool.Run(t.Pool.Out.N*t.Pool.Out.Blocks()*t.Pool.Out.D, t.normTask)
 	t.best, t.scale, t.shift, t.out = nil, nil, nil, nil
 }
 
 func (t *PoolTail) normRows(task int) {
 	out := &t.Pool.Out
-	block := task / out.D % out.Blocks() * Lanes
+	block := task / out.D * Lanes
+	if !t.Norm.perSample {
+		block %= out.Padded()
+	}
 	for row := task * out.H; row < (task+1)*out.H; row++ {
-		normReLURow(t.best[row*out.W*Lanes:][:out.W*Lanes], t.scale[block:], t.shift[block:], t.out[row*out.RowLen()+out.Halo*Lanes:])
+		t.Activation.normRow(t.best[row*out.W*Lanes:][:out.W*Lanes], t.scale[block:], t.shift[block:], t.out[row*out.RowLen()+out.Halo*Lanes:])
 	}
 }
 
@@ -156,41 +157,11 @@ func normReLURowGo(x, scale, shift, y []float32) {
 	}
 }
 
-// BiasGradient: out as Normalise gives it, dy (N, O, D/2, H/2, W/2) in the given
-// layout, its gradient -> dy before the ReLU, in place, and db (O padded),
-// overwritten: its sums in float64, per sample in row order, the samples' sums in
-// order.
+// BiasGradient: out as ForwardActivated gives it, dy (N, O, D/2, H/2, W/2) in the
+// given layout, its gradient -> dy before the activation, in place, and db (O
+// padded), overwritten: its sums; see BiasGradient.Backward.
 func (t *PoolTail) BiasGradient(pool *Pool, out []float32, gradient Shape, dy, db []float32) {
-	t.Pool.Out.check("pooling output", out)
-	gradient.check("pooling output gradient", dy)
-	blocks := gradient.Blocks()
-	if need := gradient.N * blocks * 2 * Lanes; len(t.partial) < need {
-		t.partial = make([]float64, need)
-	}
-	t.out, t.unpool.gradient, t.unpool.dy = out, gradient, dy
-	pool.Run(gradient.N*blocks, t.biasTask)
-	t.out, t.unpool = nil, unpooling{}
-	for channel := range db[:gradient.Padded()] {
-		sum := 0.0
-		for n := range gradient.N {
-			sum += t.partial[(n*blocks+channel/Lanes)*2*Lanes+channel%Lanes]
-		}
-		db[channel] = float32(sum)
-	}
-}
-
-// addGradient does one sample and block of BiasGradient.
-func (t *PoolTail) addGradient(task int) {
-	sums := (*[2 * Lanes]float64)(t.partial[task*2*Lanes:]) // the sums of squares are not used
-	clear(sums[:])
-	s := &t.unpool.gradient
-	for plane := task * s.D; plane < (task+1)*s.D; plane++ {
-		for h := range s.H {
-			dy := s.row(t.unpool.dy, plane, h)
-			maskRowFast(t.Pool.Out.row(t.out, plane, h), dy)
-			addSquaresFast(sums, dy)
-		}
-	}
+	t.bias.Backward(pool, Activated{t.Activation, t.Pool.Out, out}, gradient, dy, gradient, dy, db)
 }
 
 // BestShape returns the shape of best.
@@ -215,7 +186,7 @@ func (u *unpooling) row(plane, h int, input, dx []float32) {
 	m, covered := u.pool, 0 // covered: elements of the row that windows cover
 	var lanes *normLanes
 	if u.norm != nil {
-		lanes = &u.norm.blocks[plane/m.In.D%m.In.Blocks()]
+		lanes = u.norm.block(&m.In, plane)
 	}
 	if index, first, ok := m.outputRow(plane, h); ok {
 		covered = 2 * m.Out.W * Lanes

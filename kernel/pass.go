@@ -9,6 +9,7 @@ type pass struct {
 	x, y, z      []float32
 	scale, shift []float32
 	gradient     *NormGradient
+	activation   Activation
 	do           func(p *pass, task int)
 	task         func(task int)
 }

@@ -1,15 +1,5 @@
 package kernel
 
-// maskRowGo sets dy to zero where y <= 0.
-func maskRowGo(y, dy []float32) {
-	dy = dy[:len(y)]
-	for i, v := range y {
-		if v <= 0 {
-			dy[i] = 0
-		}
-	}
-}
-
 // ScaleChannels: x (N, C, D, H, W), factor (C padded) -> x*factor, in place.
 func ScaleChannels(pool *Pool, s Shape, factor, x []float32) {
 	s.check("scaled tensor", x)
@@ -63,27 +53,20 @@ func addToRowGo(x, y []float32) {
 	}
 }
 
-// Norm: x (N, C, D, H, W), scale, shift (C padded) -> y = x*scale + shift, and
-// with relu its ReLU; NaN stays NaN. The halo of y is not written.
-func Norm(pool *Pool, s Shape, x, scale, shift []float32, target Shape, y []float32, relu bool) {
+// Norm: x (N, C, D, H, W) -> y = a(x*scale + shift). The halo of y is not written.
+func Norm(pool *Pool, s Shape, x []float32, affine Affine, a Activation, target Shape, y []float32) {
 	s.check("normalisation input", x)
 	target.check("normalisation output", y)
-	do := func(p *pass, plane int) {
+	if affine.perSample {
+		s, target = s.separate(), target.separate()
+	}
+	p := newPass(func(p *pass, plane int) {
 		block := p.a.block(plane)
 		for h := range p.a.H {
-			normRowFast(p.a.row(p.x, plane, h), p.scale[block:], p.shift[block:], p.b.row(p.y, plane, h))
+			p.activation.normRow(p.a.row(p.x, plane, h), p.scale[block:], p.shift[block:], p.b.row(p.y, plane, h))
 		}
-	}
-	if relu {
-		do = func(p *pass, plane int) {
-			block := p.a.block(plane)
-			for h := range p.a.H {
-				normReLURow(p.a.row(p.x, plane, h), p.scale[block:], p.shift[block:], p.b.row(p.y, plane, h))
-			}
-		}
-	}
-	p := newPass(do)
-	p.a, p.x, p.b, p.y, p.scale, p.shift = s, x, target, y, scale, shift
+	})
+	p.a, p.x, p.b, p.y, p.scale, p.shift, p.activation = s, x, target, y, affine.Scale, affine.Shift, a
 	p.run(pool, planes(s, target))
 }
 
@@ -94,20 +77,38 @@ func normRowGo(x, scale, shift, y []float32) {
 	}
 }
 
-// NormAddReLU: x, other (N, C, D, H, W), scale, shift (C padded) -> y =
-// ReLU((x*scale + shift) + other), the end of a residual block; other may be y.
-func NormAddReLU(pool *Pool, s Shape, x, scale, shift []float32, otherShape Shape, other []float32, target Shape, y []float32) {
+// NormAdd: x, other (N, C, D, H, W) -> y = a((x*scale + shift) + other), the end of
+// a residual block; other may be y.
+func NormAdd(pool *Pool, s Shape, x []float32, affine Affine, otherShape Shape, other []float32, a Activation, target Shape, y []float32) {
 	s.check("normalisation input", x)
 	otherShape.check("shortcut", other)
 	target.check("residual output", y)
+	if affine.perSample {
+		s, otherShape, target = s.separate(), otherShape.separate(), target.separate()
+	}
 	p := newPass(func(p *pass, plane int) {
 		block := p.a.block(plane)
 		for h := range p.a.H {
-			normAddReLURowFast(p.a.row(p.x, plane, h), p.scale[block:], p.shift[block:], p.c.row(p.z, plane, h), p.b.row(p.y, plane, h))
+			p.activation.normAddRow(p.a.row(p.x, plane, h), p.scale[block:], p.shift[block:], p.c.row(p.z, plane, h), p.b.row(p.y, plane, h))
 		}
 	})
-	p.a, p.x, p.b, p.y, p.c, p.z, p.scale, p.shift = s, x, target, y, otherShape, other, scale, shift
+	p.a, p.x, p.b, p.y, p.c, p.z = s, x, target, y, otherShape, other
+	p.scale, p.shift, p.activation = affine.Scale, affine.Shift, a
 	p.run(pool, planes(s, otherShape, target))
+}
+
+// normAddRow writes the activation of (x*scale + shift) + other to y.
+func (a Activation) normAddRow(x, scale, shift, other, y []float32) {
+	if a == Rectifier {
+		normAddReLURowFast(x, scale, shift, other, y)
+		return
+	}
+	factor, summand := (*[Lanes]float32)(scale), (*[Lanes]float32)(shift)
+	other, y = other[:len(x)], y[:len(x)]
+	for i, v := range x {
+		y[i] = (float32(v*factor[i%Lanes]) + summand[i%Lanes]) + other[i]
+	}
+	a.row(y)
 }
 
 func normAddReLURowGo(x, scale, shift, other, y []float32) {
@@ -128,9 +129,14 @@ func NormBackward(pool *Pool, g *NormGradient, s Shape, x []float32, gradient Sh
 	gradient.check("normalisation gradient", dy)
 	target.check("gradient of normalisation input", dx)
 	p := newPass(func(p *pass, plane int) {
-		lanes := &p.gradient.blocks[p.a.block(plane)/Lanes]
+		lanes := p.gradient.block(&p.a, plane)
 		for h := range p.a.H {
-			normBackwardRowFast(p.a.row(p.x, plane, h), p.b.row(p.y, plane, h), lanes, p.c.row(p.z, plane, h))
+			dy, dx := p.b.row(p.y, plane, h), p.c.row(p.z, plane, h)
+			if before := p.gradient.before; before != nil {
+				normRowFast(dy, before[plane/p.a.D*Lanes:], zeroLanes, dx)
+				dy = dx
+			}
+			normBackwardRowFast(p.a.row(p.x, plane, h), dy, lanes, dx)
 		}
 	})
 	p.a, p.x, p.b, p.y, p.c, p.z, p.gradient = s, x, gradient, dy, target, dx, g

@@ -8,10 +8,10 @@ import "testing"
 // Apply: x (N, C, D, H, W), gamma (C), beta (C) -> y, as Affine says.
 func (b *BatchNorm) Apply(pool *Pool, x, gamma, beta, y []float32) {
 	b.Shape.check("normalisation output", y)
-	scale, shift := b.Affine(gamma, beta)
+	affine := b.Affine(gamma, beta)
 	forRows(pool, b.Shape, b.Shape, func(row, _ int) {
 		block := b.block(row)
-		scaleRow(x[row:][:b.Shape.W*Lanes], scale[block*Lanes:], shift[block*Lanes:], y[row:])
+		scaleRow(x[row:][:b.Shape.W*Lanes], affine.Scale[block*Lanes:], affine.Shift[block*Lanes:], y[row:])
 	})
 }
 
@@ -34,7 +34,7 @@ func scaleRow(x, scale, shift, y []float32) {
 // Backward: x as given to Apply, dy (N, C, D, H, W) in layout gradient -> dx in
 // place of dy, dgamma and dbeta (C), overwritten; own as in Gradients.
 func (b *BatchNorm) Backward(pool *Pool, x, gamma []float32, gradient Shape, dy []float32, own bool, dgamma, dbeta []float32) {
-	g := b.Gradients(pool, b.Shape, x, gamma, Shape{}, nil, gradient, dy, own, dgamma, dbeta)
+	g := b.Gradients(pool, b.Shape, x, gamma, Activated{}, gradient, dy, own, dgamma, dbeta)
 	forRows(pool, b.Shape, gradient, func(row, gradientRow int) {
 		lanes := g.lanes(b.block(row))
 		for i, v := range x[row:][:b.Shape.W*Lanes] {
@@ -126,7 +126,7 @@ func Unpack(pool *Pool, s Shape, blocked, planar []float32) {
 	})
 }
 
-// TestOnePassIsTheLayersOneByOne runs normalisation, ReLU and pooling in the
+// TestOnePassIsTheLayersOneByOne runs batch normalisation, ReLU and pooling in the
 // order in which networks are drawn. The pass over all three pools first, so
 // its sums over voxels leave out zeros and have another order: in float64, so
 // that they round to the same float32 up to a unit in the last place.
@@ -134,7 +134,7 @@ func TestOnePassIsTheLayersOneByOne(t *testing.T) {
 	pool := NewPool(2)
 	defer pool.Close()
 	for _, c := range layerCases {
-		if c.op != "norm, pool, relu" {
+		if c.op != "norm, pool, relu" || c.groups > 0 || c.activation != Rectifier {
 			continue
 		}
 		l := c.layer()
@@ -195,7 +195,7 @@ func TestFusedWeightGradientIsTheStoredOne(t *testing.T) {
 		}
 		pooled, dgamma := tail.Pool.BestShape(), make([]float32, conv.Out.Padded())
 		dy, db := numbers(pooled.Len(), 5), make([]float32, conv.Out.Padded())
-		for _, g := range []*NormGradient{nil, norm.Gradients(pool, pooled, best, gamma, Shape{}, nil, pooled, dy, true, dgamma, db)} {
+		for _, g := range []*NormGradient{nil, norm.Gradients(pool, pooled, best, gamma, Activated{}, pooled, dy, true, dgamma, db)} {
 			gradient := make([]float32, conv.Out.Len())
 			tail.Pool.BackwardNorm(pool, pooled, dy, choice, y, g, conv.Out, gradient)
 			want, got := make([]float32, conv.WeightLen()), make([]float32, conv.WeightLen())

@@ -2,6 +2,16 @@ package kernel
 
 // The gradient of the weights by minimal filtering.
 
+// leastFiltered is the least number of output voxels of a batch for it. Where few
+// activations and few gradients, most of them zero, happen to miss each other, the
+// gradient of a weight is zero; minimal filtering would leave 1e-8 of rounding,
+// which an optimiser that divides by the size of gradients, as Adam, would magnify.
+const leastFiltered = 256
+
+// minimalGradient reports whether the gradient of the weights is summed by minimal
+// filtering.
+func (c *Conv) minimalGradient() bool { return c.minimal() && c.Out.N*c.Out.Voxels() >= leastFiltered }
+
 // minimalSplits returns into how many runs of chunks of the output the sums are
 // divided: as few as give weightTasks tasks. It is part of the arithmetic.
 func (c *Conv) minimalSplits() int {

@@ -6,7 +6,7 @@ import (
 )
 
 // What may stand between two blocks: normalisation after the pooling, and
-// dropout. Both work on the pooled tensor, and keep its shape.
+// dropout. They work on the pooled tensor, and keep its shape.
 
 // A between holds the tensors of a stage that keeps the shape of its input.
 type between struct {
@@ -57,17 +57,16 @@ func (l *normStage) setBatch(n int) {
 
 // forward: in (N, C, D, H, W) -> out (same).
 func (l *normStage) forward(s *step, in []float32) []float32 {
-	if s.mode.measures() {
+	if l.norm.measures(s.mode) {
 		l.norm.kernel.Measure(s.pool, in)
 	}
-	scale, shift := l.norm.forward(s.mode)
-	kernel.Norm(s.pool, l.shape, in, scale, shift, l.shape, l.out, false)
+	kernel.Norm(s.pool, l.shape, in, l.norm.forward(s.mode), kernel.Identity, l.shape, l.out)
 	return l.out
 }
 
 // backward: dout, in -> din.
 func (l *normStage) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
-	g := l.norm.backward(s.pool, l.shape, in, kernel.Shape{}, nil, l.bare(), l.dout, s.mode)
+	g := l.norm.backward(s.pool, l.shape, in, kernel.Activated{}, l.bare(), l.dout, s.mode)
 	if din != nil {
 		kernel.NormBackward(s.pool, g, l.shape, in, l.bare(), l.dout, layout, din)
 	}

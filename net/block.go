@@ -2,7 +2,7 @@ package net
 
 import "ballast/kernel"
 
-// A block is convolution, normalisation, ReLU and max pooling by 2:
+// A block is convolution, normalisation, activation and max pooling by 2:
 //
 //	in (N, I, D, H, W) -> y (N, O, D, H, W) -> out (N, O, D/2, H/2, W/2)
 //
@@ -13,7 +13,7 @@ type block struct {
 	name  string
 	first bool // no gradient of the input is needed
 	conv  *convolution
-	norm  *norm // nil without batch normalisation
+	norm  normalisation // nil: none
 	tail  *kernel.PoolTail
 
 	y      []float32 // in the shape of the convolution's output; not in the first block
@@ -37,13 +37,14 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 	}
 	conv := kernel.NewConv(in, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, gradientHalo)
 	conv.Direct = first // its output is computed once more on the way back
-	b := &block{name: name, first: first, conv: newConvolution(name+".conv", conv, c.Norm != normBatch)}
+	norm := newNormalisation(name+".norm", conv.Out, c)
+	b := &block{name: name, first: first, conv: newConvolution(name+".conv", conv, norm == nil), norm: norm}
 	var measured *kernel.BatchNorm
-	if c.Norm == normBatch {
-		b.norm = newNorm(name+".norm", conv.Out, c.Momentum)
-		measured = b.norm.kernel
+	if norm != nil {
+		measured = norm.moments()
 	}
 	b.tail = kernel.NewPoolTail(conv, measured, outHalo)
+	b.tail.Activation = c.activation()
 	return b
 }
 
@@ -64,7 +65,7 @@ func (b *block) layers(n *Net) []Layer {
 	if b.norm != nil {
 		layers = append(layers, b.norm.layer(n))
 	}
-	return append(layers, Layer{b.name + ".relu", "ReLU", full, 0, 0},
+	return append(layers, Layer{b.name + ".relu", n.config.activationKind(), full, 0, 0},
 		Layer{b.name + ".pool", "max pooling", n.shape(out.C, out.D, out.H, out.W), 0, 0})
 }
 
@@ -72,7 +73,7 @@ func (b *block) setBatch(n int) {
 	b.conv.kernel.SetBatch(n)
 	b.tail.Pool.SetBatch(n)
 	if b.norm != nil {
-		b.norm.kernel.SetBatch(n)
+		b.norm.setBatch(n)
 	}
 }
 
@@ -99,6 +100,8 @@ func (b *block) size(n int) (elements, bytes int) {
 	elements = down.Out.Len() + down.BestShape().Len() // out and dout
 	if b.norm != nil {
 		elements += down.BestShape().Len() // best
+	} else {
+		bytes = kernel.BiasGradientBytes(down.Out)
 	}
 	if !b.first {
 		elements += conv.Out.Batch(n).Len() // dy
@@ -106,25 +109,24 @@ func (b *block) size(n int) (elements, bytes int) {
 			elements += conv.Out.Batch(n).Len() // y
 		}
 	}
-	return elements + conv.ScratchLen(!b.first), down.ChoiceLen()
+	return elements + conv.ScratchLen(!b.first), bytes + down.ChoiceLen()
 }
 
 // forward: in (N, I, D, H, W) -> out (N, O, D/2, H/2, W/2).
 func (b *block) forward(s *step, in []float32) []float32 {
 	if b.norm == nil {
-		b.tail.ForwardReLU(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, b.out, b.choice)
+		b.tail.ForwardActivated(s.pool, in, b.conv.weight.Value, b.conv.bias.Value, b.out, b.choice)
 		return b.out
 	}
-	b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gamma.Value, b.kept(s), b.best, b.choice, s.mode.measures())
-	scale, shift := b.norm.forward(s.mode)
-	b.tail.Normalise(s.pool, b.best, scale, shift, b.out)
+	b.tail.Forward(s.pool, in, b.conv.weight.Value, nil, b.norm.gain().Value, b.kept(s), b.best, b.choice, b.norm.measures(s.mode))
+	b.tail.Normalise(s.pool, b.best, b.norm.forward(s.mode), b.out)
 	return b.out
 }
 
-// kept returns where y is kept: the pass back through the statistics of the
-// batch needs it.
+// kept returns where y is kept: the pass back through its own statistics needs it.
 func (b *block) kept(s *step) []float32 {
-	if b.first || s.mode != Training {
+	follows := s.mode == Training || s.mode == Inference // whether Backward may follow
+	if b.first || !follows || !b.norm.measures(s.mode) {
 		return nil
 	}
 	b.y = enough(b.y, b.conv.kernel.Out.Batch(s.capacity).Len())
@@ -148,19 +150,16 @@ func (b *block) backward(s *step, in []float32, layout kernel.Shape, din []float
 	}
 }
 
-// throughNorm makes dout the gradient before the ReLU, sets the gradients of the
-// normalisation, or of the bias, and returns what it does to the gradient, nil where that is nothing or done. A
-// normalisation by constants multiplies it.
+// throughNorm makes dout the gradient before the activation, sets the gradients of
+// the normalisation, or of the bias, does to dout what needs nothing else, and
+// returns what is left to do, nil for nothing.
 func (b *block) throughNorm(s *step, pooled kernel.Shape) *kernel.NormGradient {
 	down := b.tail.Pool
 	if b.norm == nil {
 		b.tail.BiasGradient(s.pool, b.out, pooled, b.dout, b.conv.bias.Grad)
 		return nil
 	}
-	through := b.norm.backward(s.pool, pooled, b.best, down.Out, b.out, pooled, b.dout, s.mode)
-	if s.mode == Training {
-		return through
-	}
-	kernel.ScaleChannels(s.pool, pooled, through.Factor(), b.dout)
-	return nil
+	after := kernel.Activated{Activation: b.tail.Activation, Shape: down.Out, Y: b.out}
+	through := b.norm.backward(s.pool, pooled, b.best, after, pooled, b.dout, s.mode)
+	return through.Begin(s.pool, pooled, b.dout)
 }

@@ -3,7 +3,10 @@ package net
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"ballast/kernel"
 )
 
 // ErrConfig is wrapped by the error of Build for a network that cannot be built.
@@ -11,31 +14,46 @@ var ErrConfig = errors.New("network cannot be built")
 
 // A Config says which network to build.
 //
-// "cnn1" to "cnn6" have that many blocks of convolution (3 voxels wide),
-// normalisation, ReLU and max pooling by 2, then global average pooling,
-// dropout and a dense layer. The first block has Width channels, every later
-// one twice as many as the one before. Convolutions have a bias only without
-// normalisation, which would cancel it.
+// "cnn1" to "cnn6" have that many blocks, or Depth of them, of convolution (3
+// voxels wide), normalisation, activation and max pooling by 2, then global
+// average pooling, dropout and a dense layer. The first block has Width channels,
+// every later one twice as many as the one before. Convolutions have a bias only
+// without normalisation, which would cancel it.
+//
+// "vgg11", "vgg13" and "vgg16" have five groups of 1 1 2 2 2, 2 2 2 2 2 or 2 2 3 3 3
+// such convolutions, each with its normalisation and activation (Simonyan and
+// Zisserman 2015); max pooling by 2 ends a group. The groups have 1, 2, 4, 8 and 8
+// times Width channels. Then the same end.
 //
 // "resnet10", "resnet18" and "resnet34" begin with such a block of Width channels,
 // then have four groups of 1 1 1 1, 2 2 2 2 or 3 4 6 3 residual blocks of two
 // convolutions (He et al. 2016), every group after the first halving the size and
-// doubling the channels; then the same end. They need batch normalisation.
+// doubling the channels; then the same end. They need batch or group normalisation.
 //
 // "linear" averages the image to at most 8 voxels along each axis and applies
-// dropout and a dense layer: a baseline. It ignores Width, Norm and Momentum.
+// dropout and a dense layer: a baseline. It ignores what is said of blocks.
 type Config struct {
 	Name     string
 	Dims     int    // 2 or 3
 	Channels int    // of the input
 	Size     [3]int // D, H, W of the input; D = 1 in 2D
 	Classes  int
+	Depth    int     // blocks of a cnn, in place of the number in its name; 0: that number
 	Width    int     // channels of the first block
-	Norm     string  // "batch"; "batch-after-pool", which normalises what the pooling gives; or "none"
+	Norm     string  // "batch"; "batch-after-pool", which normalises what the pooling gives; "group"; or "none"
+	Groups   int     // of group normalisation; a layer takes the greatest common divisor of it and its channels
 	Momentum float64 // weight of the newest batch in the running statistics, PyTorch's momentum
 	Dropout  float64 // probability of dropping a feature before the dense layer
 
-	BlockDropout float64 // probability of dropping an element after each block of cnn1 to cnn6
+	Activation string  // "relu" or "", or "leaky-relu"
+	Slope      float64 // of leaky ReLU below zero
+
+	// Probabilities of dropping an element, and a whole channel of a sample, after
+	// each block of a cnn and each group of the others.
+	BlockDropout, SpatialDropout float64
+
+	Covariates int    // numbers beside the image that the dense layer sees
+	Pooling    string // "mean" or "": each image is classified by itself; "attention": the images of a bag together
 }
 
 const (
@@ -44,27 +62,62 @@ const (
 
 	normBatch     = "batch"
 	normAfterPool = "batch-after-pool"
+	normGroup     = "group"
 	normNone      = "none"
 
+	relu      = "relu"
+	leakyReLU = "leaky-relu"
+
+	poolMean      = "mean"
+	poolAttention = "attention"
+
+	maxDepth      = 6 // blocks of a cnn
 	maxParameters = 1 << 30
+	maxCovariates = 1 << 12
 )
 
 // Names returns the names of the networks that Build knows.
 func Names() []string {
-	return []string{"cnn1", "cnn2", "cnn3", "cnn4", "cnn5", "cnn6", "resnet10", "resnet18", "resnet34", linear}
+	return []string{"cnn1", "cnn2", "cnn3", "cnn4", "cnn5", "cnn6", "vgg11", "vgg13", "vgg16", "resnet10", "resnet18", "resnet34", linear}
 }
 
-// blocks returns the number of blocks of cnn1 to cnn6, 0 for other networks.
+// blocks returns the number of blocks of a cnn, 0 for other networks.
 func (c Config) blocks() int {
-	if digit, ok := strings.CutPrefix(c.Name, "cnn"); ok {
-		return int(digit[0] - '0')
+	digit, ok := strings.CutPrefix(c.Name, "cnn")
+	switch {
+	case !ok:
+		return 0
+	case c.Depth > 0:
+		return c.Depth
 	}
-	return 0
+	return int(digit[0] - '0')
+}
+
+// convolutions returns the convolutions of each group of a vgg, nil for other
+// networks.
+func (c Config) convolutions() []int {
+	return map[string][]int{"vgg11": {1, 1, 2, 2, 2}, "vgg13": {2, 2, 2, 2, 2}, "vgg16": {2, 2, 3, 3, 3}}[c.Name]
 }
 
 // residuals returns the residual blocks of each group, nil for other networks.
 func (c Config) residuals() []int {
 	return map[string][]int{"resnet10": {1, 1, 1, 1}, "resnet18": {2, 2, 2, 2}, "resnet34": {3, 4, 6, 3}}[c.Name]
+}
+
+// activation returns what follows every normalisation.
+func (c Config) activation() kernel.Activation {
+	if c.Activation == leakyReLU {
+		return kernel.Activation(c.Slope)
+	}
+	return kernel.Rectifier
+}
+
+// activationKind names the activation in a summary.
+func (c Config) activationKind() string {
+	if c.Activation == leakyReLU {
+		return "leaky ReLU"
+	}
+	return "ReLU"
 }
 
 // Check says why a network cannot be built, as an ErrConfig; nil if it can.
@@ -90,6 +143,12 @@ func (c Config) Check() error {
 		return c.refuse("dropout of %g; must be at least 0 and below 1", c.Dropout)
 	case !(c.BlockDropout >= 0 && c.BlockDropout < 1):
 		return c.refuse("dropout between blocks of %g; must be at least 0 and below 1", c.BlockDropout)
+	case !(c.SpatialDropout >= 0 && c.SpatialDropout < 1):
+		return c.refuse("spatial dropout of %g; must be at least 0 and below 1", c.SpatialDropout)
+	case c.Covariates < 0 || c.Covariates > maxCovariates:
+		return c.refuse("%d covariates; there can be 0 to %d", c.Covariates, maxCovariates)
+	case c.Pooling != "" && c.Pooling != poolMean && c.Pooling != poolAttention:
+		return c.refuse("unknown pooling %q; known are %s, %s", c.Pooling, poolMean, poolAttention)
 	case c.Name != linear:
 		return c.checkBlocks()
 	}
@@ -100,23 +159,67 @@ func (c Config) checkBlocks() error {
 	switch {
 	case c.Width < 1:
 		return c.refuse("width of %d channels; need at least 1", c.Width)
-	case c.Norm != normBatch && c.Norm != normAfterPool && c.Norm != normNone:
-		return c.refuse("unknown normalisation %q; known are %s, %s, %s", c.Norm, normBatch, normAfterPool, normNone)
-	case c.residuals() != nil && c.Norm != normBatch:
-		return c.refuse("a residual network needs batch normalisation, not %q", c.Norm)
-	case c.residuals() != nil && c.BlockDropout > 0:
-		return c.refuse("dropout between blocks is for cnn1 to cnn6")
-	case c.Norm != normNone && !(c.Momentum > 0 && c.Momentum <= 1):
-		return c.refuse("batch-norm momentum of %g; must be above 0 and at most 1", c.Momentum)
+	case c.Depth < 0 || c.Depth > maxDepth:
+		return c.refuse("depth of %d blocks; there can be 1 to %d, or 0 for the number in the name", c.Depth, maxDepth)
+	case c.Depth > 0 && c.blocks() == 0:
+		return c.refuse("depth of %d blocks; only a cnn has a depth to choose", c.Depth)
+	case !slices.Contains([]string{"", relu, leakyReLU}, c.Activation):
+		return c.refuse("unknown activation %q; known are %s, %s", c.Activation, relu, leakyReLU)
+	case c.Activation == leakyReLU && !(c.Slope >= 0 && c.Slope < 1):
+		return c.refuse("slope of %g; must be at least 0 and below 1", c.Slope)
 	}
-	halvings := max(1, c.blocks()) // a residual network pools once; its strides round up
-	for axis := 3 - c.Dims; axis < 3; axis++ {
-		if need := 1 << halvings; c.Size[axis] < need {
-			return c.refuse("%d poolings by 2 need at least %d voxels along every axis, the %s has %d; use fewer blocks or a finer grid",
-				halvings, need, [3]string{"depth", "height", "width"}[axis], c.Size[axis])
-		}
+	if err := c.checkNorm(); err != nil {
+		return err
+	}
+	if err := c.checkSize(); err != nil {
+		return err
 	}
 	return c.checkParameters()
+}
+
+func (c Config) checkNorm() error {
+	norms := []string{normBatch, normAfterPool, normGroup, normNone}
+	batch := c.Norm == normBatch || c.Norm == normAfterPool
+	switch {
+	case !slices.Contains(norms, c.Norm):
+		return c.refuse("unknown normalisation %q; known are %s", c.Norm, strings.Join(norms, ", "))
+	case c.residuals() != nil && c.Norm != normBatch && c.Norm != normGroup:
+		return c.refuse("a residual network needs batch or group normalisation, not %q", c.Norm)
+	case c.convolutions() != nil && c.Norm == normAfterPool:
+		return c.refuse("normalisation after the pooling is for cnn1 to cnn6; use batch, group or none")
+	case batch && !(c.Momentum > 0 && c.Momentum <= 1):
+		return c.refuse("batch-norm momentum of %g; must be above 0 and at most 1", c.Momentum)
+	case c.Norm == normGroup && c.Groups < 1:
+		return c.refuse("normalisation in %d groups; need at least 1", c.Groups)
+	}
+	return nil
+}
+
+// poolings returns how often an image is halved by pooling. A residual network
+// pools once; its strides round up.
+func (c Config) poolings() int {
+	if c.residuals() != nil {
+		return 1
+	}
+	return c.blocks() + len(c.convolutions())
+}
+
+// checkSize refuses images too small for the poolings.
+func (c Config) checkSize() error {
+	poolings, advice := c.poolings(), "a finer grid"
+	switch {
+	case c.blocks() > 0:
+		advice = "fewer blocks or a finer grid"
+	case c.convolutions() != nil:
+		advice = "a cnn or a resnet, or a finer grid"
+	}
+	for axis := 3 - c.Dims; axis < 3; axis++ {
+		if need := 1 << poolings; c.Size[axis] < need {
+			return c.refuse("%d poolings by 2 need at least %d voxels along every axis, the %s has %d; use %s",
+				poolings, need, [3]string{"depth", "height", "width"}[axis], c.Size[axis], advice)
+		}
+	}
+	return nil
 }
 
 // checkParameters refuses what would not fit into memory, before anything is
@@ -131,6 +234,11 @@ func (c Config) checkParameters() error {
 		count += float64(in * width * taps)
 		in, width = width, 2*width
 	}
+	for group, convolutions := range c.convolutions() {
+		width := float64(c.vggWidth(group))
+		count += float64(in*width*taps) + float64(width*width*taps*float64(convolutions-1))
+		in = width
+	}
 	for group, blocks := range c.residuals() {
 		if group == 0 {
 			count += float64(in * width * taps)
@@ -143,7 +251,10 @@ func (c Config) checkParameters() error {
 	if c.Name == linear {
 		in *= linearMax * linearMax * linearMax
 	}
-	count += float64(in * float64(c.Classes))
+	count += float64((in + float64(c.Covariates)) * float64(c.Classes))
+	if c.Pooling == poolAttention {
+		count += float64(in * attentionUnits)
+	}
 	if count > maxParameters {
 		return c.refuse("about %.3g parameters; the limit is %d; reduce the width", count, maxParameters)
 	}

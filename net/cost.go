@@ -24,10 +24,13 @@ func (n *Net) Layers() []Layer {
 	} else {
 		add("average", "global average pooling", features, 0, 0)
 	}
+	if n.pools != nil {
+		layers = append(layers, n.pools.layer())
+	}
 	if n.head.dropout > 0 {
 		add("dropout", "dropout", features, 0, 0)
 	}
-	weights := n.head.features * n.head.classes
+	weights := (n.head.features + n.head.covariates) * n.head.classes
 	add("head", "dense", []int{n.head.classes}, weights+n.head.classes, 2*int64(weights))
 	return layers
 }
@@ -71,8 +74,12 @@ func (n *Net) Cost(batch int) Cost {
 		elements += e
 		bytes += b
 	}
-	elements += batch * (2*n.head.stride + n.head.classes)
-	bytes += batch * n.head.features
+	e, b := n.head.size(batch)
+	elements += e + batch*n.head.stride
+	bytes += b
+	if n.pools != nil {
+		elements += n.pools.size(batch)
+	}
 	if len(n.stages) > 0 {
 		elements += n.image.Batch(batch).Len() + batch*n.head.stride
 	}

@@ -7,9 +7,15 @@ import (
 )
 
 // A Batch is images at the API: planar (N, C, D, H, W), contiguous; D = 1 in 2D.
+//
+// A sample, what logits, labels and covariates belong to, is one image. Where the
+// network pools by attention it is a bag, one subject: Bags says how many images
+// in a row belong to each. Without Bags each image is alone in its bag.
 type Batch struct {
 	N, C, D, H, W int
 	Data          []float32
+	Covariates    []float32 // (samples, Config.Covariates)
+	Bags          []int     // adds up to N
 }
 
 // A Mode says how Forward treats batch norm and dropout.
@@ -42,24 +48,34 @@ type Net struct {
 	pool   *kernel.Pool
 	image  kernel.Shape // what the first layer reads
 	stages []stage
+	pools  *attention // nil: each image is classified by itself
 	head   *head
 
 	members []member // of the stages
 	norms   []*norm  // of the members
 	params  []*Param
 
-	batch    int         // samples of the last Forward
+	trained      []*Param // params that are not frozen
+	firstTrained int      // the first stage with such parameters; their number where there are none
+
+	batch    int         // images of the last Forward
+	bags     []int       // and of each of its bags, under attention
+	alone    []int       // as many ones as a batch had images without bags
 	step     step        // its capacity: samples for which the forward buffers suffice, see Reserve
 	inputs   [][]float32 // of the stages
 	packed   []float32   // the image in the layout of the kernels
 	features []float32   // input of the head (N, features)
 	gradient []float32   // of the features
+	final    []float32   // output of the last stage
+
+	observe func(stage int) // called by Backward before each stage, whose gradient is then complete; nil: not
 }
 
 // Build returns the network with its initial weights: He initialisation
-// (normal, variance 2/fan-in) for convolutions, uniform within 1/sqrt(fan-in)
-// for the dense layer, zero biases, gamma 1, beta 0. Parameter p is drawn from
-// the stream "initialisation/p" of the seed. A nil pool means one worker.
+// (normal, variance 2/fan-in, with leaky ReLU 2/(1 + slope²)/fan-in) for
+// convolutions, uniform within 1/sqrt(fan-in) for the dense layer, zero biases,
+// gamma 1, beta 0. Parameter p is drawn from the stream "initialisation/p" of the
+// seed. A nil pool means one worker.
 func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -67,17 +83,27 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if pool == nil {
 		pool = kernel.NewPool(1)
 	}
-	n := &Net{config: c, pool: pool, step: step{pool: pool}}
+	n := &Net{config: c, pool: pool, step: step{pool: pool}, image: kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)}
 	switch {
 	case c.blocks() > 0:
 		n.buildBlocks()
 	case c.residuals() != nil:
 		n.buildResidual()
+	case c.convolutions() != nil:
+		n.buildVGG()
 	default:
 		n.buildLinear()
 	}
 	for _, s := range n.stages {
 		n.members = append(n.members, s.members()...)
+	}
+	if n.head == nil {
+		out := n.last().output()
+		n.head = newHead(out.C, out.Padded(), c)
+	}
+	if c.Pooling == poolAttention {
+		n.pools = newAttention(n.head.features, n.head.stride)
+		n.members = append(n.members, n.pools)
 	}
 	for _, m := range n.members {
 		n.params = append(n.params, m.params()...)
@@ -87,6 +113,7 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	}
 	n.inputs = make([][]float32, len(n.stages))
 	n.params = append(n.params, n.head.weight, n.head.bias)
+	n.trained = n.params
 	n.initialise(seed)
 	return n, nil
 }
@@ -104,7 +131,6 @@ func (n *Net) buildLinear() {
 // buildBlocks lays out cnn1 to cnn6.
 func (n *Net) buildBlocks() {
 	c := n.config
-	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
 	in, width := n.image, c.Width
 	for i := range c.blocks() {
 		last := i == c.blocks()-1
@@ -114,11 +140,19 @@ func (n *Net) buildBlocks() {
 		if c.Norm == normAfterPool {
 			n.stages = append(n.stages, newNormStage(name+".norm", in, c.Momentum))
 		}
-		if c.BlockDropout > 0 {
-			n.stages = append(n.stages, newDropoutStage(name+".dropout", in, c.BlockDropout))
-		}
+		n.addDropouts(name)
 	}
-	n.head = newHead(in.C, in.Padded(), c)
+}
+
+// addDropouts adds the dropouts that follow a block or a group of that name.
+func (n *Net) addDropouts(name string) {
+	c, in := n.config, n.last().output()
+	if c.BlockDropout > 0 {
+		n.stages = append(n.stages, newDropoutStage(name+".dropout", in, c.BlockDropout))
+	}
+	if c.SpatialDropout > 0 {
+		n.stages = append(n.stages, newSpatialDropoutStage(name+".spatial_dropout", in, c.SpatialDropout))
+	}
 }
 
 // buildResidual lays out resnet10, resnet18 and resnet34: a block, then four
@@ -126,7 +160,6 @@ func (n *Net) buildBlocks() {
 // size and doubling the channels.
 func (n *Net) buildResidual() {
 	c := n.config
-	n.image = kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
 	n.stages = append(n.stages, newBlock("stem", n.image, c.Width, c, true, false))
 	width, groups := c.Width, c.residuals()
 	for group, blocks := range groups {
@@ -139,25 +172,35 @@ func (n *Net) buildResidual() {
 			last := group == len(groups)-1 && i == blocks-1
 			n.stages = append(n.stages, newResidual(fmt.Sprintf("group%d.block%d", group+1, i+1), n.last().output(), width, stride, c, last))
 		}
+		n.addDropouts(fmt.Sprintf("group%d", group+1))
 	}
-	out := n.last().output()
-	n.head = newHead(out.C, out.Padded(), c)
 }
 
 // last returns the last stage.
 func (n *Net) last() stage { return n.stages[len(n.stages)-1] }
 
-// Params returns all trained arrays in a fixed order, from input to output.
-func (n *Net) Params() []*Param { return n.params }
+// Params returns all trained arrays in a fixed order, from input to output: those
+// that are not frozen, see Freeze.
+func (n *Net) Params() []*Param { return n.trained }
 
 // HasBatchNorm says whether the network has batch normalisation.
 func (n *Net) HasBatchNorm() bool { return len(n.norms) > 0 }
 
-// Forward returns the logits (N, Classes) of the images, valid until the next
-// Forward. Dropout keeps feature c of sample i where word i*features + c of the
-// stream (dropoutSeed, "dropout/dropout") is at least probability * 2^32.
+// Forward returns the logits (samples, Classes), valid until the next Forward.
+// Dropout keeps feature c of sample i where word i*features + c of the stream
+// (dropoutSeed, "dropout/dropout") is at least probability * 2^32.
 // It panics when the batch does not have the network's input shape.
 func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
+	features := n.Features(x, mode, dropoutSeed)
+	n.bags = n.bagsOf(x)
+	return n.classify(features, n.bags, x.Covariates, mode, dropoutSeed)
+}
+
+// Features is the first part of Forward: it returns what the network makes of
+// each image before attention and the last layer, N rows of FeatureStride
+// numbers, valid until the next Forward or Features. Bags and covariates of the
+// batch do not matter to it.
+func (n *Net) Features(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
 	n.setBatch(x)
 	n.step.mode, n.step.seed = mode, dropoutSeed
 	if len(n.stages) == 0 {
@@ -166,7 +209,7 @@ func (n *Net) Forward(x *Batch, mode Mode, dropoutSeed uint64) []float32 {
 	} else {
 		n.forwardStages(x.Data)
 	}
-	return n.head.forward(n.features, x.N, mode, dropoutSeed)
+	return n.features[:x.N*n.head.stride]
 }
 
 func (n *Net) forwardStages(images []float32) {
@@ -176,6 +219,7 @@ func (n *Net) forwardStages(images []float32) {
 		n.inputs[i] = in
 		in = s.forward(&n.step, in)
 	}
+	n.final = in
 	kernel.GlobalAverage(n.pool, n.last().output(), in, n.features)
 }
 
@@ -186,23 +230,26 @@ func (n *Net) Backward(dlogits []float32) {
 	if n.batch == 0 || n.step.mode != Training && n.step.mode != Inference {
 		panic("net: Backward must follow Forward in Training or Inference mode")
 	}
-	if len(n.stages) == 0 {
-		n.head.backward(dlogits, n.batch, nil)
+	if n.firstTrained == len(n.stages) {
+		n.backwardHead(dlogits, nil)
 		return
 	}
 	if len(n.gradient) < len(n.features) {
 		n.gradient = make([]float32, len(n.features))
 	}
-	n.head.backward(dlogits, n.batch, n.gradient)
-	for _, s := range n.stages {
+	n.backwardHead(dlogits, n.gradient)
+	for _, s := range n.stages[n.firstTrained:] {
 		s.reserveGradients(n.step.capacity)
 	}
 	layout, dout := n.last().gradient()
 	kernel.GlobalAverageBackward(n.pool, n.gradient, layout, dout)
-	for i := len(n.stages) - 1; i >= 0; i-- {
+	for i := len(n.stages) - 1; i >= n.firstTrained; i-- {
 		layout, din := kernel.Shape{}, []float32(nil)
-		if i > 0 {
+		if i > n.firstTrained {
 			layout, din = n.stages[i-1].gradient()
+		}
+		if n.observe != nil {
+			n.observe(i)
 		}
 		n.stages[i].backward(&n.step, n.inputs[i], layout, din)
 	}
@@ -216,7 +263,7 @@ func (n *Net) setBatch(x *Batch) {
 			x.N, x.C, x.D, x.H, x.W, len(x.Data), c.Channels, c.Size))
 	}
 	n.Reserve(x.N)
-	n.batch = x.N
+	n.batch, n.bags = x.N, nil
 	n.image.N = x.N
 	for _, s := range n.stages {
 		s.setBatch(x.N)
@@ -235,7 +282,10 @@ func (n *Net) Reserve(batch int) {
 		s.reserve(batch)
 	}
 	n.features = make([]float32, batch*n.head.stride)
-	n.head.resize(batch)
+	n.head.reserve(batch)
+	if n.pools != nil {
+		n.pools.reserve(batch)
+	}
 	if len(n.stages) > 0 {
 		n.packed = kernel.Floats(n.image.Batch(batch).Len())
 	}

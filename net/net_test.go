@@ -43,7 +43,7 @@ func TestBuildRefuses(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{func(c *Config) { c.Name = "cnn7" }, "known are cnn1, cnn2, cnn3, cnn4, cnn5, cnn6, resnet10, resnet18, resnet34, linear"},
+		{func(c *Config) { c.Name = "cnn7" }, "known are cnn1, cnn2, cnn3, cnn4, cnn5, cnn6, vgg11, vgg13, vgg16, resnet10, resnet18, resnet34, linear"},
 		{func(c *Config) { c.Name = "" }, "unknown name"},
 		{func(c *Config) { c.Dims = 4 }, "4 dimensions"},
 		{func(c *Config) { c.Channels = 0 }, "0 input channels"},
@@ -51,13 +51,25 @@ func TestBuildRefuses(t *testing.T) {
 		{func(c *Config) { c.Dims = 2 }, "2D input of depth 7"},
 		{func(c *Config) { c.Classes = 1 }, "1 classes"},
 		{func(c *Config) { c.Width = 0 }, "width of 0"},
-		{func(c *Config) { c.Norm = "layer" }, `"layer"; known are batch, batch-after-pool, none`},
+		{func(c *Config) { c.Norm = "layer" }, `"layer"; known are batch, batch-after-pool, group, none`},
 		{func(c *Config) { c.Momentum = 0 }, "momentum of 0"},
 		{func(c *Config) { c.Momentum = math.NaN() }, "momentum of NaN"},
 		{func(c *Config) { c.Dropout = 1 }, "dropout of 1"},
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout of NaN"},
 		{func(c *Config) { c.Name = "cnn3" }, "need at least 8 voxels along every axis, the depth has 7"},
 		{func(c *Config) { c.Name, c.Size = "cnn4", [3]int{16, 16, 15} }, "the width has 15"},
+		{func(c *Config) { c.Depth = 7 }, "depth of 7 blocks; there can be 1 to 6"},
+		{func(c *Config) { c.Name, c.Depth = "resnet10", 2 }, "only a cnn has a depth"},
+		{func(c *Config) { c.Depth = 3 }, "3 poolings by 2 need at least 8 voxels along every axis, the depth has 7; use fewer blocks"},
+		{func(c *Config) { c.Name, c.Size = "vgg11", [3]int{32, 31, 40} }, "5 poolings by 2 need at least 32 voxels along every axis, the height has 31; use a cnn or a resnet"},
+		{func(c *Config) { c.Name, c.Size, c.Norm = "vgg16", [3]int{32, 32, 32}, "batch-after-pool" }, "use batch, group or none"},
+		{func(c *Config) { c.Name, c.Norm = "resnet18", "none" }, `needs batch or group normalisation, not "none"`},
+		{func(c *Config) { c.Norm = "group" }, "normalisation in 0 groups"},
+		{func(c *Config) { c.Activation = "gelu" }, `unknown activation "gelu"; known are relu, leaky-relu`},
+		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", 1 }, "slope of 1"},
+		{func(c *Config) { c.Activation, c.Slope = "leaky-relu", math.NaN() }, "slope of NaN"},
+		{func(c *Config) { c.SpatialDropout = 1 }, "spatial dropout of 1"},
+		{func(c *Config) { c.Name, c.Size, c.Width = "vgg16", [3]int{32, 32, 32}, 1024 }, "parameters; the limit is"},
 		{func(c *Config) { c.Width = math.MaxInt32 }, "parameters; the limit is"},
 		{func(c *Config) { c.Classes = math.MaxInt }, "parameters; the limit is"},
 	} {
@@ -77,7 +89,7 @@ func TestEveryNetworkTrains(t *testing.T) {
 		for _, dims := range []int{2, 3} {
 			c := Config{Name: name, Dims: dims, Channels: 1, Size: [3]int{1, 1, 1}, Classes: 2, Width: 2, Norm: "batch", Momentum: 0.1}
 			for axis := 3 - dims; axis < 3; axis++ {
-				c.Size[axis] = max(10, 1<<c.blocks())
+				c.Size[axis] = max(10, 1<<c.poolings())
 			}
 			n := build(t, c, 2)
 			loss := backward(n, images(c, 2, 1), []int{0, 1}, Training)
@@ -131,10 +143,15 @@ var sameBits = []struct {
 	config Config
 	bits   uint64
 }{
-	{smallNet(), 0x4b4798db35d5f32e},
-	{Config{Name: "cnn2", Dims: 2, Channels: 3, Size: [3]int{1, 13, 22}, Classes: 3, Width: 20, Norm: "batch-after-pool", Momentum: 0.1, BlockDropout: 0.2}, 0x394a8525dc697e3a},
-	{Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{9, 8, 11}, Classes: 3, Width: 5, Norm: "none"}, 0xfc7a43c2397dec8e},
-	{Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{8, 9, 10}, Classes: 3, Width: 4, Norm: "batch", Momentum: 0.1}, 0x55f5c2cf37538e69},
+	{smallNet(), 0xa49d7fea31c77781},
+	{Config{Name: "cnn2", Dims: 2, Channels: 3, Size: [3]int{1, 13, 22}, Classes: 3, Width: 20, Norm: "batch-after-pool", Momentum: 0.1, BlockDropout: 0.2}, 0x422041af07813b11},
+	{Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{9, 8, 11}, Classes: 3, Width: 5, Norm: "none"}, 0x4214d2d547bbf21e},
+	{Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{8, 9, 10}, Classes: 3, Width: 4, Norm: "batch", Momentum: 0.1}, 0x863307624bbdcf7a},
+	{Config{Name: "vgg11", Dims: 2, Channels: 2, Size: [3]int{1, 32, 35}, Classes: 3, Width: 5, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2}, 0x71565f289243df8},
+	{Config{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 33, 32}, Classes: 3, Width: 6, Norm: "group", Groups: 4, Activation: "leaky-relu", Slope: 0.1}, 0x13638bf4be047c2e},
+	{Config{Name: "cnn4", Depth: 2, Dims: 3, Channels: 1, Size: [3]int{7, 8, 9}, Classes: 3, Width: 18, Norm: "group", Groups: 6}, 0xd7bf8385b2632f98},
+	{Config{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "group", Groups: 3, Activation: "leaky-relu", Slope: 0.2, BlockDropout: 0.1}, 0x511c2bf75fc53af8},
+	{Config{Name: "cnn2", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "none", Activation: "leaky-relu", Slope: 0.01}, 0x7d95e131fdcfc55f},
 }
 
 func TestStepsHaveTheSameBitsForAnyNumberOfWorkers(t *testing.T) {
@@ -213,7 +230,7 @@ func TestDropout(t *testing.T) {
 		if float64(stream.Uint32At(uint64(i)))/(1<<32) >= c.Dropout {
 			want = n.features[sample*n.head.stride+feature] * float32(1/(1-c.Dropout))
 		}
-		if got := n.head.dropped[sample*n.head.stride+feature]; got != want {
+		if got := n.head.input[sample*n.head.width+feature]; got != want {
 			t.Errorf("feature %d of sample %d is %g after dropout, want %g", feature, sample, got, want)
 		}
 	}
@@ -319,6 +336,10 @@ func TestCostIsWhatIsAllocated(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{16, 18, 21}, Classes: 3, Width: 17, Norm: "batch", Momentum: 0.1, Dropout: 0.3},
 		{Name: "cnn2", Dims: 2, Channels: 20, Size: [3]int{1, 41, 40}, Classes: 2, Width: 16, Norm: "none"},
+		{Name: "vgg11", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2},
+		{Name: "vgg11", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "group", Groups: 8, Activation: "leaky-relu", Slope: 0.1},
+		{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "none"},
+		{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 65, 64}, Classes: 2, Width: 16, Norm: "group", Groups: 8},
 		{Name: "linear", Dims: 3, Channels: 8, Size: [3]int{8, 8, 8}, Classes: 20},
 	} {
 		const batch = 5

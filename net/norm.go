@@ -5,6 +5,7 @@ import "ballast/kernel"
 // A norm is a batch-normalisation layer with its running statistics.
 type norm struct {
 	name           string
+	frozen         bool // see Freeze
 	kernel         *kernel.BatchNorm
 	gamma, beta    *Param
 	mean, variance []float32 // running statistics (C)
@@ -30,8 +31,8 @@ func newNorm(name string, s kernel.Shape, momentum float64) *norm {
 
 // forward returns the normalisation by the batch's statistics, which have been
 // measured, or the running ones, as x*scale + shift.
-func (l *norm) forward(mode Mode) (scale, shift []float32) {
-	switch mode {
+func (l *norm) forward(mode Mode) kernel.Affine {
+	switch l.modeOf(mode) {
 	case Training:
 		l.update()
 	case Recalibration:
@@ -42,13 +43,19 @@ func (l *norm) forward(mode Mode) (scale, shift []float32) {
 	return l.kernel.Affine(l.gamma.Value, l.beta.Value)
 }
 
-// backward: x in layout s, dy in layout gradient, those voxels of the layer's
-// input and of its output's gradient where the latter is not zero -> the
-// gradients of gamma and beta, and how to make the gradient of the input. With a
-// ReLU behind the layer, whose output is y, dy is that of y; otherwise y is nil.
-func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, relu kernel.Shape, y []float32, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
-	return l.kernel.Gradients(pool, s, x, l.gamma.Value, relu, y, gradient, dy, mode == Training, l.gamma.Grad, l.beta.Grad)
+// backward makes the gradients of the layer; see normalisation. The running
+// statistics are constants.
+func (l *norm) backward(pool *kernel.Pool, s kernel.Shape, x []float32, after kernel.Activated, gradient kernel.Shape, dy []float32, mode Mode) *kernel.NormGradient {
+	return l.kernel.Gradients(pool, s, x, l.gamma.Value, after, gradient, dy, l.measures(mode), l.gamma.Grad, l.beta.Grad)
 }
+
+func (l *norm) setBatch(n int) { l.kernel.SetBatch(n) }
+
+func (l *norm) moments() *kernel.BatchNorm { return l.kernel }
+
+func (l *norm) gain() *Param { return l.gamma }
+
+func (l *norm) measures(mode Mode) bool { return l.modeOf(mode).measures() }
 
 func (l *norm) params() []*Param { return []*Param{l.gamma, l.beta} }
 

@@ -5,17 +5,19 @@ import "ballast/kernel"
 // A residual is the basic block of a residual network (He et al. 2016, Deep
 // residual learning for image recognition):
 //
-//	in (N, I, D, H, W) -> conv1 (stride s) -> norm1 -> ReLU -> conv2 -> norm2 -> + shortcut -> ReLU -> out (N, O, D/s, H/s, W/s)
+//	in (N, I, D, H, W) -> conv1 (stride s) -> norm1 -> activation -> conv2 -> norm2 -> + shortcut -> activation -> out (N, O, D/s, H/s, W/s)
 //
 // The shortcut is the input where channels and size stay, else a convolution of
 // one voxel with the stride, and its normalisation.
 type residual struct {
 	name          string
 	first, second normed
-	shortcut      *normed // nil: the input itself
+	shortcut      *normed   // nil: the input itself
+	parts         []*normed // all of them
 	inHalo        kernel.Shape
+	activation    kernel.Activation
 
-	middle []float32 // ReLU of the first normalisation, with a halo
+	middle []float32 // activation of the first normalisation, with a halo
 	out    []float32
 	dout   []float32 // without halo
 	dinner []float32 // gradient of middle, without halo
@@ -23,31 +25,23 @@ type residual struct {
 	result kernel.Shape
 }
 
-// A normed is a convolution with the normalisation that follows it.
-type normed struct {
-	conv  *convolution
-	norm  *norm
-	y, dy []float32 // in the shape of the convolution's output
-}
-
-func newNormed(name, normName string, in kernel.Shape, channels int, k, stride [3]int, momentum float64) normed {
-	conv := kernel.NewConv(in, channels, k, stride, k[2]/2)
-	return normed{conv: newConvolution(name, conv, false), norm: newNorm(normName, conv.Out, momentum)}
-}
-
-// newResidual lays out a block of a network with batch normalisation.
+// newResidual lays out a block of a network with normalisation.
 func newResidual(name string, in kernel.Shape, channels, stride int, c Config, last bool) *residual {
 	strides := [3]int{stride, stride, stride}
 	if c.Dims == 2 {
 		strides[0] = 1
 	}
-	r := &residual{name: name, inHalo: in}
-	r.first = newNormed(name+".conv1", name+".norm1", in, channels, taps(c.Dims, 3), strides, c.Momentum)
+	r := &residual{name: name, inHalo: in, activation: c.activation()}
+	r.first = newNormed(name+".conv1", name+".norm1", in, channels, taps(c.Dims, 3), strides, c)
 	middle := r.first.conv.kernel.Out // its halo serves the second convolution
-	r.second = newNormed(name+".conv2", name+".norm2", middle, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, c.Momentum)
+	r.second = newNormed(name+".conv2", name+".norm2", middle, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, c)
 	if in.C != channels || stride != 1 {
-		short := newNormed(name+".shortcut.conv", name+".shortcut.norm", in, channels, [3]int{1, 1, 1}, strides, c.Momentum)
+		short := newNormed(name+".shortcut.conv", name+".shortcut.norm", in, channels, [3]int{1, 1, 1}, strides, c)
 		r.shortcut = &short
+	}
+	r.parts = []*normed{&r.first, &r.second}
+	if r.shortcut != nil {
+		r.parts = append(r.parts, r.shortcut)
 	}
 	r.result = middle
 	if last {
@@ -67,42 +61,32 @@ func (r *residual) bare() kernel.Shape {
 
 func (r *residual) gradient() (kernel.Shape, []float32) { return r.bare(), r.dout }
 
-// parts returns the convolutions with their normalisations.
-func (r *residual) parts() []*normed {
-	parts := []*normed{&r.first, &r.second}
-	if r.shortcut != nil {
-		parts = append(parts, r.shortcut)
-	}
-	return parts
-}
-
 func (r *residual) members() []member {
 	var list []member
-	for _, p := range r.parts() {
-		list = append(list, p.conv, p.norm)
+	for _, p := range r.parts {
+		list = append(list, p.members()...)
 	}
 	return list
 }
 
 func (r *residual) layers(n *Net) []Layer {
 	var layers []Layer
-	for _, p := range r.parts() {
-		layers = append(layers, p.conv.layer(n), p.norm.layer(n))
+	for _, p := range r.parts {
+		layers = append(layers, p.layers(n)...)
 	}
 	s := r.result
-	return append(layers, Layer{r.name + ".sum", "sum and ReLU", n.shape(s.C, s.D, s.H, s.W), 0, 0})
+	return append(layers, Layer{r.name + ".sum", "sum and " + n.config.activationKind(), n.shape(s.C, s.D, s.H, s.W), 0, 0})
 }
 
 func (r *residual) setBatch(n int) {
-	for _, p := range r.parts() {
-		p.conv.kernel.SetBatch(n)
-		p.norm.kernel.SetBatch(n)
+	for _, p := range r.parts {
+		p.setBatch(n)
 	}
 	r.result.N, r.inHalo.N = n, n
 }
 
 func (r *residual) reserve(n int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		p.y = kernel.Floats(p.conv.kernel.Out.Batch(n).Len())
 	}
 	r.middle = kernel.Floats(r.first.conv.kernel.Out.Batch(n).Len())
@@ -110,8 +94,8 @@ func (r *residual) reserve(n int) {
 }
 
 func (r *residual) reserveGradients(n int) {
-	for _, p := range r.parts() {
-		p.dy = enough(p.dy, p.conv.kernel.Out.Batch(n).Len())
+	for _, p := range r.parts {
+		p.reserveGradients(n)
 	}
 	r.dout = enough(r.dout, r.bare().Batch(n).Len())
 	r.dinner = enough(r.dinner, r.bare().Batch(n).Len())
@@ -121,7 +105,7 @@ func (r *residual) reserveGradients(n int) {
 }
 
 func (r *residual) size(n int) (elements, bytes int) {
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		elements += 2*p.conv.kernel.Out.Batch(n).Len() + p.conv.kernel.ScratchLen(true)
 	}
 	elements += r.first.conv.kernel.Out.Batch(n).Len() + r.result.Batch(n).Len() + 2*r.bare().Batch(n).Len()
@@ -131,38 +115,19 @@ func (r *residual) size(n int) (elements, bytes int) {
 	return elements, 0
 }
 
-// forward: in -> y, and the normalisation of y.
-func (p *normed) forward(s *step, in []float32) (scale, shift []float32) {
-	if s.mode.measures() {
-		p.conv.kernel.ForwardMeasured(s.pool, in, p.conv.weight.Value, nil, p.y, p.norm.kernel)
-	} else {
-		p.conv.kernel.Forward(s.pool, in, p.conv.weight.Value, nil, p.y)
-	}
-	return p.norm.forward(s.mode)
-}
-
-// backward: the gradient of the normalised y, in the given layout, or of its
-// ReLU, which is then given too -> the gradients of the parameters and dy.
-func (p *normed) backward(s *step, in []float32, relu kernel.Shape, rectified []float32, layout kernel.Shape, gradient []float32) {
-	c := p.conv.kernel
-	g := p.norm.backward(s.pool, c.Out, p.y, relu, rectified, layout, gradient, s.mode)
-	kernel.NormBackward(s.pool, g, c.Out, p.y, layout, gradient, c.Out, p.dy)
-	c.BackwardWeights(s.pool, in, p.dy, p.conv.weight.Grad)
-}
-
 // forward: in (N, I, D, H, W) -> out (N, O, D/s, H/s, W/s).
 func (r *residual) forward(s *step, in []float32) []float32 {
-	scale, shift := r.first.forward(s, in)
+	affine := r.first.forward(s, in)
 	inner := r.first.conv.kernel.Out
-	kernel.Norm(s.pool, inner, r.first.y, scale, shift, inner, r.middle, true)
+	kernel.Norm(s.pool, inner, r.first.y, affine, r.activation, inner, r.middle)
 	short, shortShape := in, r.inHalo
 	if r.shortcut != nil {
-		scale, shift := r.shortcut.forward(s, in)
-		kernel.Norm(s.pool, r.shortcut.conv.kernel.Out, r.shortcut.y, scale, shift, r.result, r.out, false)
+		affine := r.shortcut.forward(s, in)
+		kernel.Norm(s.pool, r.shortcut.conv.kernel.Out, r.shortcut.y, affine, kernel.Identity, r.result, r.out)
 		short, shortShape = r.out, r.result
 	}
-	scale, shift = r.second.forward(s, r.middle)
-	kernel.NormAddReLU(s.pool, r.second.conv.kernel.Out, r.second.y, scale, shift, shortShape, short, r.result, r.out)
+	affine = r.second.forward(s, r.middle)
+	kernel.NormAdd(s.pool, r.second.conv.kernel.Out, r.second.y, affine, shortShape, short, r.activation, r.result, r.out)
 	return r.out
 }
 
@@ -170,12 +135,12 @@ func (r *residual) forward(s *step, in []float32) []float32 {
 // din (N, I, D, H, W).
 func (r *residual) backward(s *step, in []float32, layout kernel.Shape, din []float32) {
 	bare := r.bare()
-	r.second.backward(s, r.middle, r.result, r.out, bare, r.dout) // dout is then that of the sum
+	r.second.backward(s, r.middle, kernel.Activated{Activation: r.activation, Shape: r.result, Y: r.out}, bare, r.dout) // dout is then that of the sum
 
 	r.second.conv.kernel.BackwardData(s.pool, r.second.dy, r.second.conv.weight.Value, bare, r.dinner)
-	r.first.backward(s, in, r.first.conv.kernel.Out, r.middle, bare, r.dinner)
+	r.first.backward(s, in, kernel.Activated{Activation: r.activation, Shape: r.first.conv.kernel.Out, Y: r.middle}, bare, r.dinner)
 	if r.shortcut != nil {
-		r.shortcut.backward(s, in, kernel.Shape{}, nil, bare, r.dout)
+		r.shortcut.backward(s, in, kernel.Activated{}, bare, r.dout)
 	}
 	if din == nil {
 		return

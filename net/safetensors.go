@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // ErrSafetensors is wrapped by the errors of ReadSafetensors and WriteSafetensors
@@ -109,36 +111,74 @@ func safetensorsHeader(tensors []Tensor, metadata map[string]string) ([]byte, er
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(text.Len())), text.Bytes()...), nil
 }
 
-// ReadSafetensors reads a file of the given size with float32 tensors, in the
-// order of their data, and its metadata. It trusts no length before it is held
-// against the size. The error wraps ErrSafetensors unless reading itself fails.
+// ReadSafetensors reads a file of the given size with tensors of floating-point
+// numbers, in the order of their data, and its metadata. F16 and BF16 are widened
+// to float32, F64 is rounded to it; other types are refused. It trusts no length
+// before it is held against the size. The error wraps ErrSafetensors unless reading
+// itself fails.
 func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
+	tensors, others, metadata, err := ReadSafetensorsOf(r, size)
+	if err == nil && len(others) > 0 {
+		return nil, nil, invalid("tensor %q holds %s; only %s are read", others[0].Name, others[0].DType, strings.Join(floatTypes(), ", "))
+	}
+	return tensors, metadata, err
+}
+
+// A Skipped tensor is one of a type that is not read, such as I64.
+type Skipped struct{ Name, DType string }
+
+// ReadSafetensorsOf reads a file of any program: tensors that do not hold floating-point
+// numbers, such as batch-norm counters, are skipped and listed.
+func ReadSafetensorsOf(r io.ReaderAt, size int64) ([]Tensor, []Skipped, map[string]string, error) {
+	entries, metadata, start, err := readHeader(r, size)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var tensors []Tensor
+	var skipped []Skipped
+	for _, e := range entries {
+		width, known := tensorBytes[e.DType]
+		if !known {
+			return nil, nil, nil, invalid("tensor %q holds %q, which is no type of the format", e.name, e.DType)
+		}
+		t, err := e.tensor(width)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		convert := floats[e.DType]
+		if convert == nil {
+			skipped = append(skipped, Skipped{e.name, e.DType})
+			continue
+		}
+		t.Data = make([]float32, volume(t.Shape))
+		data := io.NewSectionReader(r, start+int64(e.Offsets[0]), int64(e.Offsets[1]-e.Offsets[0]))
+		if err := readValues(data, width, convert, t.Data); err != nil {
+			return nil, nil, nil, fmt.Errorf("read tensor %q: %w", t.Name, err)
+		}
+		tensors = append(tensors, t)
+	}
+	return tensors, skipped, metadata, nil
+}
+
+// readHeader returns the entries in the order of their data, and where that starts.
+func readHeader(r io.ReaderAt, size int64) (entries []described, metadata map[string]string, start int64, err error) {
 	if size < 8 {
-		return nil, nil, invalid("%d bytes; the header's length alone takes 8", size)
+		return nil, nil, 0, invalid("%d bytes; the header's length alone takes 8", size)
 	}
 	var prefix [8]byte
 	if _, err := r.ReadAt(prefix[:], 0); err != nil {
-		return nil, nil, fmt.Errorf("read safetensors header: %w", err)
+		return nil, nil, 0, fmt.Errorf("read safetensors header: %w", err)
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
 	if length > maxHeader || length > uint64(size-8) {
-		return nil, nil, invalid("header of %d bytes in a file of %d", length, size)
+		return nil, nil, 0, invalid("header of %d bytes in a file of %d", length, size)
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(io.NewSectionReader(r, 8, int64(length)), text); err != nil {
-		return nil, nil, fmt.Errorf("read safetensors header: %w", err)
+		return nil, nil, 0, fmt.Errorf("read safetensors header: %w", err)
 	}
-	tensors, metadata, err := parseHeader(text, uint64(size)-8-length)
-	if err != nil {
-		return nil, nil, err
-	}
-	data := io.NewSectionReader(r, 8+int64(length), size-8-int64(length))
-	for i := range tensors {
-		if err := readValues(data, tensors[i].Data); err != nil {
-			return nil, nil, fmt.Errorf("read tensor %q: %w", tensors[i].Name, err)
-		}
-	}
-	return tensors, metadata, nil
+	entries, metadata, err = parseHeader(text, uint64(size)-8-length)
+	return entries, metadata, 8 + int64(length), err
 }
 
 func invalid(format string, values ...any) error {
@@ -151,9 +191,9 @@ type described struct {
 	tensorHeader
 }
 
-// parseHeader returns the tensors with room for their values. Their data must
-// fill the file without gap or overlap.
-func parseHeader(text []byte, dataSize uint64) ([]Tensor, map[string]string, error) {
+// parseHeader returns the entries in the order of their data, which must fill the
+// file without gap or overlap.
+func parseHeader(text []byte, dataSize uint64) ([]described, map[string]string, error) {
 	entries, metadata, err := decodeHeader(text)
 	if err != nil {
 		return nil, nil, err
@@ -172,15 +212,7 @@ func parseHeader(text []byte, dataSize uint64) ([]Tensor, map[string]string, err
 	if end != dataSize {
 		return nil, nil, invalid("%d bytes of data, tensors take %d", dataSize, end)
 	}
-	var tensors []Tensor
-	for _, e := range entries {
-		t, err := e.tensor()
-		if err != nil {
-			return nil, nil, err
-		}
-		tensors = append(tensors, t)
-	}
-	return tensors, metadata, nil
+	return entries, metadata, nil
 }
 
 // decodeHeader reads the JSON object entry by entry, so that a name that occurs
@@ -222,12 +254,9 @@ func decodeHeader(text []byte) (entries []described, metadata map[string]string,
 	return entries, metadata, nil
 }
 
-// tensor returns the tensor with zero values. Its offsets lie within the file.
-func (d described) tensor() (Tensor, error) {
-	if d.DType != "F32" {
-		return Tensor{}, invalid("tensor %q holds %s; only F32 is read", d.name, d.DType)
-	}
-	count := (d.Offsets[1] - d.Offsets[0]) / 4
+// tensor returns the tensor without values. Its offsets lie within the file.
+func (d described) tensor(width uint64) (Tensor, error) {
+	bytes := d.Offsets[1] - d.Offsets[0]
 	product := uint64(1)
 	shape := make([]int, len(d.Shape))
 	for i, size := range d.Shape {
@@ -237,22 +266,53 @@ func (d described) tensor() (Tensor, error) {
 		product *= uint64(size)
 		shape[i] = int(size)
 	}
-	if product != count || count*4 != d.Offsets[1]-d.Offsets[0] {
-		return Tensor{}, invalid("tensor %q of shape %v lies in %d bytes", d.name, d.Shape, d.Offsets[1]-d.Offsets[0])
+	if product != bytes/width || bytes%width != 0 {
+		return Tensor{}, invalid("tensor %q of shape %v lies in %d bytes", d.name, d.Shape, bytes)
 	}
-	return Tensor{Name: d.name, Shape: shape, Data: make([]float32, count)}, nil
+	return Tensor{Name: d.name, Shape: shape}, nil
 }
 
-// readValues fills values from little-endian float32.
-func readValues(r io.Reader, values []float32) error {
+// tensorBytes is the width of an element of each type of the format.
+var tensorBytes = map[string]uint64{
+	"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+	"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "C64": 8,
+}
+
+// floats are the types that are read, and how one little-endian element becomes
+// a float32.
+var floats = map[string]func([]byte) float32{
+	"F32":  func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
+	"F64":  func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
+	"BF16": func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) },
+	"F16":  func(b []byte) float32 { return halfFloat(binary.LittleEndian.Uint16(b)) },
+}
+
+func floatTypes() []string { return slices.Sorted(maps.Keys(floats)) }
+
+// halfFloat widens an IEEE 754 binary16: a sign, 5 bits of exponent and 10 of
+// fraction. Every such number is a float32.
+func halfFloat(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
+	switch exponent {
+	case 0: // zero, or subnormal: a multiple of 2^-24
+		small := float32(fraction) / (1 << 24)
+		return math.Float32frombits(sign | math.Float32bits(small))
+	case 0x1f: // infinite or not a number
+		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent-15+127)<<23 | fraction<<13)
+}
+
+// readValues fills values from elements of that many bytes.
+func readValues(r io.Reader, width uint64, convert func([]byte) float32, values []float32) error {
 	var buffer [1 << 14]byte
 	for len(values) > 0 {
-		part := buffer[:min(len(buffer), 4*len(values))]
+		part := buffer[:min(uint64(len(buffer)), width*uint64(len(values)))]
 		if _, err := io.ReadFull(r, part); err != nil {
 			return err
 		}
-		for ; len(part) > 0; part = part[4:] {
-			values[0] = math.Float32frombits(binary.LittleEndian.Uint32(part))
+		for ; len(part) > 0; part = part[width:] {
+			values[0] = convert(part)
 			values = values[1:]
 		}
 	}

@@ -76,7 +76,9 @@ func TestReadSafetensorsRefuses(t *testing.T) {
 		{"unfinished", safetensors(`{"t":`, nil), `entry "t"`},
 		{"more after the object", safetensors("{} {}", nil), "2 bytes after"},
 		{"unknown key", safetensors(entry(`{"dtype":"F32","shape":[],"data_offsets":[0,4],"x":1}`), make([]byte, 4)), `unknown field "x"`},
-		{"other type", safetensors(entry(`{"dtype":"F16","shape":[2],"data_offsets":[0,4]}`), make([]byte, 4)), "holds F16"},
+		{"whole numbers", safetensors(entry(`{"dtype":"I64","shape":[],"data_offsets":[0,8]}`), make([]byte, 8)), "holds I64; only BF16, F16, F32, F64 are read"},
+		{"unknown type", safetensors(entry(`{"dtype":"F31","shape":[1],"data_offsets":[0,4]}`), make([]byte, 4)), `holds "F31"`},
+		{"half of a half", safetensors(entry(`{"dtype":"F16","shape":[1],"data_offsets":[0,3]}`), make([]byte, 3)), "lies in 3 bytes"},
 		{"shape and bytes differ", safetensors(entry(`{"dtype":"F32","shape":[2],"data_offsets":[0,4]}`), make([]byte, 4)), "shape [2] lies in 4 bytes"},
 		{"not whole numbers", safetensors(entry(`{"dtype":"F32","shape":[1],"data_offsets":[0,6]}`), make([]byte, 6)), "lies in 6 bytes"},
 		{"negative size", safetensors(entry(`{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}`), make([]byte, 4)), "shape [-1]"},
@@ -91,6 +93,56 @@ func TestReadSafetensorsRefuses(t *testing.T) {
 		_, _, err := ReadSafetensors(bytes.NewReader(c.file), int64(len(c.file)))
 		if !errors.Is(err, ErrSafetensors) || !strings.Contains(fmt.Sprint(err), c.reason) {
 			t.Errorf("%s: error %v, want ErrSafetensors with %q", c.name, err, c.reason)
+		}
+	}
+}
+
+// 1.5 and -2^-14 in each type, a NaN, and a counter: bytes from the definitions of
+// IEEE 754 binary16, binary32, binary64 and of bfloat16.
+func TestReadSafetensorsOfOtherPrograms(t *testing.T) {
+	header := `{"half":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},` +
+		`"brain":{"dtype":"BF16","shape":[3,1],"data_offsets":[6,12]},` +
+		`"bn.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[12,20]},` +
+		`"double":{"dtype":"F64","shape":[3],"data_offsets":[20,44]}}`
+	file := safetensors(header, []byte{
+		0x00, 0x3e, 0x00, 0x84, 0x01, 0x7e,
+		0xc0, 0x3f, 0x80, 0xb8, 0xc0, 0x7f,
+		7, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0, 0, 0, 0, 0, 0, 0x10, 0xbf, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f,
+	})
+	tensors, skipped, _, err := ReadSafetensorsOf(bytes.NewReader(file), int64(len(file)))
+	if err != nil || len(tensors) != 3 || len(skipped) != 1 || skipped[0] != (Skipped{"bn.num_batches_tracked", "I64"}) {
+		t.Fatalf("read %v, skipped %v, %v", tensors, skipped, err)
+	}
+	for _, tensor := range tensors {
+		d := tensor.Data
+		if d[0] != 1.5 || d[1] != -1.0/(1<<14) || d[2] == d[2] {
+			t.Errorf("%s holds %v", tensor.Name, d)
+		}
+	}
+	if _, _, err := ReadSafetensors(bytes.NewReader(file), int64(len(file))); !errors.Is(err, ErrSafetensors) {
+		t.Errorf("a file with a counter as weights: %v", err)
+	}
+}
+
+// Every binary16 is (-1)^s 2^(e-15) (1 + f/1024), below the smallest exponent
+// (-1)^s 2^-14 f/1024.
+func TestHalfFloat(t *testing.T) {
+	for bits := range 1 << 16 {
+		exponent, fraction := bits>>10&31, float64(bits&1023)/1024
+		want := math.Ldexp(1+fraction, exponent-15)
+		if exponent == 0 {
+			want = math.Ldexp(fraction, -14)
+		}
+		if exponent == 31 {
+			want = math.Inf(1)
+			if fraction > 0 {
+				want = math.NaN()
+			}
+		}
+		got := float64(halfFloat(uint16(bits)))
+		if math.Abs(got) != want && !(got != got && want != want) || math.Signbit(got) != (bits >= 1<<15) {
+			t.Fatalf("%#04x is %g, want %g", bits, got, want)
 		}
 	}
 }
@@ -123,9 +175,10 @@ func TestWriteSafetensorsRefuses(t *testing.T) {
 func FuzzReadSafetensors(f *testing.F) {
 	f.Add(example())
 	f.Add(safetensors(`{"t":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, make([]byte, 4)))
+	f.Add(safetensors(`{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"n":{"dtype":"I64","shape":[],"data_offsets":[4,12]}}`, make([]byte, 12)))
 	f.Add(safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  `, make([]byte, 8)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		tensors, metadata, err := ReadSafetensors(bytes.NewReader(file), int64(len(file)))
+		tensors, _, metadata, err := ReadSafetensorsOf(bytes.NewReader(file), int64(len(file)))
 		if err != nil {
 			if !errors.Is(err, ErrSafetensors) {
 				t.Fatalf("error %v does not wrap ErrSafetensors", err)

@@ -27,6 +27,9 @@ type stage interface {
 	// backward sets the gradients of the members from that of the output, and that
 	// of the input unless din is nil.
 	backward(s *step, in []float32, layout kernel.Shape, din []float32)
+	// onnx adds the operations of the stage in inference and returns the name of its
+	// output for that of its input.
+	onnx(g *onnxGraph, x string) string
 }
 
 // A step says how the stages run.

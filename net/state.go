@@ -49,12 +49,7 @@ func (n *Net) entries() []*entry {
 	for _, m := range n.members {
 		list = append(list, m.entries(n.config.Dims)...)
 	}
-	h := n.head
-	list = append(list, &entry{
-		name: h.weight.Name, shape: []int{h.classes, h.features}, data: h.weight.Value,
-		index: func(i int) int { return i/h.features*h.stride + i%h.features },
-	})
-	return append(list, vectorEntry(h.bias.Name, h.classes, h.bias.Value))
+	return append(list, n.head.entries()...)
 }
 
 func vectorEntry(name string, size int, data []float32) *entry {
@@ -89,7 +84,7 @@ func (l *norm) entries(int) []*entry {
 
 // State returns a copy of all parameters and running statistics with PyTorch's
 // names and layouts: "block1.conv.weight" (O, I, kD, kH, kW), in 2D (O, I, kH,
-// kW); "block1.norm.running_mean"; "head.weight" (classes, features). A state
+// kW); "block1.norm.running_mean"; "head.weight" (classes, features + covariates). A state
 // that this network or one of the same configuration returned before may be
 // given, and its memory is used again; otherwise nil.
 func (n *Net) State(old []Tensor) []Tensor {

@@ -21,31 +21,40 @@ import (
 // volume (cohort.ErrGeometry). An image that fails cohort.Volume.Check is refused
 // (cohort.ErrNonFinite, cohort.ErrConstant). No volume is changed.
 func PrepareAll(volumes []*cohort.Volume, mask *cohort.Volume, c Config) ([]*Image, error) {
+	images, _, err := PrepareFields(volumes, mask, c)
+	return images, err
+}
+
+// PrepareFields is PrepareAll with the field of each result.
+func PrepareFields(volumes []*cohort.Volume, mask *cohort.Volume, c Config) ([]*Image, []*Field, error) {
 	p, err := newPreparation(volumes, mask, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	depths, err := p.depths()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var images []*Image
+	var fields []*Field
 	var first error
 	for _, depth := range depths {
-		image, err := p.image(depth)
+		at := p.placement(depth)
+		image, err := p.image(at)
 		if err != nil && (len(depths) == 1 || !errors.Is(err, cohort.ErrConstant)) {
-			return nil, err
+			return nil, nil, err
 		}
 		if err != nil {
 			first = errors.Join(first, err)
 			continue
 		}
 		images = append(images, image)
+		fields = append(fields, newField(at, volumes[0]))
 	}
 	if len(images) == 0 {
-		return nil, fmt.Errorf("none of %d slices can be used: %w", len(depths), first)
+		return nil, nil, fmt.Errorf("none of %d slices can be used: %w", len(depths), first)
 	}
-	return images, nil
+	return images, fields, nil
 }
 
 // A preparation is what the results of one visit have in common.
@@ -154,14 +163,19 @@ func (p *preparation) depths() ([]depth, error) {
 	return all, nil
 }
 
-// image makes the result at one depth.
-func (p *preparation) image(depth depth) (*Image, error) {
+// placement is where the grid lies at one depth.
+func (p *preparation) placement(depth depth) placement {
 	at := placement{axes: p.axes, count: p.Grid}
 	for axis := range 3 {
 		at.centre[axis] = float64(p.box.low[axis]+p.box.high[axis]) / 2
 		at.step[axis] = p.Spacing[axis] / p.axes[axis].spacing
 	}
 	at.centre[0], at.step[0] = depth.centre, depth.spacing/p.axes[0].spacing
+	return at
+}
+
+// image makes the result at one place.
+func (p *preparation) image(at placement) (*Image, error) {
 	image := &Image{C: p.Channels, D: p.Grid[0], H: p.Grid[1], W: p.Grid[2]}
 	for n, v := range p.volumes {
 		image.NonFinite += v.NonFinite

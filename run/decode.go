@@ -216,6 +216,7 @@ func decodeEpoch(text []byte) (Epoch, error) {
 		member{"step", &e.Step, false},
 		member{"learning_rate", &e.LearningRate, false},
 		member{"gradient_norm", &e.GradientNorm, false},
+		member{"objective", &e.Objective, true},
 		member{"evaluations", func(text []byte) (err error) { e.Evaluations, err = decodeEvaluations(text); return err }, false},
 	)
 	return e, err

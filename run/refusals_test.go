@@ -26,7 +26,7 @@ func TestOpenRefuses(t *testing.T) {
 		{HeaderFile, `"epochs_planned": 3`, `"epochs_planned": -1`, ErrInvalid, "epochs_planned is -1"},
 		{HeaderFile, `"epochs_planned": 3`, `"epochs_planned": 2.5`, ErrInvalid, "number 2.5 where a whole number is expected"},
 		{HeaderFile, `"epochs_planned": 3`, `"epochs_planned": null`, ErrInvalid, "epochs_planned: null where a value is expected"},
-		{HeaderFile, `"status": "complete"`, `"status": "done"`, ErrInvalid, `status "done"; want running, complete or interrupted`},
+		{HeaderFile, `"status": "complete"`, `"status": "done"`, ErrInvalid, `status "done"; want running, complete, stopped or interrupted`},
 		{HeaderFile, `"response & more",`, ``, nil, ""}, // two classes left: subject sub-03 has class 2
 		{HeaderFile, `"response & more"`, `"no <response>"`, ErrInvalid, `class "no <response>" is listed twice`},
 		{HeaderFile, `"response & more"`, `""`, ErrInvalid, "a class without a name"},
@@ -244,7 +244,7 @@ func TestWriterRefuses(t *testing.T) {
 		{w.WriteFile("test.json", []byte("{}")), "object where an array is expected"},
 		{w.WriteFile("test.json", []byte(`[{"view":"logged","set":"train","loss":0,"accuracy":0}]`)), `the set "train"`},
 		{w.WriteFile("a.tmp", nil), "marks unfinished files"},
-		{w.Finish(Running), `status "running"; want complete or interrupted`},
+		{w.Finish(Running), `status "running"; want complete, stopped or interrupted`},
 		{w.Finish(Complete), "complete with 1 of 3 epochs"},
 	} {
 		if !errors.Is(c.err, ErrInvalid) || !strings.Contains(c.err.Error(), c.want) || !strings.Contains(c.err.Error(), dir) {

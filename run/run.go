@@ -14,15 +14,17 @@ const (
 	PlanFile            = "plan.yaml"
 	EpochsFile          = "epochs.jsonl"
 	TestFile            = "test.json"
+	CheckpointFile      = "checkpoint.safetensors"       // all that training goes on from
 	LastWeightsFile     = "weights/last.safetensors"     // after the last recorded epoch
 	BestWeightsFile     = "weights/best.safetensors"     // after the epoch with the best validation result
-	AveragedWeightsFile = "weights/averaged.safetensors" // moving average of the weights
+	AveragedWeightsFile = "weights/averaged.safetensors" // average of the weights
 )
 
 // The status of a run.
 const (
 	Running     = "running"     // training is under way, or was killed
 	Complete    = "complete"    // all planned epochs are recorded
+	Stopped     = "stopped"     // ended before the last planned epoch by a rule of its own plan
 	Interrupted = "interrupted" // stopped on request; all that is recorded is valid
 )
 
@@ -40,7 +42,7 @@ const (
 	Logged        = "logged"        // as a user's training loop prints it
 	Deterministic = "deterministic" // whole fixed set, no augmentation, no dropout
 	Recalibrated  = "recalibrated"  // batch-norm statistics recomputed on training images at these weights
-	Averaged      = "averaged"      // exponential moving average of the weights, statistics recomputed
+	Averaged      = "averaged"      // average of the weights over steps or epochs, statistics recomputed
 )
 
 // A Run is a run read into memory.
@@ -72,11 +74,14 @@ type Subject struct {
 
 // An Epoch is one line of epochs.jsonl.
 type Epoch struct {
-	Epoch        int          `json:"epoch"`         // from 1
-	Step         int          `json:"step"`          // optimiser steps taken so far
-	LearningRate Float        `json:"learning_rate"` // at the end of the epoch
-	GradientNorm Float        `json:"gradient_norm"` // Euclidean norm over all parameters, mean over the steps of the epoch
-	Evaluations  []Evaluation `json:"evaluations"`
+	Epoch        int   `json:"epoch"`         // from 1
+	Step         int   `json:"step"`          // optimiser steps taken so far
+	LearningRate Float `json:"learning_rate"` // at the end of the epoch
+	GradientNorm Float `json:"gradient_norm"` // Euclidean norm over all parameters, mean over the steps of the epoch
+	// Objective is what training lessened, mean over the images of the epoch; nil
+	// where that is the cross-entropy itself, the logged training loss.
+	Objective   *Float       `json:"objective,omitempty"`
+	Evaluations []Evaluation `json:"evaluations"`
 }
 
 // An Evaluation is one view of one set after an epoch. For the set "train" the

@@ -41,8 +41,8 @@ func (h *Header) validate() error {
 
 func (h *Header) problem() error {
 	switch {
-	case !slices.Contains([]string{Running, Complete, Interrupted}, h.Status):
-		return fmt.Errorf("status %q; want %s, %s or %s", h.Status, Running, Complete, Interrupted)
+	case !slices.Contains([]string{Running, Complete, Stopped, Interrupted}, h.Status):
+		return fmt.Errorf("status %q; want %s, %s, %s or %s", h.Status, Running, Complete, Stopped, Interrupted)
 	case h.Planned < 0:
 		return fmt.Errorf("epochs_planned is %d", h.Planned)
 	case len(h.Classes) < 2:

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,9 @@ type Writer struct {
 	dir    string
 	header Header
 	epochs lineFile
-	size   int64 // bytes of epochs.jsonl that are whole lines
-	last   Epoch // epoch number and step of the last line, without its evaluations
+	size   int64  // bytes of epochs.jsonl that are whole lines
+	last   Epoch  // epoch number and step of the last line, without its evaluations
+	again  []byte // of a resumed run: whole lines that follow the last one and are about to be appended again
 	closed bool
 }
 
@@ -105,15 +107,23 @@ func (w *Writer) start(plan []byte) error {
 		return err
 	}
 	w.epochs = file
-	if plan != nil {
-		if len(plan) > maxPlan {
-			return fmt.Errorf("%w: a plan of %d bytes; at most %d", ErrInvalid, len(plan), maxPlan)
-		}
-		if err := w.replace(PlanFile, plan); err != nil {
-			return err
-		}
+	if err := lock(file); err != nil {
+		return err
+	}
+	if err := w.writePlan(plan); err != nil {
+		return err
 	}
 	return w.writeHeader()
+}
+
+func (w *Writer) writePlan(plan []byte) error {
+	if plan == nil {
+		return nil
+	}
+	if len(plan) > maxPlan {
+		return fmt.Errorf("%w: a plan of %d bytes; at most %d", ErrInvalid, len(plan), maxPlan)
+	}
+	return w.replace(PlanFile, bytesOf(plan))
 }
 
 // abandon removes what a failed Create has made.
@@ -138,7 +148,7 @@ func (w *Writer) writeHeader() error {
 	if len(text) > maxHeader {
 		return fmt.Errorf("%w: %s of %d bytes; at most %d", ErrInvalid, HeaderFile, len(text), maxHeader)
 	}
-	return w.replace(HeaderFile, text)
+	return w.replace(HeaderFile, bytesOf(text))
 }
 
 // encode writes v as JSON that ends in a newline, without the escapes that
@@ -155,7 +165,9 @@ func encode(v any, indent string) ([]byte, error) {
 // Append records one epoch: one line, in a single write, on the disk when
 // Append returns. Epochs are numbered 1, 2, ... without gaps. It returns
 // ErrInvalid for an epoch that the format does not allow; when the disk is full
-// or fails, the line is taken back, so that the run stays valid.
+// or fails, the line is taken back, so that the run stays valid. An epoch that a
+// resumed run holds already must be the same; otherwise the error is ErrDiffers
+// and the run is as it was.
 func (w *Writer) Append(e Epoch) error {
 	if w.closed {
 		return fmt.Errorf("append epoch %d to run %s: %w", e.Epoch, w.dir, ErrClosed)
@@ -185,6 +197,14 @@ func (w *Writer) line(e *Epoch) ([]byte, error) {
 }
 
 func (w *Writer) appendLine(line []byte) error {
+	if len(w.again) > 0 {
+		if !bytes.HasPrefix(w.again, line) {
+			return ErrDiffers
+		}
+		w.again = w.again[len(line):]
+		w.size += int64(len(line))
+		return nil
+	}
 	_, err := w.epochs.Write(line)
 	if err == nil {
 		err = w.epochs.Sync()
@@ -215,32 +235,50 @@ func (w *Writer) WriteTest(evaluations []Evaluation) error {
 // the files that other methods write are refused, except TestFile, whose
 // contents are checked.
 func (w *Writer) WriteFile(name string, data []byte) error {
+	if name == TestFile && !w.closed {
+		evaluations, err := decodeEvaluations(data)
+		if err == nil {
+			err = w.header.validateTest(evaluations)
+		} else {
+			err = fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s of run %s: %w", name, w.dir, err)
+		}
+	}
+	return w.store(name, bytesOf(data))
+}
+
+// WriteFrom is WriteFile for contents that are written piece by piece. TestFile
+// is refused.
+func (w *Writer) WriteFrom(name string, contents func(io.Writer) error) error {
+	if name == TestFile {
+		return fmt.Errorf("write a file of run %s: %w: %q belongs to the run itself", w.dir, ErrInvalid, name)
+	}
+	return w.store(name, contents)
+}
+
+func (w *Writer) store(name string, contents func(io.Writer) error) error {
 	if w.closed {
 		return fmt.Errorf("write %s of run %s: %w", name, w.dir, ErrClosed)
 	}
-	if err := w.checkFile(name, data); err != nil {
+	if err := checkFile(name); err != nil {
 		return fmt.Errorf("write a file of run %s: %w", w.dir, err)
 	}
 	if err := os.MkdirAll(filepath.Join(w.dir, filepath.FromSlash(path.Dir(name))), 0o755); err != nil {
 		return fmt.Errorf("write %s of run %s: %w", name, w.dir, err)
 	}
-	if err := w.replace(name, data); err != nil {
+	if err := w.replace(name, contents); err != nil {
 		return fmt.Errorf("write %s of run %s: %w", name, w.dir, err)
 	}
 	return nil
 }
 
-func (w *Writer) checkFile(name string, data []byte) error {
+func checkFile(name string) error {
 	switch {
-	case name == TestFile:
-		evaluations, err := decodeEvaluations(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w: %w", name, ErrInvalid, err)
-		}
-		return w.header.validateTest(evaluations)
 	case !fs.ValidPath(name) || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\\:\x00"):
 		return fmt.Errorf("%w: %q is not a slash-separated name inside the run", ErrInvalid, name)
-	case slices.Contains([]string{HeaderFile, PlanFile, EpochsFile, TestFile}, strings.ToLower(name)):
+	case slices.Contains([]string{HeaderFile, PlanFile, EpochsFile, TestFile}, strings.ToLower(name)) && name != TestFile:
 		return fmt.Errorf("%w: %q belongs to the run itself", ErrInvalid, name)
 	case strings.HasSuffix(name, temporary):
 		return fmt.Errorf("%w: %q ends in %s, which marks unfinished files", ErrInvalid, name, temporary)
@@ -252,9 +290,9 @@ func (w *Writer) checkFile(name string, data []byte) error {
 const temporary = ".tmp"
 
 // replace writes a file under a temporary name, then renames it.
-func (w *Writer) replace(name string, data []byte) error {
+func (w *Writer) replace(name string, contents func(io.Writer) error) error {
 	target := filepath.Join(w.dir, filepath.FromSlash(name))
-	err := writeSynced(target+temporary, data)
+	err := writeSynced(target+temporary, contents)
 	if err == nil {
 		err = os.Rename(target+temporary, target)
 	}
@@ -266,12 +304,24 @@ func (w *Writer) replace(name string, data []byte) error {
 	return nil
 }
 
-func writeSynced(file string, data []byte) error {
+// bytesOf is a file's contents that are in memory as a whole.
+func bytesOf(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+func writeSynced(file string, contents func(io.Writer) error) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
+	buffer := bufio.NewWriterSize(f, 1<<16)
+	if err = contents(buffer); err == nil {
+		err = buffer.Flush()
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
@@ -287,8 +337,8 @@ func syncFolder(dir string) {
 	}
 }
 
-// Finish closes the run with status Complete or Interrupted. Complete needs
-// all planned epochs. Nothing can be written afterwards.
+// Finish closes the run with status Complete, Stopped or Interrupted. Complete
+// needs all planned epochs. Nothing can be written afterwards.
 func (w *Writer) Finish(status string) error {
 	err := w.finish(status)
 	if err != nil {
@@ -301,8 +351,8 @@ func (w *Writer) finish(status string) error {
 	switch {
 	case w.closed:
 		return ErrClosed
-	case status != Complete && status != Interrupted:
-		return fmt.Errorf("%w: status %q; want %s or %s", ErrInvalid, status, Complete, Interrupted)
+	case status != Complete && status != Stopped && status != Interrupted:
+		return fmt.Errorf("%w: status %q; want %s, %s or %s", ErrInvalid, status, Complete, Stopped, Interrupted)
 	case status == Complete && w.header.Planned > 0 && w.last.Epoch != w.header.Planned:
 		return fmt.Errorf("%w: complete with %d of %d epochs", ErrInvalid, w.last.Epoch, w.header.Planned)
 	}

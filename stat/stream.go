@@ -158,8 +158,14 @@ func (s *Stream) IntN(n int) int {
 }
 
 // Perm returns a random order of 0..n-1 (Fisher and Yates).
-func (s *Stream) Perm(n int) []int {
-	order := make([]int, n)
+func (s *Stream) Perm(n int) []int { return s.PermInto(nil, n) }
+
+// PermInto is Perm, which reuses the memory of a slice.
+func (s *Stream) PermInto(order []int, n int) []int {
+	if cap(order) < n {
+		order = make([]int, n)
+	}
+	order = order[:n]
 	for i := range order {
 		order[i] = i
 	}

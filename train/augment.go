@@ -122,7 +122,7 @@ func (a Augment) family() prep.Augmentation {
 
 // Augmentation is what a resolved plan does to training images.
 func (p *Plan) Augmentation() prep.Augmentation {
-	a, network := p.Augment.family(), p.netConfig(1)
+	a, network := p.Augment.family(), p.netConfig(1, 0)
 	a.Channels, a.Grid, a.Spacing = network.Channels, network.Size, p.PrepConfig().Spacing
 	return a
 }
@@ -130,8 +130,15 @@ func (p *Plan) Augmentation() prep.Augmentation {
 // DrawOf returns how a training image is changed in an epoch: what Train does
 // and what any reader of the run can compute again from the plan alone. sample is
 // the index into Images.Train.Samples, epochs count from 1.
-func (p *Plan) DrawOf(sample, epoch int) prep.Draw {
-	return p.Augmentation().Draw(stat.NewStream(p.Seed, "augment", uint64(sample), uint64(epoch)))
+func (p *Plan) DrawOf(sample, epoch int) prep.Draw { return p.DrawOfRepeat(sample, epoch, 0) }
+
+// DrawOfRepeat is DrawOf where sampling.draw is balanced and an epoch may use an
+// image more than once: repeat counts its uses before this one.
+func (p *Plan) DrawOfRepeat(sample, epoch, repeat int) prep.Draw {
+	if repeat == 0 {
+		return p.Augmentation().Draw(stat.NewStream(p.Seed, "augment", uint64(sample), uint64(epoch)))
+	}
+	return p.Augmentation().Draw(stat.NewStream(p.Seed, "augment", uint64(sample), uint64(epoch), uint64(repeat)))
 }
 
 // validateAugment checks what does not depend on the images.
@@ -143,6 +150,8 @@ func (p *Plan) validateAugment(require func(bool, string, ...any), oneOf func(st
 		oneOf("augment.flip", axis, "left-right", "anterior-posterior", "superior-inferior")
 	}
 	require(p.Augment.Shift >= 0 && p.Augment.Shift <= 256, "augment.shift is %d; it must lie between 0 and 256", p.Augment.Shift)
+	require(p.Augment.Mixup.Alpha >= 0 && p.Augment.Mixup.Alpha <= 100, "augment.mixup.alpha is %g; it must lie between 0 and 100", p.Augment.Mixup.Alpha)
+	require(p.Augment.Mixup.Alpha == 0 || p.Net.Pooling != "attention", "augment.mixup.alpha is %g, but net.pooling attention trains on subjects of differing numbers of images, which cannot be mixed", p.Augment.Mixup.Alpha)
 	free := p.Augment.family()
 	free.Flip, free.Shift = nil, 0
 	if err := free.Check(); err != nil {

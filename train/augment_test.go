@@ -145,7 +145,8 @@ func TestTrainerUsesDrawOf(t *testing.T) {
 	}
 	defer trainer.pool.Close()
 	indices := []int{3, 0, 7, 2}
-	trainer.fill(&trainer.batch, &images.Train, indices, func(sample int) prep.Draw { return p.DrawOf(sample, 5) })
+	drawn := source{set: &images.Train, units: indices, draw: func(_, sample int) prep.Draw { return p.DrawOf(sample, 5) }}
+	trainer.fill(&trainer.batch, drawn, part{0, len(indices)})
 	size := len(images.Train.Samples[0].Image.Data)
 	for i, sample := range indices {
 		want := make([]float32, size)
@@ -198,17 +199,13 @@ func TestAugmentationPage(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| `([^`]*)` \\|").FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = row[2]
 	}
-	defaults := reflect.ValueOf(DefaultPlan())
+	defaults := DefaultPlan()
 	for _, key := range Keys() {
 		short, ok := strings.CutPrefix(key, "augment.")
 		if !ok || short == "preset" {
 			continue
 		}
-		value := defaults
-		for part := range strings.SplitSeq(key, ".") {
-			value = fieldByKey(value, part)
-		}
-		if want := fmt.Sprint(value.Interface()); documented[short] != want {
+		if want := fmt.Sprint(defaults.value(key).Interface()); documented[short] != want {
 			t.Errorf("docs/augmentation.md says %q of %s; the default is %q", documented[short], key, want)
 		}
 		delete(documented, short)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"ballast/cohort"
+	"ballast/net"
 	"ballast/prep"
 	"ballast/run"
 )
@@ -16,6 +17,16 @@ type Set struct {
 	Name     string
 	Subjects []run.Subject
 	Samples  []Sample // all images of subject 0, then of subject 1, ...
+
+	Covariates [][]float32 // of each subject, as Images.Covariates encodes them; nil without
+}
+
+// encoded returns the covariates of a subject.
+func (s *Set) encoded(subject int) []float32 {
+	if s.Covariates == nil {
+		return nil
+	}
+	return s.Covariates[subject]
 }
 
 // A Sample is one prepared image.
@@ -33,6 +44,8 @@ type Images struct {
 	Test       Set          // evaluated once, at the end; may be empty
 	More       []Set        // evaluated beside the validation set after every epoch: fresh subjects that measure the truth
 	Fitted     *prep.Fitted // what the preprocessing fitted on the training images; nil when it needs nothing
+	Covariates *Covariates  // what was fitted on those of the training subjects; nil without
+	Initial    []net.Tensor // that training starts from, of net.weights; nil: all drawn from the seed
 	Notes      []string     // what a user may want to know of single images, one line each
 }
 
@@ -59,6 +72,9 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r R
 		return nil, err
 	}
 	config.Fitted = images.Fitted
+	if images.Covariates, err = p.fitCovariates(c, split); err != nil {
+		return nil, err
+	}
 	var jobs []loadJob
 	for _, part := range []struct {
 		set      *Set
@@ -69,11 +85,19 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r R
 		for _, s := range part.subjects {
 			subject := c.Subjects[s]
 			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: subject.ID, Class: subject.Class, Site: subject.Site})
+			if err := images.encode(part.set, &subject); err != nil {
+				return nil, err
+			}
 			for _, image := range subject.Images {
 				jobs = append(jobs, loadJob{part.set, len(part.set.Subjects) - 1, image, nil})
 			}
 		}
 	}
+	initial, notes, err := readInitial(&p, p.netConfig(len(c.Classes), images.Covariates.Width()))
+	if err != nil {
+		return nil, err
+	}
+	images.Initial, images.Notes = initial, notes
 	err = inParallel(ctx, len(jobs), r.Threads, func(i int) (err error) {
 		if jobs[i].prepared, err = r.Cache.Images(jobs[i].image, config); err == nil {
 			r.each()
@@ -87,6 +111,31 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r R
 		images.Notes = append(images.Notes, fmt.Sprintf("the images are volumes and the network sees slices of them (prep.slice: %s)", p.Prep.Slice))
 	}
 	return images, err
+}
+
+// fitCovariates fits the covariates of the plan on the training subjects.
+func (p *Plan) fitCovariates(c *cohort.Cohort, split cohort.Split) (*Covariates, error) {
+	var training []cohort.Subject
+	for _, s := range split.Train {
+		training = append(training, c.Subjects[s])
+	}
+	return FitCovariates(p.Data.Covariates, training)
+}
+
+// encode adds the covariates of a subject to its set.
+func (images *Images) encode(set *Set, subject *cohort.Subject) error {
+	if images.Covariates == nil {
+		return nil
+	}
+	encoded, err := images.Covariates.Encode(subject.Covariates)
+	if err != nil {
+		return fmt.Errorf("subject %s: %w", subject.ID, err)
+	}
+	set.Covariates = append(set.Covariates, encoded)
+	for _, line := range images.Covariates.Odd(subject.Covariates) {
+		images.Notes = append(images.Notes, fmt.Sprintf("subject %s: %s", subject.ID, line))
+	}
+	return nil
 }
 
 // fit fits what the preprocessing needs to know of the training images; nil when

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ballast/cohort"
 	"ballast/net"
 	"ballast/prep"
 	"ballast/run"
@@ -19,36 +20,63 @@ type Estimate struct {
 	Total      time.Duration `json:"total_ns"`       // all epochs with their views, without reading the images
 }
 
+// Sizes is what the cost of a run depends on beside its plan.
+type Sizes struct {
+	Classes    int
+	Covariates int // numbers that encode those of a subject
+
+	Train, Validation, Test []int // images of each subject
+}
+
+// SizesOf returns the sizes of a split cohort, before its images are read.
+func SizesOf(c *cohort.Cohort, split cohort.Split, p Plan) (Sizes, error) {
+	images := func(subjects []int) (counts []int) {
+		for _, s := range subjects {
+			counts = append(counts, len(c.Subjects[s].Images))
+		}
+		return counts
+	}
+	covariates, err := p.fitCovariates(c, split)
+	return Sizes{
+		Classes: len(c.Classes), Covariates: covariates.Width(),
+		Train: images(split.Train), Validation: images(split.Validation), Test: images(split.Test),
+	}, err
+}
+
 // EstimateCost measures one training step and one evaluation of a resolved
-// plan on this machine and scales them to the whole run. train, validation and
-// test are numbers of images.
-func EstimateCost(p Plan, classes, train, validation, test, threads int) (Estimate, error) {
-	images := placeholders(p, classes, train, validation, test)
+// plan on this machine and scales them to the whole run.
+func EstimateCost(p Plan, sizes Sizes, threads int) (Estimate, error) {
+	images := placeholders(p, sizes)
 	t, err := newTrainer(p, images, Options{Threads: threads})
 	if err != nil {
 		return Estimate{}, err
 	}
 	defer t.pool.Close()
-	steps := len(parts(train, p.Batch))
-	indices := make([]int, (train+steps-1)/steps) // as many as the largest batch has
-	draw := func(sample int) prep.Draw { return p.DrawOf(sample, 1) }
-	step := fastest(3, func() {
-		t.fill(&t.batch, &images.Train, indices, draw)
-		t.trainBatch(indices)
+	batches := len(parts(t.units(), p.Batch))
+	first := source{set: &images.Train, units: t.order(1), bag: t.bags(1, nil)}
+	largest := part{0, (t.units() + batches - 1) / batches} // as many units as the largest batch has
+	augmented := first
+	augmented.draw = func(_, sample int) prep.Draw { return p.DrawOf(sample, 1) }
+	batch := fastest(3, func() {
+		t.fill(&t.batch, augmented, largest)
+		t.trainBatch(first.units[:largest.to], true, &tally{})
 	})
 	forward := fastest(3, func() {
-		t.fill(&t.batch, &images.Train, indices, nil)
+		t.fill(&t.batch, first, largest)
 		t.net.Forward(&t.batch, net.Inference, 0)
 	})
-	cost := t.net.Cost(len(indices))
-	training := step.Seconds() * float64(p.Epochs*steps)
-	evaluating := forward.Seconds() / float64(len(indices)) * (t.work() - float64(3*train*p.Epochs))
+	count := t.batch.N
+	cost := t.net.Cost(count)
+	together := min(p.Optimizer.Accumulate, batches) // batches to a step
+	trained := float64(t.trainingImages() * p.Epochs)
+	training := batch.Seconds() / float64(count) * trained
+	evaluating := forward.Seconds() / float64(count) * (t.work() - 3*trained)
 	return Estimate{
 		Parameters: cost.Parameters,
-		Steps:      steps,
-		StepFLOPs:  float64(cost.StepFLOPs),
+		Steps:      t.stepsPerEpoch(),
+		StepFLOPs:  float64(cost.StepFLOPs) * float64(together),
 		Bytes:      t.bytes(),
-		Step:       step,
+		Step:       batch * time.Duration(together),
 		Total:      time.Duration((training + evaluating) * float64(time.Second)),
 	}, nil
 }
@@ -66,7 +94,10 @@ func (t *trainer) bytes() int64 {
 	for _, param := range t.net.Params() {
 		parameters += int64(len(param.Value))
 	}
-	const copies = 6 // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	copies := int64(6) // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	if t.plan.Optimizer.Accumulate > 1 {
+		copies++
+	}
 	return program + t.net.Cost(batch).Bytes + 4*(copies*parameters+image*int64(2*batch+images))
 }
 
@@ -84,23 +115,41 @@ func fastest(n int, f func()) time.Duration {
 
 // placeholders stands in for a cohort: sets of the right sizes that share one
 // image of the right shape.
-func placeholders(p Plan, classes, train, validation, test int) *Images {
+func placeholders(p Plan, sizes Sizes) *Images {
 	config := p.PrepConfig()
 	image := &prep.Image{C: max(1, config.Channels), D: config.Grid[0], H: config.Grid[1], W: config.Grid[2]}
 	image.Data = make([]float32, image.C*image.D*image.H*image.W)
 	for i := range image.Data {
 		image.Data[i] = float32(i%7) - 3
 	}
-	set := func(name string, n int) Set {
+	set := func(name string, counts []int) Set {
 		s := Set{Name: name}
-		for i := range n {
-			s.Subjects = append(s.Subjects, run.Subject{ID: fmt.Sprint(i), Images: 1})
-			s.Samples = append(s.Samples, Sample{Subject: i, Class: i % classes, Image: image})
+		for i, count := range counts {
+			class := i % sizes.Classes
+			s.Subjects = append(s.Subjects, run.Subject{ID: fmt.Sprint(i), Class: class, Images: count})
+			for range count {
+				s.Samples = append(s.Samples, Sample{Subject: i, Class: class, Image: image})
+			}
+			if sizes.Covariates > 0 {
+				s.Covariates = append(s.Covariates, make([]float32, sizes.Covariates))
+			}
 		}
 		return s
 	}
 	return &Images{
-		Classes: make([]string, classes),
-		Train:   set(run.Train, train), Validation: set(run.Validation, validation), Test: set(run.Test, test),
+		Classes: make([]string, sizes.Classes), Covariates: anyCovariates(sizes.Covariates),
+		Train: set(run.Train, sizes.Train), Validation: set(run.Validation, sizes.Validation), Test: set(run.Test, sizes.Test),
 	}
+}
+
+// anyCovariates stands in for covariates that are encoded in so many numbers.
+func anyCovariates(width int) *Covariates {
+	if width == 0 {
+		return nil
+	}
+	c := &Covariates{}
+	for range width {
+		c.Columns = append(c.Columns, Covariate{Number: &Scale{}})
+	}
+	return c
 }

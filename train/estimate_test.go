@@ -2,9 +2,12 @@ package train
 
 import (
 	"context"
+	"io"
 	"math"
 	"runtime"
 	"testing"
+
+	"ballast/run"
 )
 
 // The work that a progress bar and an estimate rest on is exactly what is done.
@@ -18,8 +21,16 @@ func TestWorkIsWhatIsDone(t *testing.T) {
 		"linear":               func(p *Plan) { p.Net.Name = "linear" },
 		"recalibrating":        func(p *Plan) { p.Validation.Recalibrate = true },
 		"augmented validation": func(p *Plan) { p.Validation.Augment = true },
-		"batch of one":         func(p *Plan) { p.Batch = 1 },
-		"one step per epoch":   func(p *Plan) { p.Batch = 1000 },
+		"averaged":             func(p *Plan) { p.Validation.Weights = "averaged" },
+		"averaged, no views":   func(p *Plan) { p.Validation.Weights, p.Views.Every = "averaged", 0 },
+		"averaged, recalibrating every third epoch": func(p *Plan) {
+			p.Validation.Weights, p.Views.Every, p.Validation.Recalibrate = "averaged", 3, true
+		},
+		"averaged, no batch norm, a mistake": func(p *Plan) {
+			p.Validation.Weights, p.Net.Norm, p.Validation.Dropout, p.Average.Name = "averaged", "none", true, "swa"
+		},
+		"batch of one":       func(p *Plan) { p.Batch = 1 },
+		"one step per epoch": func(p *Plan) { p.Batch = 1000 },
 	} {
 		p := smallPlan()
 		p.Epochs = 4
@@ -29,9 +40,11 @@ func TestWorkIsWhatIsDone(t *testing.T) {
 			t.Fatal(err)
 		}
 		for epoch := range p.Epochs {
-			if _, err := tr.epoch(context.Background(), epoch+1); err != nil {
+			recorded, err := tr.epoch(context.Background(), epoch+1)
+			if err != nil {
 				t.Fatal(err)
 			}
+			tr.course.add(&recorded)
 		}
 		if err := tr.recordTest(&recording{}); err != nil {
 			t.Fatal(err)
@@ -50,7 +63,7 @@ func TestMemoryIsWhatWasEstimated(t *testing.T) {
 	p.Prep.Grid, p.Net.Width, p.Batch = []int{12, 32, 32}, 16, 7 // 14 and 21 images: the batches differ
 	images := blobs(p, 10, 14, 0)
 	count := len(images.Train.Samples) + len(images.Validation.Samples)
-	estimate, err := EstimateCost(p, 2, len(images.Train.Samples), len(images.Validation.Samples), 0, 1)
+	estimate, err := EstimateCost(p, sizesOf(images), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +78,7 @@ func TestMemoryIsWhatWasEstimated(t *testing.T) {
 		if _, err := tr.epoch(context.Background(), number); err != nil {
 			t.Fatal(err)
 		}
-		if err := tr.encode(tr.net); err != nil {
+		if err := tr.save(discarding{}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,8 +89,33 @@ func TestMemoryIsWhatWasEstimated(t *testing.T) {
 	if got := first - start; !(math.Abs(got/want-1) < 0.05) {
 		t.Errorf("%.0f bytes allocated in the first epoch, %.0f estimated", got, want)
 	}
-	if later := second - first; !(later < 0.01*want) {
+	if later := second - first; !(later < 0.02*want) {
 		t.Errorf("the second epoch allocated %.0f bytes, the first %.0f", later, first-start)
+	}
+}
+
+// discarding is a Recorder that keeps nothing.
+type discarding struct{}
+
+func (discarding) Append(run.Epoch) error           { return nil }
+func (discarding) WriteFile(string, []byte) error   { return nil }
+func (discarding) WriteTest([]run.Evaluation) error { return nil }
+func (discarding) Finish(string) error              { return nil }
+func (discarding) WriteFrom(_ string, contents func(io.Writer) error) error {
+	return contents(io.Discard)
+}
+
+// sizesOf returns the sizes of images that are read.
+func sizesOf(images *Images) Sizes {
+	counts := func(s *Set) (counts []int) {
+		for _, subject := range s.Subjects {
+			counts = append(counts, subject.Images)
+		}
+		return counts
+	}
+	return Sizes{
+		Classes: len(images.Classes), Covariates: images.Covariates.Width(),
+		Train: counts(&images.Train), Validation: counts(&images.Validation), Test: counts(&images.Test),
 	}
 }
 
@@ -89,7 +127,7 @@ func allocated() float64 {
 
 func TestEstimateNamesTheSteps(t *testing.T) {
 	p := smallPlan()
-	estimate, err := EstimateCost(p, 2, 9, 5, 3, 1)
+	estimate, err := EstimateCost(p, Sizes{Classes: 2, Train: []int{2, 3, 4}, Validation: []int{5}, Test: []int{1, 2}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func TestFeed(t *testing.T) {
 	p.Augment = presets["light"]()
 	images := blobs(p, 11, 2, 0)
 	samples := []int{5, 0, 3, 3, 9, 1, 12, 7, 2, 4, 6}
-	draw := func(sample int) prep.Draw { return p.DrawOf(sample, 2) }
+	draw := func(_, sample int) prep.Draw { return p.DrawOf(sample, 2) }
 	var want [][]float32
 	for _, threads := range []int{1, 2, 5} {
 		trainer, err := newTrainer(p, images, Options{Threads: threads})
@@ -26,12 +26,13 @@ func TestFeed(t *testing.T) {
 		defer trainer.pool.Close()
 		if threads == 1 {
 			for _, part := range parts(len(samples), p.Batch) {
-				trainer.fill(&trainer.batch, &images.Train, samples[part.from:part.to], draw)
+				trainer.fill(&trainer.batch, source{set: &images.Train, units: samples, draw: draw}, part)
 				want = append(want, slices.Clone(trainer.batch.Data))
 			}
 		}
 		var seen []int
-		err = trainer.feed(&images.Train, samples, draw, func(number int, indices []int) error {
+		drawn := source{set: &images.Train, units: samples, draw: draw}
+		err = trainer.feed(drawn, func(number int, indices []int) error {
 			if trainer.batch.N != len(indices) || !slices.Equal(trainer.batch.Data, want[number]) {
 				t.Errorf("%d threads: batch %d is another one", threads, number)
 			}
@@ -43,7 +44,7 @@ func TestFeed(t *testing.T) {
 		}
 		stop := errors.New("stop")
 		calls := 0
-		err = trainer.feed(&images.Train, samples, draw, func(number int, _ []int) error {
+		err = trainer.feed(drawn, func(number int, _ []int) error {
 			calls++
 			if number == 1 {
 				return stop
@@ -53,7 +54,7 @@ func TestFeed(t *testing.T) {
 		if err != stop || calls != 2 {
 			t.Errorf("%d threads: %d calls, %v", threads, calls, err)
 		}
-		if err := trainer.feed(&images.Train, samples, nil, func(number int, indices []int) error {
+		if err := trainer.feed(source{set: &images.Train, units: samples}, func(number int, indices []int) error {
 			if !slices.Equal(trainer.batch.Data[:8], images.Train.Samples[indices[0]].Image.Data[:8]) {
 				t.Errorf("%d threads: batch %d was changed without a draw", threads, number)
 			}

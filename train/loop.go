@@ -1,11 +1,10 @@
 package train
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"io"
 	"time"
 
 	"ballast/kernel"
@@ -27,6 +26,7 @@ var ErrDiverged = errors.New("training diverged")
 type Recorder interface {
 	Append(run.Epoch) error
 	WriteFile(name string, data []byte) error // data is valid during the call only
+	WriteFrom(name string, contents func(io.Writer) error) error
 	WriteTest([]run.Evaluation) error
 	Finish(status string) error
 }
@@ -41,46 +41,49 @@ type Options struct {
 type Progress struct {
 	Share float64    // of the whole work, 0 to 1
 	Epoch *run.Epoch // the epoch just finished, else nil
+	Ended string     // in words, when the plan's own rule ends training with this epoch
 }
 
 // Train trains by a resolved plan and records every epoch. It returns
-// ErrInterrupted or ErrDiverged when it stopped early with a valid run.
+// ErrInterrupted or ErrDiverged when it ended early with a valid run; one that
+// its plan stops early has the status run.Stopped and no error.
 func Train(ctx context.Context, p Plan, images *Images, recorder Recorder, o Options) error {
 	t, err := newTrainer(p, images, o)
 	if err != nil {
 		return err
 	}
 	defer t.pool.Close()
-	if images.Fitted != nil {
-		if err := recorder.WriteFile(PrepFile, images.Fitted.JSON()); err != nil {
-			return err
-		}
+	if err := t.recordStart(recorder); err != nil {
+		return err
 	}
-	best := math.Inf(-1)
-	for number := 1; number <= p.Epochs; number++ {
-		epoch, err := t.epoch(ctx, number)
+	return t.train(ctx, recorder)
+}
+
+// train runs the epochs that are left, none of them when the course has ended.
+func (t *trainer) train(ctx context.Context, recorder Recorder) error {
+	for t.course.status == "" {
+		epoch, err := t.epoch(ctx, t.course.epochs+1)
 		if err != nil { // interrupted: the epoch under way is not recorded
 			return errors.Join(err, recorder.Finish(run.Interrupted))
 		}
+		// The line comes first and the checkpoint last. Training killed in between
+		// goes on from the checkpoint before, and the epoch comes out the same again.
 		if err := recorder.Append(epoch); err != nil {
 			return err
 		}
-		accuracy := float64(epoch.Evaluation(run.Logged, run.Validation).Accuracy)
-		if err := t.save(recorder, number, accuracy > best); err != nil {
+		best := t.course.add(&epoch)
+		if err := t.save(recorder, best); err != nil {
 			return err
 		}
-		best = max(best, accuracy)
 		t.report(&epoch)
-		if loss := float64(epoch.Evaluation(run.Logged, run.Train).Loss); math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return errors.Join(
-				fmt.Errorf("%w: the training loss is %g in epoch %d; lower optimizer.lr (now %g)", ErrDiverged, loss, number, p.Optimizer.LR),
-				recorder.Finish(run.Interrupted))
-		}
+	}
+	if t.course.err != nil {
+		return errors.Join(t.course.err, recorder.Finish(t.course.status))
 	}
 	if err := t.recordTest(recorder); err != nil {
 		return err
 	}
-	return recorder.Finish(run.Complete)
+	return recorder.Finish(t.course.status)
 }
 
 // trainer is the state of a training under way.
@@ -89,27 +92,35 @@ type trainer struct {
 	images    *Images
 	pool      *kernel.Pool
 	net       *net.Net
-	averaged  *net.Net // holds the moving average of the weights, never runs
+	averaged  *net.Net // holds the average of the weights, never runs
 	objective *objective
 	optimizer optimizer
 	chunks    chunks // of the parameters
-	augment   prep.Augmentation
-	batch     net.Batch     // the one that is used; its memory is reused
-	next      net.Batch     // the one that is made meanwhile; see feed
-	waited    time.Duration // for batches that were not yet made
-	labels    []int         // reused
-	predicted []float32     // probabilities, reused
-	gradient  []float32     // of the logits, reused
-	state     []net.Tensor  // of the weights being saved, reused
-	file      bytes.Buffer  // reused
-	step      int           // optimiser steps taken
-	done      float64       // work done, in images passed forward once
-	total     float64
-	keep      float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
-	// calibration is the training images from which batch-norm statistics are
+	// accumulation gathers the gradients of the batches that share a step.
+	accumulation *accumulation
+	augment      prep.Augmentation
+	batch        net.Batch     // the one that is used; its memory is reused
+	next         net.Batch     // the one that is made meanwhile; see feed
+	waited       time.Duration // for batches that were not yet made
+	labels       []int         // reused
+	mixture      mixture       // of the batch, reused
+	predicted    []float32     // probabilities, reused
+	gradient     []float32     // of the logits, reused
+	state        []net.Tensor  // of the weights being saved, reused
+	mean         []net.Tensor  // of the averaged weights being saved, reused
+	course       *course
+	begun        origin    // see origin
+	batches      int       // trained on
+	step         int       // optimiser steps taken
+	losses       []float64 // of training, in the finished epochs
+	done         float64   // work done, in images passed forward once
+	total        float64
+	keep         float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
+	// calibration is the training units from which batch-norm statistics are
 	// recomputed, in an order that mixes the subjects: the same all through a run.
-	calibration []int
-	progress    func(Progress)
+	calibration       []int
+	calibrationImages int
+	progress          func(Progress)
 }
 
 func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
@@ -117,13 +128,16 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		return nil, err
 	}
 	pool := kernel.NewPool(o.Threads)
-	config := p.netConfig(len(images.Classes))
+	config := p.netConfig(len(images.Classes), images.Covariates.Width())
 	network, err := net.Build(config, p.Seed, pool)
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
 	averaged, err := net.Build(config, p.Seed, pool)
+	if err == nil {
+		err = begin(&p, images, network, averaged)
+	}
 	if err != nil {
 		pool.Close()
 		return nil, err
@@ -135,15 +149,17 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 		chunks:    chunksOf(network.Params()),
 		augment:   p.Augmentation(),
 		progress:  o.Progress,
+
+		accumulation: newAccumulation(p.Optimizer.Accumulate, network.Params(), pool),
 	}
-	samples := len(images.Train.Samples)
 	if p.Views.Decay > 0 {
-		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(len(parts(samples, p.Batch))))
+		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(t.stepsPerEpoch()))
 	}
-	t.calibration = stat.NewStream(p.Seed, "recalibration").Perm(samples)[:min(samples, p.Views.Images)]
+	t.calibration, t.calibrationImages = t.calibrate()
 	largest := t.largestBatch()
 	t.net.Reserve(largest)
 	t.batch.Data = make([]float32, largest*config.Channels*config.Size[0]*config.Size[1]*config.Size[2])
+	t.course = newCourse(&t.plan)
 	t.total = t.work()
 	return t, nil
 }
@@ -161,19 +177,12 @@ func trainable(p *Plan, images *Images) error {
 	case len(images.Validation.Samples) == 0:
 		return errors.New("there are no images to validate on")
 	}
-	return p.checkAugment(images.Classes)
-}
-
-// largestBatch is the number of images of the largest batch in training and in
-// any view.
-func (t *trainer) largestBatch() int {
-	largest := 0
-	for _, set := range append(t.watched(), &t.images.Train, &t.images.Test) {
-		for _, part := range parts(len(set.Samples), t.plan.Batch) {
-			largest = max(largest, part.to-part.from)
+	for _, set := range append([]Set{images.Train, images.Validation, images.Test}, images.More...) {
+		if images.Covariates != nil && len(set.Covariates) != len(set.Subjects) {
+			return fmt.Errorf("the set %s has covariates of %d of %d subjects", set.Name, len(set.Covariates), len(set.Subjects))
 		}
 	}
-	return largest
+	return p.checkAugment(images.Classes)
 }
 
 func (t *trainer) advance(images int) {
@@ -185,38 +194,36 @@ func (t *trainer) advance(images int) {
 
 func (t *trainer) report(epoch *run.Epoch) {
 	if t.progress != nil {
-		t.progress(Progress{Share: min(1, t.done/t.total), Epoch: epoch})
+		t.progress(Progress{Share: min(1, t.done/t.total), Epoch: epoch, Ended: t.course.reason})
 	}
 }
 
 // epoch trains once over the training images and evaluates all views.
 func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch := run.Epoch{Epoch: number}
-	samples := t.images.Train.Samples
-	order := t.order(number)
-	var loss, norm float64
-	var correct, steps int
-	draw := func(sample int) prep.Draw { return t.plan.DrawOf(sample, number) }
-	err := t.feed(&t.images.Train, order, draw, func(_ int, indices []int) error {
-		if ctx.Err() != nil {
-			return ErrInterrupted
-		}
-		l, c, g := t.trainBatch(indices)
-		loss, correct, norm, steps = loss+l, correct+c, norm+g, steps+1
-		t.advance(3 * len(indices))
+	var sum tally
+	err := t.eachBatch(ctx, number, func(indices []int, last bool) error {
+		t.trainBatch(indices, last, &sum)
+		t.advance(3 * t.batch.N)
 		return nil
 	})
 	if err != nil {
 		return epoch, err
 	}
 	epoch.Step = t.step
-	epoch.LearningRate = run.Float(t.rate())
-	epoch.GradientNorm = run.Float(norm / float64(steps))
+	epoch.LearningRate = run.Float(sum.rate)
+	epoch.GradientNorm = run.Float(sum.norm / float64(sum.steps))
+	if !t.objective.plain() {
+		mean := run.Float(sum.objective / sum.weight)
+		epoch.Objective = &mean
+	}
 	epoch.Evaluations = append(epoch.Evaluations, run.Evaluation{
 		View: run.Logged, Set: run.Train,
-		Loss:     run.Float(loss / float64(len(samples))),
-		Accuracy: run.Float(float64(correct) / float64(len(samples))),
+		Loss:     run.Float(sum.crossEntropy / float64(t.units())),
+		Accuracy: run.Float(sum.correct / float64(t.units())),
 	})
+	t.losses = append(t.losses, sum.crossEntropy/float64(t.units()))
+	t.averageEpoch(number)
 	views, err := t.views(ctx, number)
 	epoch.Evaluations = append(epoch.Evaluations, views...)
 	return epoch, err

@@ -1,101 +1,121 @@
 package train
 
 import (
+	"fmt"
 	"math"
 
 	"ballast/kernel"
 	"ballast/net"
 )
 
-// optimizer changes parameters by their gradients. One step is elementwise,
-// so the order of work does not matter; every product is rounded before it is
-// added, which keeps the bits the same on every CPU.
+// optimizer changes parameters by their gradients. A step is elementwise and
+// divided into chunks, so neither the order of work nor the number of threads
+// matters; every product is rounded before it is added, which keeps the bits the
+// same on every CPU. A step allocates nothing.
 type optimizer interface {
 	step(params []*net.Param, rate float64)
+	// state returns what the optimiser remembers between steps: one array of
+	// each kind for every parameter, named "velocity.block1.conv.weight", in the
+	// parameter's layout and sharing the optimiser's memory.
+	state() []net.Tensor
+	// restore copies such arrays back, in any order, after so many steps: the
+	// next step is then the one that would have followed. An error wraps
+	// net.ErrState and leaves the optimiser as it was.
+	restore(tensors []net.Tensor, steps int) error
 }
 
 func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
-	if p.Name == "sgd" {
-		o := &sgd{plan: p, pool: pool, chunks: chunksOf(params), velocity: zerosLike(params)}
-		o.task = o.move
-		return o
+	s := sweep{plan: p, pool: pool, chunks: chunksOf(params)}
+	switch p.Name {
+	case "sgd":
+		return newSGD(s, params)
+	case "rmsprop":
+		return newRMSProp(s, params)
 	}
-	o := &adam{plan: p, pool: pool, chunks: chunksOf(params), first: zerosLike(params), second: zerosLike(params), power1: 1, power2: 1}
-	o.task = o.move
-	return o
+	return newAdam(s, params)
 }
 
-func zerosLike(params []*net.Param) [][]float32 {
-	zeros := make([][]float32, len(params))
+// A sweep applies an elementwise rule to all parameters, a chunk to a task.
+type sweep struct {
+	plan   Optimizer
+	pool   *kernel.Pool
+	chunks chunks
+	params []*net.Param // of the step
+	rule   func(c chunk, param *net.Param)
+	task   func(task int) // does one chunk by the rule; made once
+}
+
+// begin fixes the rule.
+func (s *sweep) begin(rule func(c chunk, param *net.Param)) {
+	s.rule = rule
+	s.task = func(task int) {
+		c := s.chunks[task]
+		s.rule(c, s.params[c.param])
+	}
+}
+
+func (s *sweep) run(params []*net.Param) {
+	s.params = params
+	s.pool.Run(len(s.chunks), s.task)
+}
+
+// A moment is an array beside every parameter, all zero at first, which an
+// optimiser keeps from step to step.
+type moment struct {
+	name   string
+	names  []string // of the parameters
+	values [][]float32
+}
+
+func newMoment(name string, params []*net.Param) moment {
+	m := moment{name: name, values: make([][]float32, len(params))}
 	for i, param := range params {
-		zeros[i] = make([]float32, len(param.Value))
+		m.names = append(m.names, param.Name)
+		m.values[i] = make([]float32, len(param.Value))
 	}
-	return zeros
+	return m
 }
 
-// sgd is stochastic gradient descent with momentum as torch.optim.SGD:
-// v = momentum v + g; w = w - lr v.
-type sgd struct {
-	plan     Optimizer
-	pool     *kernel.Pool
-	chunks   chunks
-	velocity [][]float32
-	params   []*net.Param // of the step
-	rate     float32      // of the step
-	task     func(task int)
-}
+// of is the part of a moment that belongs to a chunk.
+func (m *moment) of(c chunk) []float32 { return m.values[c.param][c.from:c.to] }
 
-func (o *sgd) step(params []*net.Param, rate float64) {
-	o.params, o.rate = params, float32(rate)
-	o.pool.Run(len(o.chunks), o.task)
-}
-
-// move does one chunk.
-func (o *sgd) move(task int) {
-	rate, momentum := o.rate, float32(o.plan.Momentum)
-	c := o.chunks[task]
-	param := o.params[c.param]
-	value, gradient, velocity := param.Value[c.from:c.to], param.Grad[c.from:c.to], o.velocity[c.param][c.from:c.to]
-	decay := o.plan.decay(param)
-	for i, g := range gradient {
-		g += float32(decay * value[i])
-		velocity[i] = float32(momentum*velocity[i]) + g
-		value[i] -= float32(rate * velocity[i])
+// stateOf lists the arrays of moments.
+func stateOf(moments ...*moment) []net.Tensor {
+	var state []net.Tensor
+	for _, m := range moments {
+		for i, values := range m.values {
+			state = append(state, net.Tensor{Name: m.name + "." + m.names[i], Shape: []int{len(values)}, Data: values})
+		}
 	}
+	return state
 }
 
-// adam is Adam (Kingma and Ba 2015) as torch.optim.Adam with betas 0.9 and
-// 0.999 and epsilon 1e-8; weight decay is added to the gradient.
-type adam struct {
-	plan           Optimizer
-	pool           *kernel.Pool
-	chunks         chunks
-	first, second  [][]float32
-	power1, power2 float64 // beta to the number of steps
-	rates          kernel.AdamRates
-	params         []*net.Param // of the step
-	task           func(task int)
-}
-
-func (o *adam) step(params []*net.Param, rate float64) {
-	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-	o.power1 = float64(o.power1 * beta1)
-	o.power2 = float64(o.power2 * beta2)
-	o.rates = kernel.AdamRates{
-		First: 1 - beta1, Second: beta2, Square: 1 - beta2, Epsilon: epsilon,
-		Scale: float32(math.Sqrt(1 - o.power2)), Size: float32(rate / (1 - o.power1)),
+// restoreMoments copies the given arrays into moments, which must be exactly these.
+func restoreMoments(given []net.Tensor, moments ...*moment) error {
+	byName := map[string][]float32{}
+	for _, t := range given {
+		if _, twice := byName[t.Name]; twice {
+			return fmt.Errorf("optimiser state %q is given twice: %w", t.Name, net.ErrState)
+		}
+		byName[t.Name] = t.Data
 	}
-	o.params = params
-	o.pool.Run(len(o.chunks), o.task)
-}
-
-// move does one chunk.
-func (o *adam) move(task int) {
-	c := o.chunks[task]
-	param := o.params[c.param]
-	rates := o.rates
-	rates.Decay = o.plan.decay(param)
-	kernel.Adam(&rates, param.Value[c.from:c.to], param.Grad[c.from:c.to], o.first[c.param][c.from:c.to], o.second[c.param][c.from:c.to])
+	wanted := stateOf(moments...)
+	for _, w := range wanted {
+		data, ok := byName[w.Name]
+		switch {
+		case !ok:
+			return fmt.Errorf("optimiser state %q is missing: %w", w.Name, net.ErrState)
+		case len(data) != len(w.Data):
+			return fmt.Errorf("optimiser state %q has %d values, the network needs %d: %w", w.Name, len(data), len(w.Data), net.ErrState)
+		}
+	}
+	if len(given) != len(wanted) {
+		return fmt.Errorf("optimiser state has %d arrays, the network needs %d: %w", len(given), len(wanted), net.ErrState)
+	}
+	for _, w := range wanted {
+		copy(w.Data, byName[w.Name])
+	}
+	return nil
 }
 
 func (p Optimizer) decay(param *net.Param) float32 {
@@ -136,4 +156,18 @@ func gradientNorm(params []*net.Param) float64 {
 		}
 	}
 	return math.Sqrt(sum)
+}
+
+// clip scales the gradient down to a norm of at most limit, 0 for none, as
+// torch.nn.utils.clip_grad_norm_: by limit/(norm + 1e-6) where that is below 1.
+func clip(params []*net.Param, norm, limit float64) {
+	factor := limit / (norm + 1e-6)
+	if limit == 0 || !(factor < 1) {
+		return
+	}
+	for _, param := range params {
+		for i, g := range param.Grad {
+			param.Grad[i] = g * float32(factor)
+		}
+	}
 }

@@ -158,7 +158,7 @@ func checkPredict(t *testing.T, p Plan, c *cohort.Cohort, split cohort.Split, im
 		if !reflect.DeepEqual(prepared, want) {
 			t.Error("predict prepares another image than validation")
 		}
-		if row, err := predictor.Predict(image); err != nil || !slices.Equal(row, recorded[n]) {
+		if row, err := predictor.Predict(cohort.Subject{Images: []cohort.Image{image}}); err != nil || !slices.Equal(row, recorded[n]) {
 			t.Errorf("predicted %v (%v), recorded %v", row, err, recorded[n])
 		}
 	}

@@ -88,6 +88,9 @@ func (p *Plan) apply(data []byte, lines bool) error {
 		return err
 	}
 	changed := *p
+	if err := changed.cook(&document); err != nil {
+		return err
+	}
 	if err := document.Decode(&changed); err != nil {
 		return fmt.Errorf("%w: %s", ErrPlan, strings.TrimPrefix(err.Error(), "yaml: "))
 	}

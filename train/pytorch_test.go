@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -61,7 +62,11 @@ func replays() map[string]*Plan {
 	recalibrating.Epochs = 4
 	plain := plan([]int{8, 11}, "cnn2", "none", "sgd", 0.01)
 	plain.Optimizer.Momentum, plain.Epochs = 0, 2
-	return map[string]*Plan{"2d": flat, "3d": volumes, "recalibrating": recalibrating, "plain": plain}
+	weighted := plan([]int{8, 9}, "cnn1", "batch", "sgd", 0.02)
+	weighted.Sampling.Draw, weighted.Loss.Weights, weighted.Loss.Smoothing, weighted.Epochs = "balanced", "balanced", 0.1, 3
+	mixed := plan([]int{9, 8}, "cnn1", "none", "adam", 0.003)
+	mixed.Loss.Name, mixed.Loss.Weights, mixed.Augment.Mixup.Alpha, mixed.Epochs = "focal", "balanced", 0.7, 3
+	return map[string]*Plan{"weighted": weighted, "mixed": mixed, "2d": flat, "3d": volumes, "recalibrating": recalibrating, "plain": plain}
 }
 
 // replayImages returns subjects of three classes with one to three images:
@@ -114,8 +119,9 @@ func TestRunsAgreeWithPyTorch(t *testing.T) {
 	}
 }
 
-// start is what a run starts from: the initial weights, the order of the
-// training images in each epoch, and the images of the recalibration.
+// start is what a run starts from: the initial weights, the order of the training
+// images in each epoch, the share and the partners of each mixture, and the images
+// of the recalibration.
 func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 	tr, err := newTrainer(*p, images, Options{Threads: 1})
 	if err != nil {
@@ -138,6 +144,17 @@ func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 		add(fmt.Sprint("order.", epoch), tr.order(epoch))
 	}
 	add("calibration", tr.calibration)
+	tr.batch.Data = nil // nothing to blend
+	batches := parts(len(images.Train.Samples), p.Batch)
+	for number := range p.Epochs * len(batches) {
+		part := batches[number%len(batches)]
+		tr.batch.N = part.to - part.from
+		if m := tr.mix(number); m != nil {
+			name := fmt.Sprint("mixture.", number)
+			add(name, append([]int{0}, m.partners...))
+			tensors[name].Data[0] = float32(m.share)
+		}
+	}
 	return tensors
 }
 
@@ -174,7 +191,13 @@ type recording struct {
 func (r *recording) Append(e run.Epoch) error           { r.epochs = append(r.epochs, e); return nil }
 func (r *recording) WriteTest(e []run.Evaluation) error { r.test = e; return nil }
 func (r *recording) WriteFile(n string, d []byte) error { r.files[n] = slices.Clone(d); return nil }
-func (r *recording) Finish(status string) error         { r.status = status; return nil }
+func (r *recording) WriteFrom(n string, contents func(io.Writer) error) error {
+	var file bytes.Buffer
+	err := contents(&file)
+	r.files[n] = file.Bytes()
+	return err
+}
+func (r *recording) Finish(status string) error { r.status = status; return nil }
 
 // numbers returns everything recorded under the names of replay.py.
 func (r *recording) numbers(t *testing.T) map[string][]float32 {
@@ -197,6 +220,9 @@ func (r *recording) numbers(t *testing.T) map[string][]float32 {
 	for _, e := range r.epochs {
 		prefix := fmt.Sprintf("epoch%d.", e.Epoch)
 		all[prefix+"step"] = []float32{float32(e.Step)}
+		if e.Objective != nil {
+			all[prefix+"objective"] = []float32{float32(*e.Objective)}
+		}
 		all[prefix+"gradient_norm"] = []float32{float32(e.GradientNorm)}
 		add(prefix, e.Evaluations)
 	}

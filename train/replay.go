@@ -23,12 +23,22 @@ func Preparation(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Pl
 // which every image that it was trained on can be made again: prepare it, draw
 // with Plan.DrawOf, apply with prep.Apply.
 func OpenForReplay(dir string) (*run.Run, Plan, prep.Config, error) {
+	r, plan, err := openWithPlan(dir)
+	if err != nil {
+		return nil, plan, prep.Config{}, err
+	}
+	config, err := prepConfig(dir, &plan)
+	return r, plan, config, err
+}
+
+// openWithPlan opens a run with a plan that training could follow.
+func openWithPlan(dir string) (*run.Run, Plan, error) {
 	r, err := run.Open(dir)
 	if err != nil {
-		return nil, Plan{}, prep.Config{}, err
+		return nil, Plan{}, err
 	}
 	if r.Plan == nil {
-		return nil, Plan{}, prep.Config{}, fmt.Errorf("read %s: the run has no plan.yaml; only runs trained by ballast can be replayed", dir)
+		return nil, Plan{}, fmt.Errorf("read %s: the run has no plan.yaml; only runs trained by ballast can be replayed or resumed", dir)
 	}
 	plan, err := ReadPlan(r.Plan)
 	if err == nil {
@@ -38,8 +48,7 @@ func OpenForReplay(dir string) (*run.Run, Plan, prep.Config, error) {
 		err = plan.checkAugment(r.Header.Classes)
 	}
 	if err != nil {
-		return nil, plan, prep.Config{}, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
+		return nil, plan, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
 	}
-	config, err := prepConfig(dir, &plan)
-	return r, plan, config, err
+	return r, plan, nil
 }

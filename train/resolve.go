@@ -48,6 +48,9 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	}
 	if p.Batch == 0 {
 		p.Batch = chooseBatch(len(p.Prep.Grid), samples)
+		if p.attends() {
+			p.Batch = max(2, min(subjectsPerStep, len(split.Train)/4))
+		}
 	}
 	if err := p.Validate(); err != nil {
 		return p, err
@@ -59,7 +62,16 @@ func Resolve(ctx context.Context, p Plan, c *cohort.Cohort, split cohort.Split, 
 	if err := config.Check(); err != nil {
 		return p, fmt.Errorf("%w: prep.%w", ErrPlan, err)
 	}
-	return p, p.netConfig(len(c.Classes)).Check()
+	covariates, err := p.fitCovariates(c, split)
+	if err != nil {
+		return p, err
+	}
+	network := p.netConfig(len(c.Classes), covariates.Width())
+	if err := network.Check(); err != nil {
+		return p, err
+	}
+	_, _, err = readInitial(&p, network)
+	return p, err
 }
 
 // chooseCrop is the mask where every image has one: the tumour is then always
@@ -215,6 +227,10 @@ func chooseBatch(dims, images int) int {
 	return max(2, min(batch, images/4))
 }
 
+// subjectsPerStep is what Resolve chooses where a step takes subjects with up to
+// maxBag images each.
+const subjectsPerStep = 8
+
 // PrepConfig is the preprocessing of a resolved plan.
 func (p *Plan) PrepConfig() prep.Config {
 	config := prep.Config{
@@ -228,11 +244,15 @@ func (p *Plan) PrepConfig() prep.Config {
 	return config
 }
 
-// netConfig is the network of a resolved plan.
-func (p *Plan) netConfig(classes int) net.Config {
+// netConfig is the network of a resolved plan, for subjects whose covariates are
+// encoded in so many numbers.
+func (p *Plan) netConfig(classes, covariates int) net.Config {
 	config := p.PrepConfig()
 	return net.Config{
 		Name: p.Net.Name, Dims: config.Dims, Channels: max(1, p.Prep.Channels), Size: config.Grid, Classes: classes,
-		Width: p.Net.Width, Norm: p.Net.Norm, Momentum: p.Net.Momentum, Dropout: p.Net.Dropout, BlockDropout: p.Net.BlockDropout,
+		Depth: p.Net.Depth, Width: p.Net.Width, Norm: p.Net.Norm, Groups: p.Net.Groups, Momentum: p.Net.Momentum,
+		Activation: p.Net.Activation, Slope: p.Net.Slope,
+		Dropout: p.Net.Dropout, BlockDropout: p.Net.BlockDropout, SpatialDropout: p.Net.SpatialDropout,
+		Covariates: covariates, Pooling: p.Net.Pooling,
 	}
 }

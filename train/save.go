@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"ballast/net"
 	"ballast/run"
@@ -10,9 +11,9 @@ import (
 
 // The names of the weights that a run keeps.
 const (
-	LastWeights     = "last"     // after the last recorded epoch
-	BestWeights     = "best"     // after the epoch of the highest logged validation accuracy, the first of equals
-	AveragedWeights = "averaged" // the moving average, batch-norm statistics recomputed
+	LastWeights     = "last"     // of the logged validation curve after the last recorded epoch
+	BestWeights     = "best"     // of that curve after its best epoch; see course.criterion
+	AveragedWeights = "averaged" // the average, batch-norm statistics recomputed
 )
 
 var weightsFile = map[string]string{
@@ -25,38 +26,55 @@ var weightsFile = map[string]string{
 // training images; see prep.Fitted.
 const PrepFile = "prep.json"
 
-// save writes the weights of the epoch just finished. The averaged ones are
-// written only after their batch-norm statistics were recomputed.
-func (t *trainer) save(recorder Recorder, epoch int, best bool) error {
-	if err := t.encode(t.net); err != nil {
-		return err
-	}
-	if best {
-		if err := recorder.WriteFile(weightsFile[BestWeights], t.file.Bytes()); err != nil {
+// recordStart writes what a run holds before its first epoch.
+func (t *trainer) recordStart(recorder Recorder) error {
+	if t.images.Fitted != nil {
+		if err := recorder.WriteFile(PrepFile, t.images.Fitted.JSON()); err != nil {
 			return err
 		}
 	}
-	if err := recorder.WriteFile(weightsFile[LastWeights], t.file.Bytes()); err != nil || !t.allViews(epoch) {
-		return err
+	if t.images.Covariates != nil {
+		if err := recorder.WriteFile(CovariatesFile, t.images.Covariates.JSON()); err != nil {
+			return err
+		}
 	}
-	if err := t.encode(t.averaged); err != nil {
-		return err
-	}
-	return recorder.WriteFile(weightsFile[AveragedWeights], t.file.Bytes())
+	return t.recordInitial(recorder)
 }
 
-// encode puts the weights of a network into t.file.
-func (t *trainer) encode(n *net.Net) error {
-	t.state = n.State(t.state)
-	t.file.Reset()
-	if err := net.WriteSafetensors(&t.file, t.state, map[string]string{"format": "pt", "step": fmt.Sprint(t.step)}); err != nil {
-		return fmt.Errorf("write weights: %w", err)
+// save writes the weights of the epoch just finished: those of the logged
+// validation curve as the last and, where they are, as the best ones, and the
+// averaged ones where their batch-norm statistics were recomputed for all views.
+// The checkpoint follows once everything else of the epoch is on the disk.
+func (t *trainer) save(recorder Recorder, best bool) error {
+	t.state, t.mean = t.net.State(t.state), t.averaged.State(t.mean)
+	logged := t.state
+	if t.plan.logsAveraged() {
+		logged = t.mean
 	}
-	return nil
+	if best {
+		if err := t.saveWeights(recorder, BestWeights, logged); err != nil {
+			return err
+		}
+	}
+	if err := t.saveWeights(recorder, LastWeights, logged); err != nil {
+		return err
+	}
+	if t.allViews(t.course.epochs) {
+		if err := t.saveWeights(recorder, AveragedWeights, t.mean); err != nil {
+			return err
+		}
+	}
+	return t.saveCheckpoint(recorder)
 }
 
-// recordTest evaluates the test set once, with the last weights and, when their
-// statistics are fresh, the averaged ones.
+func (t *trainer) saveWeights(recorder Recorder, name string, weights []net.Tensor) error {
+	return recorder.WriteFrom(weightsFile[name], func(w io.Writer) error {
+		return net.WriteSafetensors(w, weights, map[string]string{"format": "pt", "step": fmt.Sprint(t.step)})
+	})
+}
+
+// recordTest evaluates the test set once, after the last epoch: the present weights
+// and, where their batch-norm statistics were recomputed, the averaged ones.
 func (t *trainer) recordTest(recorder Recorder) error {
 	if len(t.images.Test.Samples) == 0 {
 		return nil
@@ -69,7 +87,7 @@ func (t *trainer) recordTest(recorder Recorder) error {
 	if err != nil {
 		return err
 	}
-	if t.allViews(t.plan.Epochs) {
+	if t.plan.logsAveraged() || t.allViews(t.course.epochs) {
 		averaged, err := t.withAveraged(func() ([]run.Evaluation, error) { return evaluate(run.Averaged) })
 		if err != nil {
 			return err

@@ -282,7 +282,7 @@ func TestPredictAgreesWithTheRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer predictor.Close()
-		row, err := predictor.Predict(paths...)
+		row, err := predictor.Predict(cohort.Subject{Images: paths})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,7 +392,7 @@ func TestPredictRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer predictor.Close()
-	if row, err := predictor.Predict(); err == nil {
+	if row, err := predictor.Predict(cohort.Subject{}); err == nil {
 		t.Errorf("no images give %v", row)
 	}
 	if err := os.Remove(filepath.Join(dir, "plan.yaml")); err != nil {

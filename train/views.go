@@ -14,12 +14,15 @@ import (
 // work is that of the whole run, in images passed forward once; a training step
 // counts three times.
 func (t *trainer) work() float64 {
-	p, training, watched := t.plan, len(t.images.Train.Samples), 0
+	p, training, watched := t.plan, len(t.images.Train.Samples), 0 // images
 	for _, set := range t.watched() {
 		watched += len(set.Samples)
 	}
-	calibration := len(t.calibration)
-	epoch, all := 3*training+watched, training+calibration+watched // the latter for deterministic and averaged
+	calibration := t.calibrationImages
+	epoch, all := 3*t.trainingImages()+watched, training+calibration+watched // the latter for deterministic and averaged
+	if p.logsAveraged() {
+		epoch, all = epoch+calibration, all-calibration
+	}
 	if !p.Validation.clean() {
 		epoch += int(p.Validation.Fraction * float64(watched))
 	}
@@ -32,7 +35,7 @@ func (t *trainer) work() float64 {
 	if p.Views.Every > 0 {
 		work += p.Epochs / p.Views.Every * all
 	}
-	if t.allViews(p.Epochs) {
+	if p.logsAveraged() || t.allViews(p.Epochs) {
 		work += len(t.images.Test.Samples)
 	}
 	return float64(work)
@@ -56,20 +59,20 @@ func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error
 			return nil, err
 		}
 	}
-	clean, err := t.watch(ctx, run.Deterministic)
-	if err != nil {
-		return nil, err
+	var clean, averaged, all []run.Evaluation
+	var err error
+	if t.plan.logsAveraged() {
+		averaged, all, err = t.loggedAveraged(ctx, epoch)
+	} else if clean, err = t.watch(ctx, run.Deterministic); err == nil {
+		all, err = t.logged(ctx, epoch, clean)
 	}
-	var all []run.Evaluation
-	for i, set := range t.watched() {
-		logged, err := t.logged(ctx, set, epoch, clean[i])
-		if err != nil {
+	if err != nil || !t.allViews(epoch) {
+		return all, err
+	}
+	if clean == nil {
+		if clean, err = t.watch(ctx, run.Deterministic); err != nil {
 			return nil, err
 		}
-		all = append(all, logged)
-	}
-	if !t.allViews(epoch) {
-		return all, nil
 	}
 	training, err := t.evaluate(ctx, run.Deterministic, &t.images.Train)
 	if err != nil {
@@ -82,11 +85,26 @@ func (t *trainer) views(ctx context.Context, epoch int) ([]run.Evaluation, error
 	if err != nil {
 		return nil, err
 	}
-	averaged, err := t.withAveraged(func() ([]run.Evaluation, error) { return t.withFreshStatistics(ctx, run.Averaged) })
-	if err != nil {
-		return nil, err
+	if averaged == nil {
+		averaged, err = t.withAveraged(func() ([]run.Evaluation, error) { return t.withFreshStatistics(ctx, run.Averaged) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	return slices.Concat(all, []run.Evaluation{training}, clean, recalibrated, averaged), nil
+}
+
+// loggedAveraged evaluates the averaged weights, with their batch-norm statistics
+// recomputed: cleanly, in the view "averaged", and as logged.
+func (t *trainer) loggedAveraged(ctx context.Context, epoch int) (averaged, logged []run.Evaluation, err error) {
+	averaged, err = t.withAveraged(func() ([]run.Evaluation, error) {
+		averaged, err := t.withFreshStatistics(ctx, run.Averaged)
+		if err == nil {
+			logged, err = t.logged(ctx, epoch, averaged[1:])
+		}
+		return averaged, err
+	})
+	return averaged, logged, err
 }
 
 // watch evaluates every watched set.
@@ -119,9 +137,22 @@ func (t *trainer) recalibrates() bool {
 	return t.plan.Validation.Recalibrate && t.net.HasBatchNorm()
 }
 
-// logged evaluates as the user's own loop would: cleanly, or with the mistakes
-// that the plan asks for.
-func (t *trainer) logged(ctx context.Context, set *Set, epoch int, clean run.Evaluation) (run.Evaluation, error) {
+// logged evaluates the watched sets as the user's own loop would; clean is their
+// clean evaluation with the same weights.
+func (t *trainer) logged(ctx context.Context, epoch int, clean []run.Evaluation) ([]run.Evaluation, error) {
+	var all []run.Evaluation
+	for i, set := range t.watched() {
+		logged, err := t.loggedSet(ctx, set, epoch, clean[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, logged)
+	}
+	return all, nil
+}
+
+// loggedSet evaluates cleanly, or with the mistakes that the plan asks for.
+func (t *trainer) loggedSet(ctx context.Context, set *Set, epoch int, clean run.Evaluation) (run.Evaluation, error) {
 	v := t.plan.Validation
 	if v.clean() {
 		clean.View = run.Logged
@@ -135,7 +166,7 @@ func (t *trainer) logged(ctx context.Context, set *Set, epoch int, clean run.Eva
 		}
 	}
 	if v.Augment {
-		pass.draw = func(sample int) prep.Draw {
+		pass.draw = func(_, sample int) prep.Draw {
 			return t.augment.Draw(stat.NewStream(t.plan.Seed, "validation-augment/"+set.Name, uint64(sample), uint64(epoch)))
 		}
 	}
@@ -177,7 +208,7 @@ func (t *trainer) recalibrated(ctx context.Context, calibration run.Evaluation, 
 // normalised by its own statistics, also gives the predictions on training
 // subjects.
 func (t *trainer) freshStatistics(ctx context.Context, view string) (run.Evaluation, error) {
-	p := pass{set: &t.images.Train, samples: t.calibration, mode: net.Inference}
+	p := pass{set: &t.images.Train, units: t.calibration, bag: t.bags(0, nil), mode: net.Inference}
 	if !t.net.HasBatchNorm() {
 		return t.run(ctx, view, p)
 	}
@@ -204,18 +235,19 @@ func (t *trainer) evaluate(ctx context.Context, view string, set *Set) (run.Eval
 // A pass sends images of one set through a network.
 type pass struct {
 	set     *Set
-	samples []int  // in this order; nil: all
-	include []bool // by subject; nil: all
+	units   []int   // in this order; nil: all images
+	bag     bagging // the images of units that are subjects
+	include []bool  // by subject; nil: all
 	mode    net.Mode
-	draw    func(sample int) prep.Draw // nil: images as they are
-	dropout func(batch int) uint64     // nil: none
+	draw    drawing                // nil: images as they are
+	dropout func(batch int) uint64 // nil: none
 }
 
 // run makes a pass and pools the images of each subject.
 func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation, error) {
 	pool := newPooling(p.set, len(t.images.Classes))
-	samples := p.chosen()
-	err := t.feed(p.set, samples, p.draw, func(number int, indices []int) error {
+	classify := t.classify(&p, pool)
+	err := t.feed(source{p.set, p.chosen(), p.bag, p.draw}, func(number int, units []int) error {
 		if ctx.Err() != nil {
 			return ErrInterrupted
 		}
@@ -223,8 +255,8 @@ func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation,
 		if p.dropout != nil {
 			seed = p.dropout(number)
 		}
-		pool.add(indices, t.net.Forward(&t.batch, p.mode, seed))
-		t.advance(len(indices))
+		classify(units, seed)
+		t.advance(t.batch.N)
 		return nil
 	})
 	if err != nil {
@@ -234,8 +266,8 @@ func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation,
 }
 
 func (p *pass) chosen() []int {
-	if p.samples != nil {
-		return p.samples
+	if p.units != nil {
+		return p.units
 	}
 	var samples []int
 	for i, sample := range p.set.Samples {
@@ -247,7 +279,8 @@ func (p *pass) chosen() []int {
 }
 
 // pooling collects the predictions for the images of each subject. A subject's
-// probability is the mean over its images.
+// probability is the mean over its images. What attention predicts, for a subject
+// as a whole, counts as one image.
 type pooling struct {
 	set     *Set
 	classes int
@@ -262,15 +295,23 @@ func newPooling(set *Set, classes int) *pooling {
 }
 
 func (p *pooling) add(indices []int, logits []float32) {
-	logarithms := make([]float64, p.classes)
+	subjects := make([]int, len(indices))
 	for i, index := range indices {
-		sample := p.set.Samples[index]
+		subjects[i] = p.set.Samples[index].Subject
+	}
+	p.addSubjects(subjects, logits)
+}
+
+// addSubjects adds predictions, each for the subject at its place.
+func (p *pooling) addSubjects(subjects []int, logits []float32) {
+	logarithms := make([]float64, p.classes)
+	for i, subject := range subjects {
 		logSoftmax(logits[i*p.classes:(i+1)*p.classes], logarithms)
 		for class, l := range logarithms {
-			p.sum[sample.Subject*p.classes+class] += stat.Exp(l)
+			p.sum[subject*p.classes+class] += stat.Exp(l)
 		}
-		p.images[sample.Subject]++
-		p.truth[sample.Subject] = append(p.truth[sample.Subject], logarithms[sample.Class])
+		p.images[subject]++
+		p.truth[subject] = append(p.truth[subject], logarithms[p.set.Subjects[subject].Class])
 	}
 }
 

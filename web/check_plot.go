@@ -10,8 +10,17 @@ import (
 // of any size besides curves.
 type plot struct {
 	chart
-	xName string
-	marks []mark
+	xName  string
+	marks  []mark
+	ranges []upright
+}
+
+// An upright is the interval of a value, drawn as a line from low to high with a
+// word above it.
+type upright struct {
+	class        string
+	x, low, high float64
+	label        string
 }
 
 // A mark is a disc, or several that lie on one another.
@@ -52,6 +61,13 @@ func (p *plot) svg() template.HTML {
 		}
 	}
 	b.WriteString(`</svg>`)
+	for _, u := range p.ranges {
+		x, high := share(p.x.at(u.x)), share(1-p.y.at(u.high))
+		fmt.Fprintf(&b, `<line class="upright %[1]s" x1="%[2]s" x2="%[2]s" y1="%[3]s" y2="%[4]s"/>`, u.class, x, share(1-p.y.at(u.low)), high)
+		if u.label != "" {
+			fmt.Fprintf(&b, `<text class="tick" x="%s" y="%s" dy="-5" text-anchor="middle">%s</text>`, x, high, escape(u.label))
+		}
+	}
 	for _, m := range p.marks {
 		fmt.Fprintf(&b, `<circle class="mark %s" cx="%s" cy="%s" r="%s" transform="translate(%s 0)"><title>%s</title></circle>`,
 			m.class, share(p.x.at(m.x)), share(1-p.y.at(m.y)), trim(m.size/2, 1), trim(m.beside, 0), escape(m.text))

@@ -49,7 +49,9 @@ func NewWorkload(n Network, pool *kernel.Pool) (*Workload, error) {
 		w.FLOPs = cost.ForwardFLOPs
 		return w, nil
 	}
-	w.optimise = train.NewStep(train.Optimizer{Name: "adam", LR: LearningRate}, built.Params(), pool)
+	adam := train.DefaultPlan().Optimizer
+	adam.LR = LearningRate
+	w.optimise = train.NewStep(adam, built.Params(), pool)
 	return w, nil
 }
 

@@ -5,8 +5,8 @@
     python bench/pytorch/replay.py DIR train/testdata
 
 Each file in DIR holds a plan, its subjects, the initial weights, the order of the
-training images in each epoch and the images of the recalibration. This program
-does the rest again, by PyTorch's own layers and optimisers and by the
+training images in each epoch, the mixtures of the batches and the images of the
+recalibration. This program does the rest again, by PyTorch's own layers and optimisers and by the
 documentation of the views, in float64, and stores what a run records as float32.
 """
 
@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from losses import objective
 from steps import network, numbers
 
 
@@ -58,7 +59,7 @@ class Replay:
         self.images = load_images(self.sets, size, ["train", "validation", "test"])
         net = self.plan["Net"]
         self.norm = net["Norm"] == "batch"
-        self.net = network(len(size), 1, 3, net["Width"], int(net["Name"][-1]), self.norm)
+        self.net = network(len(size), 1, 3, net["Width"], int(net["Name"][-1]), net["Norm"])
         initial = {name[len("initial."):]: value.double() for name, value in self.start.items() if name.startswith("initial.")}
         missing, unexpected = self.net.load_state_dict(initial, strict=False)
         assert not unexpected and all("num_batches" in name for name in missing), (missing, unexpected)
@@ -67,6 +68,10 @@ class Replay:
                 module.momentum = net["Momentum"]
         self.averaged = deepcopy(self.net)
         self.optimizer = self.make_optimizer()
+        self.weights = None
+        if self.plan["Loss"]["Weights"] == "balanced":
+            counts = torch.bincount(self.images["train"][2], minlength=3).double()
+            self.weights = counts.sum() / (3 * counts)
         self.steps = 0
         self.out = {}
 
@@ -86,26 +91,48 @@ class Replay:
     def indices(self, name):
         return [int(i) for i in self.start[name]]
 
-    def train_epoch(self, epoch):
+    def mixed(self, part):
+        """The images of a batch, its labels, their partners' and the share of the former."""
         images, _, classes = self.images["train"]
+        if self.plan["Augment"]["Mixup"]["Alpha"] == 0:
+            return images[part], classes[part], classes[part], 1.0
+        share, *partners = self.start[f"mixture.{self.steps}"].double().tolist()
+        other = [part[int(i)] for i in partners]
+        return share * images[part] + (1 - share) * images[other], classes[part], classes[other], share
+
+    def objective(self, logits, labels):
+        loss = self.plan["Loss"]
+        gamma = loss["Gamma"] if loss["Name"] == "focal" else 0
+        return objective(logits, labels, self.weights, loss["Smoothing"], gamma)
+
+    def train_epoch(self, epoch):
         order = self.indices(f"order.{epoch}")
         parts = batches(order, self.plan["Batch"])
-        loss_sum, correct, norms = 0.0, 0, []
+        loss_sum, correct, norms = 0.0, 0.0, []
+        lessened, weight = 0.0, 0.0
         self.net.train()
         for part in parts:
             self.optimizer.zero_grad()
-            logits = self.net(images[part])
-            loss = nn.functional.cross_entropy(logits, classes[part])
+            images, labels, others, share = self.mixed(part)
+            logits = self.net(images)
+            plain = share * nn.functional.cross_entropy(logits, labels) + (1 - share) * nn.functional.cross_entropy(logits, others)
+            loss = share * self.objective(logits, labels) + (1 - share) * self.objective(logits, others)
             loss.backward()
             norms.append(math.sqrt(sum((p.grad**2).sum().item() for p in self.net.parameters())))
             self.optimizer.step()
             self.steps += 1
             self.average(len(parts))
-            loss_sum += loss.item() * len(part)
-            correct += (logits.argmax(1) == classes[part]).sum().item()
+            loss_sum += plain.item() * len(part)
+            hit = [(logits.argmax(1) == wanted).sum().item() for wanted in (labels, others)]
+            correct += share * hit[0] + (1 - share) * hit[1]
+            of_batch = len(part) if self.weights is None else self.weights[labels].sum().item()
+            lessened, weight = lessened + loss.item() * of_batch, weight + of_batch
         prefix = f"epoch{epoch}."
         self.out[prefix + "step"] = torch.tensor([float(self.steps)])
         self.out[prefix + "gradient_norm"] = torch.tensor([sum(norms) / len(norms)])
+        plan = self.plan["Loss"]
+        if plan["Name"] == "focal" or plan["Smoothing"] or plan["Weights"] != "none":
+            self.out[prefix + "objective"] = torch.tensor([lessened / weight])
         self.put(prefix + "logged.train", loss_sum / len(order), correct / len(order))
 
     def average(self, steps_per_epoch):

@@ -10,24 +10,54 @@ that reads the files is net/pytorch_test.go.
 
 import sys
 from collections import OrderedDict
+from dataclasses import dataclass
+from math import gcd
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-# name: dims, channels, size, classes, width, network, norm, batch size. A network
-# is a number of blocks, or of residual blocks in each of four groups. "signs"
-# gives gamma both signs and, in channel 0, zero.
+
+
+@dataclass
+class Case:
+    """A network and its batches. Kind is a number of blocks, or of the residual blocks
+    in each of four groups, or of the convolutions in each of five groups of a VGG. Norm
+    "signs" is batch norm whose gamma has both signs and, in channel 0, is zero; a number
+    is group norm in that many groups. Weights are drawn within scale/2."""
+
+    dims: int
+    channels: int
+    size: tuple
+    classes: int
+    width: int
+    kind: int | tuple
+    norm: str | int
+    count: int
+    slope: float = 0.0
+    scale: float = 1.0
+
+    def batch_norm(self):
+        return self.norm in ("batch", "signs", "batch-after-pool")
+
+
 CASES = {
-    "3d-norm": (3, 1, (9, 10, 11), 3, 5, 2, "batch", 3),
-    "3d-plain": (3, 2, (8, 7, 9), 2, 4, 2, "none", 3),
-    "2d-norm": (2, 3, (17, 22), 2, 4, 4, "batch", 5),
-    "2d-plain": (2, 1, (16, 19), 4, 3, 3, "none", 4),
-    "2d-wide": (2, 20, (6, 7), 2, 18, 2, "batch", 3),
-    "3d-signs": (3, 1, (9, 8, 13), 2, 20, 2, "signs", 4),
-    "3d-after-pool": (3, 1, (9, 8, 13), 2, 5, 2, "batch-after-pool", 4),
-    "2d-residual": (2, 1, (40, 34), 3, 4, (2, 2, 2, 2), "batch", 6),
-    "3d-residual": (3, 2, (20, 18, 22), 2, 3, (1, 1, 1, 1), "batch", 5),
+    "3d-norm": Case(3, 1, (9, 10, 11), 3, 5, 2, "batch", 3),
+    "3d-plain": Case(3, 2, (8, 7, 9), 2, 4, 2, "none", 3),
+    "2d-norm": Case(2, 3, (17, 22), 2, 4, 4, "batch", 5),
+    "2d-plain": Case(2, 1, (16, 19), 4, 3, 3, "none", 4),
+    "2d-wide": Case(2, 20, (6, 7), 2, 18, 2, "batch", 3),
+    "3d-signs": Case(3, 1, (9, 8, 13), 2, 20, 2, "signs", 4),
+    "3d-after-pool": Case(3, 1, (9, 8, 13), 2, 5, 2, "batch-after-pool", 4),
+    "2d-residual": Case(2, 1, (40, 34), 3, 4, (2, 2, 2, 2), "batch", 6),
+    "3d-residual": Case(3, 2, (20, 18, 22), 2, 3, (1, 1, 1, 1), "batch", 5),
+    "2d-leaky": Case(2, 2, (13, 18), 3, 5, 2, "none", 4, 0.1),
+    "2d-leaky-norm": Case(2, 1, (12, 15), 2, 4, 2, "batch", 4, 0.25),
+    "3d-group": Case(3, 2, (9, 8, 13), 2, 6, 3, 4, 3),
+    "2d-vgg": Case(2, 1, (33, 32), 2, 3, (1, 1, 2, 2, 2), "batch", 6),
+    "2d-vgg-plain": Case(2, 1, (32, 34), 2, 2, (2, 2, 2, 2, 2), "none", 6, 0.0, 0.5),
+    "3d-vgg-group": Case(3, 1, (32, 33, 34), 2, 2, (1, 1, 2, 2, 2), 4, 3, 0.1),
+    "2d-residual-group": Case(2, 1, (40, 34), 3, 3, (1, 1, 1, 1), 2, 4, 0.2),
 }
 STEPS = 10
 
@@ -51,90 +81,114 @@ LAYERS = {
 }
 
 
-def block(dims, channels, width, norm):
-    conv, batch_norm, pool, _ = LAYERS[dims]
-    with_norm = norm in ("batch", "signs")
+def normalisation(case, width):
+    if isinstance(case.norm, int):
+        return nn.GroupNorm(gcd(case.norm, width), width)
+    return LAYERS[case.dims][1](width)
+
+
+def block(case, channels, width, pooled=True):
+    conv, _, pool, _ = LAYERS[case.dims]
+    with_norm = case.norm not in ("none", "batch-after-pool")
     parts = OrderedDict(conv=conv(channels, width, 3, padding=1, bias=not with_norm))
     if with_norm:
-        parts["norm"] = batch_norm(width)
-    parts["relu"], parts["pool"] = nn.ReLU(), pool(2)
+        parts["norm"] = normalisation(case, width)
+    parts["relu"] = nn.LeakyReLU(case.slope)
+    if pooled:
+        parts["pool"] = pool(2)
     return nn.Sequential(parts)
 
 
 class Residual(nn.Module):
     """The basic block of He et al. (2016)."""
 
-    def __init__(self, dims, channels, width, stride):
+    def __init__(self, case, channels, width, stride):
         super().__init__()
-        conv, batch_norm, _, _ = LAYERS[dims]
+        conv = LAYERS[case.dims][0]
         self.conv1 = conv(channels, width, 3, stride, padding=1, bias=False)
-        self.norm1 = batch_norm(width)
+        self.norm1 = normalisation(case, width)
         self.conv2 = conv(width, width, 3, padding=1, bias=False)
-        self.norm2 = batch_norm(width)
+        self.norm2 = normalisation(case, width)
+        self.activation = nn.LeakyReLU(case.slope)
         self.shortcut = nn.Sequential()
         if channels != width or stride != 1:
             self.shortcut = nn.Sequential(
-                OrderedDict(conv=conv(channels, width, 1, stride, bias=False), norm=batch_norm(width)))
+                OrderedDict(conv=conv(channels, width, 1, stride, bias=False), norm=normalisation(case, width)))
 
     def forward(self, x):
-        y = self.norm1(self.conv1(x)).relu()
-        return (self.norm2(self.conv2(y)) + self.shortcut(x)).relu()
+        y = self.activation(self.norm1(self.conv1(x)))
+        return self.activation(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-def plain(dims, channels, width, blocks, norm):
+def plain(case):
     layers = OrderedDict()
-    for index in range(1, blocks + 1):
-        layers[f"block{index}"] = block(dims, channels, width, norm)
-        if norm == "batch-after-pool":
-            layers[f"block{index}"].add_module("norm", LAYERS[dims][1](width))
+    channels, width = case.channels, case.width
+    for index in range(1, case.kind + 1):
+        layers[f"block{index}"] = block(case, channels, width)
+        if case.norm == "batch-after-pool":
+            layers[f"block{index}"].add_module("norm", normalisation(case, width))
         channels, width = width, 2 * width
     return layers, channels
 
 
-def residual(dims, channels, width, groups):
-    layers = OrderedDict(stem=block(dims, channels, width, "batch"))
-    channels = width
-    for index, blocks in enumerate(groups):
-        group = OrderedDict()
-        for b in range(blocks):
-            stride = 2 if index > 0 and b == 0 else 1
-            width *= stride
-            group[f"block{b + 1}"] = Residual(dims, channels, width, stride)
+def vgg(case):
+    """Simonyan and Zisserman (2015), with the end of the other networks."""
+    layers = OrderedDict()
+    channels = case.channels
+    for index, convolutions in enumerate(case.kind):
+        group, width = OrderedDict(), case.width * (1, 2, 4, 8, 8)[index]
+        for b in range(convolutions):
+            group[f"block{b + 1}"] = block(case, channels, width, pooled=b == convolutions - 1)
             channels = width
         layers[f"group{index + 1}"] = nn.Sequential(group)
     return layers, channels
 
 
-def network(dims, channels, classes, width, kind, norm):
-    if isinstance(kind, int):
-        layers, features = plain(dims, channels, width, kind, norm)
+def residual(case):
+    width = channels = case.width
+    layers = OrderedDict(stem=block(case, case.channels, width))
+    for index, blocks in enumerate(case.kind):
+        group = OrderedDict()
+        for b in range(blocks):
+            stride = 2 if index > 0 and b == 0 else 1
+            width *= stride
+            group[f"block{b + 1}"] = Residual(case, channels, width, stride)
+            channels = width
+        layers[f"group{index + 1}"] = nn.Sequential(group)
+    return layers, channels
+
+
+def network(case):
+    if isinstance(case.kind, int):
+        layers, features = plain(case)
+    elif len(case.kind) == 5:
+        layers, features = vgg(case)
     else:
-        layers, features = residual(dims, channels, width, kind)
-    layers["average"], layers["flatten"] = LAYERS[dims][3](1), nn.Flatten()
-    layers["head"] = nn.Linear(features, classes)
+        layers, features = residual(case)
+    layers["average"], layers["flatten"] = LAYERS[case.dims][3](1), nn.Flatten()
+    layers["head"] = nn.Linear(features, case.classes)
     net = nn.Sequential(layers).double()
     with torch.no_grad():
         for index, (name, value) in enumerate(net.named_parameters()):
             spread = numbers(value.numel(), index).reshape(value.shape)
             if "norm" in name and name.endswith(".weight"):
-                value.copy_(spread if norm == "signs" else 1 + spread)
-                if norm == "signs":
+                value.copy_(spread if case.norm == "signs" else 1 + spread)
+                if case.norm == "signs":
                     value[0] = 0
             else:
-                value.copy_(spread)
+                value.copy_(case.scale * spread)
     return net
 
 
 def batch(case, step):
-    dims, channels, size, classes, _, _, _, count = case
-    shape = (count, channels, *size)
+    shape = (case.count, case.channels, *case.size)
     images = 4 * numbers(torch.Size(shape).numel(), 100 + step).reshape(shape)
-    labels = ((numbers(count, 200 + step) + 0.5) * classes).long()
+    labels = ((numbers(case.count, 200 + step) + 0.5) * case.classes).long()
     return images, labels
 
 
 def train(case, make_optimizer, prefix, out):
-    net = network(case[0], case[1], case[3], case[4], case[5], case[6])
+    net = network(case)
     optimizer = make_optimizer(net.parameters())
     losses = []
     for step in range(STEPS):
@@ -161,7 +215,7 @@ def train(case, make_optimizer, prefix, out):
     nn.functional.cross_entropy(logits, labels).backward()
     for name, value in net.named_parameters():
         out[f"{prefix}.inference.gradient.{name}"] = value.grad.norm().reshape(1)
-    if case[6] != "none":
+    if case.batch_norm():
         batches = [batch(case, step)[0] for step in range(3)]
         torch.optim.swa_utils.update_bn(batches, net)
         for name, value in net.state_dict().items():
@@ -188,7 +242,7 @@ def main(folder):
     for name, case in CASES.items():
         out = {}
         train(case, lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), "sgd", out)
-        if case[6] != "batch-after-pool":
+        if case.norm != "batch-after-pool":
             # There the gradient of a bias is a sum that nearly cancels, which Adam
             # would divide by its own size.
             train(case, lambda p: torch.optim.Adam(p, lr=0.002), "adam", out)

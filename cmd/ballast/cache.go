@@ -42,7 +42,8 @@ func cacheCommand() *cobra.Command {
 			"the preprocessing, and used by every later run. The result is the same without them:\n" +
 			"--no-cache of train and predict neither reads nor writes them. The environment sets the\n" +
 			"folder (" + cacheFolder + ", by default in the user's cache folder) and the size\n" +
-			"(" + cacheLimit + ", by default 10GB); the entries unused for longest go first.",
+			"(" + cacheLimit + ", by default 10GB); the entries unused for longest go first. Beside the\n" +
+			"images the folder notes which cohort a run was trained on, for ballast resume.",
 		Example: "  ballast cache\n  ballast cache clear\n  " + cacheLimit + "=50GB ballast train COHORT",
 		Args:    exactly(0, "no argument, or clear"),
 		RunE:    show,
@@ -58,6 +59,9 @@ func cacheCommand() *cobra.Command {
 				return err
 			}
 			removed, bytes, err := cache.Clear()
+			if err == nil {
+				err = forgetCohorts()
+			}
 			if err != nil {
 				return err
 			}
@@ -94,14 +98,20 @@ func openCache() (*prep.Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is %q; write it as 500MB or 20GB", errUsage, cacheLimit, os.Getenv(cacheLimit))
 	}
-	if dir := os.Getenv(cacheFolder); dir != "" {
-		return prep.OpenCache(dir, limit), nil
-	}
-	dir, err := os.UserCacheDir()
+	dir, err := cacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("%w: there is no folder for the cache of prepared images (%w); name one with %s, or use --no-cache", errUsage, err, cacheFolder)
 	}
-	return prep.OpenCache(filepath.Join(dir, "ballast"), limit), nil
+	return prep.OpenCache(dir, limit), nil
+}
+
+// cacheDir is the folder of the cache.
+func cacheDir() (string, error) {
+	if dir := os.Getenv(cacheFolder); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "ballast"), err
 }
 
 // addNoCache adds the flag that switches the cache off.

@@ -15,7 +15,7 @@ import (
 )
 
 func predictCommand() *cobra.Command {
-	var masks, also []string
+	var masks, also, covariates []string
 	var weights string
 	var pool, asJSON, noCache bool
 	var threads int
@@ -25,10 +25,12 @@ func predictCommand() *cobra.Command {
 		Long: "Predict prepares each image exactly as the run's own images were, and prints the\n" +
 			"probability of each class. Each image is a subject of its own unless --pool is given.\n" +
 			"A run whose preprocessing needs masks takes one --mask per image, a run of several\n" +
-			"sequences the further ones by --also, in the order of the images.",
+			"sequences the further ones by --also, in the order of the images. A run with clinical\n" +
+			"covariates takes those of the subject by --covariate.",
 		Example: "  ballast predict runs/COHORT-1 new/sub-01_T1w.nii.gz --mask new/sub-01_mask.nii.gz\n" +
 			"  ballast predict runs/SLICES-1 patient7/*.png --pool --json\n" +
-			"  ballast predict runs/COHORT-2 sub-01_T1w.nii.gz --also sub-01_FLAIR.nii.gz",
+			"  ballast predict runs/COHORT-2 sub-01_T1w.nii.gz --also sub-01_FLAIR.nii.gz\n" +
+			"  ballast predict runs/COHORT-3 sub-01_T1w.nii.gz --covariate age=63 --covariate sex=f",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return fmt.Errorf("%w: %s needs a run folder and at least one image; %s --help shows an example", errUsage, c.CommandPath(), c.CommandPath())
@@ -52,6 +54,12 @@ func predictCommand() *cobra.Command {
 			if err == nil {
 				err = addSequences(images, also, predictor.Config.Channels, predictor.Volume)
 			}
+			groups := subjectsOf(images, pool)
+			var values map[string]string
+			var notes []string
+			if err == nil {
+				values, notes, err = parseCovariates(covariates, predictor.Covariates, len(groups))
+			}
 			if err == nil {
 				predictor.Cache, err = cacheUnless(noCache)
 			}
@@ -59,9 +67,12 @@ func predictCommand() *cobra.Command {
 				predictor.Close()
 				return err
 			}
+			for _, note := range notes {
+				fmt.Fprintln(c.ErrOrStderr(), "note: "+note)
+			}
 			predictions, err := untilCancelled(c.Context(), func() ([]prediction, error) {
 				defer predictor.Close()
-				return predictSubjects(predictor, images, pool)
+				return predictSubjects(predictor, groups, values)
 			})
 			if err != nil {
 				return err
@@ -71,8 +82,9 @@ func predictCommand() *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&masks, "mask", nil, "mask of the image, one per image in the same order")
 	c.Flags().StringArrayVar(&also, "also", nil, "a further sequence of the image, all those of the first image, then of the second")
+	c.Flags().StringArrayVar(&covariates, "covariate", nil, "a clinical value of the subject, as age=63; may be repeated")
 	c.Flags().StringVar(&weights, "weights", train.LastWeights, "last, best or averaged")
-	c.Flags().BoolVar(&pool, "pool", false, "all images are of one subject: print the mean of their probabilities")
+	c.Flags().BoolVar(&pool, "pool", false, "all images are of one subject: print its probabilities, the mean over the images or what attention makes of them")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	addNoCache(c, &noCache)
 	c.Flags().IntVar(&threads, "threads", 0, "threads to use; the result does not depend on it (default all)")
@@ -136,18 +148,18 @@ type prediction struct {
 	Images        []string `json:"images"`
 }
 
-func predictSubjects(predictor *train.Predictor, images []cohort.Image, pool bool) ([]prediction, error) {
-	groups := make([][]cohort.Image, 0, len(images))
+// subjectsOf returns the images of each subject.
+func subjectsOf(images []cohort.Image, pool bool) [][]cohort.Image {
 	if pool {
-		groups = append(groups, images)
-	} else {
-		for i := range images {
-			groups = append(groups, images[i:i+1])
-		}
+		return [][]cohort.Image{images}
 	}
+	return slices.Collect(slices.Chunk(images, 1))
+}
+
+func predictSubjects(predictor *train.Predictor, groups [][]cohort.Image, covariates map[string]string) ([]prediction, error) {
 	var predictions []prediction
 	for _, group := range groups {
-		row, err := predictor.Predict(group...)
+		row, err := predictor.Predict(cohort.Subject{ID: group[0].Path, Images: group, Covariates: covariates})
 		if err != nil {
 			return nil, err
 		}

@@ -36,6 +36,7 @@ func trainCommand() *cobra.Command {
 		Example: "  ballast train COHORT\n" +
 			"  ballast train COHORT --label pcr --subject patient_id --epochs 100 --seed 2\n" +
 			"  ballast train COHORT --plan plan.yaml --set optimizer.lr=3e-4 --out runs/low-lr\n" +
+			"  ballast train COHORT --recipe steady\n" +
 			"  ballast train COHORT --dry-run > plan.yaml",
 		Args: exactly(1, "one cohort (a folder or a table)"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,17 +69,18 @@ func trainCommand() *cobra.Command {
 }
 
 // planFlags are the flags that change a plan, in rising order of precedence:
-// --plan, the named ones, --set.
+// --plan, --recipe, the other named ones, --set.
 type planFlags struct {
-	file, label, subject, mask, site, session, volume, net string
-	epochs                                                 int
-	seed                                                   uint64
-	path, sequences, set                                   []string
+	file, recipe, label, subject, mask, site, session, volume, net string
+	epochs                                                         int
+	seed                                                           uint64
+	path, sequences, set                                           []string
 }
 
 func (f *planFlags) add(c *cobra.Command) {
 	f.addData(c)
-	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6, linear (default cnn4)")
+	c.Flags().StringVar(&f.recipe, "recipe", "", "plain, or steady: a named set of plan values against a jittering curve (default plain)")
+	c.Flags().StringVar(&f.net, "net", "", "network: cnn1 to cnn6; vgg11, vgg13, vgg16; resnet10, resnet18, resnet34; linear (default cnn4)")
 	c.Flags().IntVar(&f.epochs, "epochs", 0, "passes over the training images (default 50)")
 }
 
@@ -105,6 +107,11 @@ func (f *planFlags) plan(c *cobra.Command) (train.Plan, error) {
 		var err error
 		if plan, err = readPlan(f.file); err != nil {
 			return plan, fmt.Errorf("%w: read plan %s: %w", errUsage, f.file, withoutPath(err))
+		}
+	}
+	if c.Flags().Changed("recipe") {
+		if err := plan.Set("recipe", f.recipe); err != nil {
+			return plan, err
 		}
 	}
 	for _, named := range []struct {
@@ -299,11 +306,18 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	j.tell(images.Notes, "note: ")
 	j.tell([]string{fmt.Sprintf("%s: %s, %d training and %d validation subjects, grid %v, %d epochs, recording into %s",
 		j.cohort, j.plan.Net.Name, len(images.Train.Subjects), len(images.Validation.Subjects), j.plan.Prep.Grid, j.plan.Epochs, dir)}, "")
-	trained := j.train(ctx, images, writer)
+	defer writer.Close()
+	j.remember(dir)
+	return j.result(dir, j.train(func(o train.Options) error { return train.Train(ctx, j.plan, images, writer, o) }))
+}
+
+// result reads and diagnoses the run, unless training failed without a valid one.
+func (j *trainJob) result(dir string, trained error) (*trainResult, error) {
 	if trained != nil && !errors.Is(trained, train.ErrInterrupted) && !errors.Is(trained, train.ErrDiverged) {
 		return nil, trained
 	}
 	result := &trainResult{dir: dir}
+	var err error
 	if result.run, err = run.Open(dir); err != nil {
 		return nil, errors.Join(trained, err)
 	}
@@ -333,10 +347,11 @@ func (j *trainJob) load(ctx context.Context, c *cohort.Cohort, split cohort.Spli
 	return images, err
 }
 
-func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.Writer) error {
+// train shows how a training goes.
+func (j *trainJob) train(with func(train.Options) error) error {
 	bar := newTracker(j.stderr, "training", j.quiet)
-	defer bar.done()
-	return train.Train(ctx, j.plan, images, writer, train.Options{
+	ended := ""
+	err := with(train.Options{
 		Threads: j.threads,
 		Progress: func(p train.Progress) {
 			if p.Epoch == nil {
@@ -345,8 +360,14 @@ func (j *trainJob) train(ctx context.Context, images *train.Images, writer *run.
 			}
 			words, line := epochNews(p.Epoch, j.plan.Epochs)
 			bar.say(p.Share, words, line)
+			ended = p.Ended
 		},
 	})
+	bar.done()
+	if ended != "" {
+		j.tell([]string{ended}, "")
+	}
+	return err
 }
 
 // epochNews tells how an epoch went, in a few words and in a line.
@@ -373,7 +394,11 @@ func (r *trainResult) print(w io.Writer, asJSON bool) error {
 	} else if err := r.report.Text(w, textWidth(w), colourful(w)); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nRun: %s\nReport: ballast diagnose %s --html report.html\n", r.dir, quoted(r.dir))
+	resume := ""
+	if r.run.Header.Status == run.Interrupted {
+		resume = "\nGo on: ballast resume " + quoted(r.dir)
+	}
+	_, err := fmt.Fprintf(w, "\nRun: %s%s\nReport: ballast diagnose %s --html report.html\n", r.dir, resume, quoted(r.dir))
 	return err
 }
 
@@ -384,9 +409,12 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 	if err != nil {
 		return err
 	}
+	sizes, err := train.SizesOf(c, split, job.plan)
+	if err != nil {
+		return err
+	}
 	estimate, err := untilCancelled(ctx, func() (train.Estimate, error) {
-		return train.EstimateCost(job.plan, len(c.Classes),
-			countImages(c, split.Train), countImages(c, split.Validation), countImages(c, split.Test), job.threads)
+		return train.EstimateCost(job.plan, sizes, job.threads)
 	})
 	if err != nil {
 		return err

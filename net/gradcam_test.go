@@ -1,0 +1,202 @@
+package net
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// withStatistics sets the running statistics as bench/pytorch/gradcam.py does.
+func withStatistics(t *testing.T, n *Net) *Net {
+	state, index := n.State(nil), 400
+	for _, tensor := range state {
+		if !strings.Contains(tensor.Name, "running") {
+			continue
+		}
+		copy(tensor.Data, numbers(len(tensor.Data), index))
+		if strings.HasSuffix(tensor.Name, "var") {
+			for i := range tensor.Data {
+				tensor.Data[i]++
+			}
+		}
+		index++
+	}
+	if err := n.LoadState(state); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Activations, their gradients and the maps agree with those that PyTorch 2.15.0
+// computes by autograd in float64; see bench/pytorch/gradcam.py.
+func TestGradCAMAgreesWithPyTorch(t *testing.T) {
+	r := readReference(t, "gradcam")
+	r.tolerance = 2e-5
+	for name, layers := range map[string][]string{
+		"3d-norm":       {"block1.relu", "block1.pool", "block2.relu", "block2.pool"},
+		"2d-norm":       {"block3.relu", "block4.pool"},
+		"2d-plain":      {"block2.pool", "block3.relu"},
+		"3d-signs":      {"block2.relu"},
+		"3d-after-pool": {"block1.norm", "block2.relu", "block2.norm"},
+		"2d-residual":   {"stem.relu", "group2.block1", "group3.block2", "group4.block2"},
+		"3d-residual":   {"group4.block1"},
+	} {
+		c := pytorchCases()[name]
+		c.batch = 2
+		n := withStatistics(t, c.build(t, 2))
+		x, _ := c.images(0)
+		for _, layer := range layers {
+			ours := layer
+			if strings.HasPrefix(layer, "group") {
+				ours += ".sum"
+			}
+			logits, images, err := n.Activations(x, 1, ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if layer == layers[0] {
+				r.compare(name+".logits", logits)
+			}
+			a := images[1]
+			gradient := a.Gradient
+			if strings.HasSuffix(layer, "relu") {
+				gradient = channelMeans(a)
+			}
+			r.compare(name+"."+layer+".activation", a.Values)
+			r.compare(name+"."+layer+".gradient", gradient)
+			scale := r.take(name + "." + layer + ".scale")[0]
+			if worst := farthest(a.GradCAM(), r.take(name+"."+layer+".map")); !(worst <= r.tolerance*float64(scale)) {
+				t.Errorf("%s.%s.map: differs by %.3g of the sum of absolute values, tolerance %.3g", name, layer, worst/float64(scale), r.tolerance)
+			}
+		}
+	}
+	r.done()
+}
+
+// take returns a tensor of the file that is compared in another way.
+func (r *reference) take(name string) []float32 {
+	data, ok := r.tensors[name]
+	if !ok {
+		r.t.Fatalf("%s is not in the reference", name)
+	}
+	delete(r.tensors, name)
+	return data
+}
+
+func farthest(a, b []float32) float64 {
+	if len(a) != len(b) {
+		return math.NaN()
+	}
+	worst := 0.0
+	for i, v := range a {
+		worst = math.Max(worst, math.Abs(float64(v)-float64(b[i])))
+	}
+	return worst
+}
+
+// channelMeans returns the mean of the gradient of each channel.
+func channelMeans(a *Activation) []float32 {
+	voxels := a.D * a.H * a.W
+	means := make([]float32, a.C)
+	for c := range means {
+		sum := 0.0
+		for _, g := range a.Gradient[c*voxels:][:voxels] {
+			sum += float64(g)
+		}
+		means[c] = float32(sum / float64(voxels))
+	}
+	return means
+}
+
+// Where global average pooling and the dense layer follow, Grad-CAM is CAM (Zhou
+// et al. 2016), the sum of the channels weighted by the class's row of the dense
+// layer, rectified and divided by the number of voxels (Selvaraju et al. 2017).
+func TestGradCAMOfTheLastStageIsCAM(t *testing.T) {
+	for name, layer := range map[string]string{"3d-norm": "block2.pool", "2d-residual": "group4.block2.sum", "3d-after-pool": "block2.norm"} {
+		c := pytorchCases()[name]
+		n := withStatistics(t, c.build(t, 1))
+		x, _ := c.images(0)
+		i := slices.IndexFunc(n.State(nil), func(tensor Tensor) bool { return tensor.Name == "head.weight" })
+		weight := n.State(nil)[i]
+		largest, worst := 0.0, 0.0
+		for class := range c.config.Classes {
+			_, images, err := n.Activations(x, class, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, image := range images {
+				want := cam(image, weight.Data[class*weight.Shape[1]:])
+				for _, v := range want {
+					largest = math.Max(largest, float64(v))
+				}
+				worst = math.Max(worst, farthest(image.GradCAM(), want))
+			}
+		}
+		if !(worst <= 1e-6*largest) || largest == 0 {
+			t.Errorf("%s: differs from CAM by %g of at most %g", name, worst, largest)
+		}
+	}
+}
+
+func cam(a *Activation, weights []float32) []float32 {
+	voxels := a.D * a.H * a.W
+	result := make([]float32, voxels)
+	for v := range result {
+		sum := 0.0
+		for channel := range a.C {
+			sum += float64(weights[channel]) * float64(a.Values[channel*voxels+v])
+		}
+		result[v] = float32(math.Max(0, sum) / float64(voxels))
+	}
+	return result
+}
+
+// Every network names its layers, and each has an activation of the size that the
+// network's summary states, whose voxels lie within the input.
+func TestActivationLayers(t *testing.T) {
+	for _, name := range Names() {
+		for _, dims := range []int{2, 3} {
+			c := Config{Name: name, Dims: dims, Channels: 1, Size: [3]int{1, 1, 1}, Classes: 2, Width: 2, Norm: "batch", Momentum: 0.1, BlockDropout: 0.1}
+			for axis := 3 - dims; axis < 3; axis++ {
+				c.Size[axis] = max(11, 1<<c.poolings())
+			}
+			n := build(t, c, 1)
+			layers := n.ActivationLayers()
+			if name == linear {
+				_, _, err := n.Activations(images(c, 1, 3), 0, "average")
+				if !errors.Is(err, ErrLayer) || len(layers) > 0 || n.FinestLastLayer() != "" {
+					t.Errorf("%s: error %v, layers %v", name, err, layers)
+				}
+				continue
+			}
+			if !slices.Contains(layers, n.FinestLastLayer()) {
+				t.Errorf("%s: %q is none of %v", name, n.FinestLastLayer(), layers)
+			}
+			shapes := map[string][]int{}
+			for _, l := range n.Layers() {
+				shapes[l.Name] = l.Output
+			}
+			for _, layer := range layers {
+				_, all, err := n.Activations(images(c, 2, 3), 1, layer)
+				if err != nil || len(all) != 2 {
+					t.Fatalf("%s, %s: %d images, %v", name, layer, len(all), err)
+				}
+				a := all[1]
+				if !slices.Equal(n.shape(a.C, a.D, a.H, a.W), shapes[layer]) {
+					t.Errorf("%s, %s: %d x %d x %d x %d, the summary says %v", name, layer, a.C, a.D, a.H, a.W, shapes[layer])
+				}
+				for axis, size := range [3]int{a.D, a.H, a.W} {
+					last := a.Offset[axis] + a.Stride[axis]*float64(size-1)
+					if a.Offset[axis] < 0 || last > float64(c.Size[axis]-1)+0.5*a.Stride[axis]-0.5 {
+						t.Errorf("%s, %s: voxels from %g to %g along axis %d of %d", name, layer, a.Offset[axis], last, axis, c.Size[axis])
+					}
+				}
+			}
+			if _, _, err := n.Activations(images(c, 1, 3), 0, "head"); !errors.Is(err, ErrLayer) || !strings.Contains(err.Error(), layers[0]) {
+				t.Errorf("%s: error %v for the head", name, err)
+			}
+		}
+	}
+}

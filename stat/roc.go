@@ -1,0 +1,147 @@
+package stat
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// An OperatingPoint is what a decision threshold does: all subjects with a
+// score of at least Threshold are called positive.
+type OperatingPoint struct {
+	Threshold      float64
+	True, False    int     // positives and negatives that are called positive
+	Sensitivity    float64 // share of the positives called positive: the recall
+	FalsePositives float64 // share of the negatives called positive: 1 - specificity
+	Precision      float64 // share of those called positive that are; NaN at the first point
+}
+
+// OperatingPoints returns the points of the ROC curve and of the
+// precision-recall curve, one per different score from the highest to the
+// lowest, after a first one at +Inf that calls nobody positive. It is nil
+// without both classes or with a NaN score.
+// Fawcett, "An introduction to ROC analysis" (Pattern Recognition Letters 2006), algorithm 1.
+func OperatingPoints(scores []float64, positive []bool) []OperatingPoint {
+	if len(scores) != len(positive) {
+		panic("stat: OperatingPoints needs as many labels as scores")
+	}
+	order, positives := make([]int, len(scores)), 0
+	for i := range order {
+		order[i] = i
+		if positive[i] {
+			positives++
+		}
+	}
+	negatives := len(scores) - positives
+	if positives == 0 || negatives == 0 || slices.ContainsFunc(scores, math.IsNaN) {
+		return nil
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	points := []OperatingPoint{{Threshold: math.Inf(1), Precision: math.NaN()}}
+	point := points[0]
+	for n, i := range order {
+		if positive[i] {
+			point.True++
+		} else {
+			point.False++
+		}
+		if n+1 < len(order) && scores[order[n+1]] == scores[i] {
+			continue
+		}
+		point.Threshold = scores[i]
+		point.Sensitivity = float64(point.True) / float64(positives)
+		point.FalsePositives = float64(point.False) / float64(negatives)
+		point.Precision = float64(point.True) / float64(point.True+point.False)
+		points = append(points, point)
+	}
+	return points
+}
+
+// AveragePrecision returns the area under the precision-recall curve as the sum
+// of the precisions P at each threshold, weighted with the rise of the recall R:
+//
+//	AP = Σ_k (R_k - R_{k-1}) P_k
+//
+// without interpolation, which would be too optimistic. A score that says
+// nothing has on average the share of the positives. It is NaN without both
+// classes or with a NaN score.
+// Davis and Goadrich, "The relationship between precision-recall and ROC curves" (ICML 2006).
+func AveragePrecision(scores []float64, positive []bool) float64 {
+	points := OperatingPoints(scores, positive)
+	if points == nil {
+		return math.NaN()
+	}
+	sum := 0.0
+	for k := 1; k < len(points); k++ {
+		sum += (points[k].Sensitivity - points[k-1].Sensitivity) * points[k].Precision
+	}
+	return sum
+}
+
+// Youden returns the threshold at which sensitivity + specificity - 1 is
+// highest, midway between the score there and the next lower one, and that
+// height; of equals the one of the highest sensitivity. It is NaN without both
+// classes or with a NaN score.
+// Youden, "Index for rating diagnostic tests" (Cancer 1950).
+func Youden(scores []float64, positive []bool) (threshold, index float64) {
+	points := OperatingPoints(scores, positive)
+	if points == nil {
+		return math.NaN(), math.NaN()
+	}
+	best := 1
+	height := func(k int) float64 { return points[k].Sensitivity - points[k].FalsePositives }
+	for k := 2; k < len(points); k++ {
+		if height(k) >= height(best) {
+			best = k
+		}
+	}
+	threshold = points[best].Threshold
+	if best+1 < len(points) {
+		threshold = (threshold + points[best+1].Threshold) / 2
+	}
+	return threshold, height(best)
+}
+
+// AUROCDifference returns the difference of the areas under the ROC curves of
+// two scores of the same subjects, a - b, with its variance after DeLong,
+//
+//	Var = s²(V10a - V10b)/m + s²(V01a - V01b)/n
+//
+// in which what the two have in common cancels. NaN as for AUROC.
+// DeLong, DeLong and Clarke-Pearson (Biometrics 1988).
+func AUROCDifference(a, b []float64, positive []bool) (difference, variance float64) {
+	if len(a) != len(b) {
+		panic("stat: AUROCDifference needs as many scores of both")
+	}
+	first, second := Placement(a, positive), Placement(b, positive)
+	var groups [2][]float64
+	for i := range first {
+		class := 0
+		if positive[i] {
+			class = 1
+		}
+		groups[class] = append(groups[class], first[i]-second[i])
+	}
+	for _, group := range groups {
+		mean, square := meanAndVariance(group)
+		difference = mean // equal in both groups
+		variance += square / float64(len(group))
+	}
+	return difference, variance
+}
+
+// meanAndVariance returns mean and sample variance; the variance is NaN for
+// fewer than two values.
+func meanAndVariance(values []float64) (mean, variance float64) {
+	for _, x := range values {
+		mean += x
+	}
+	mean /= float64(len(values))
+	for _, x := range values {
+		variance += (x - mean) * (x - mean)
+	}
+	if len(values) < 2 {
+		return mean, math.NaN()
+	}
+	return mean, variance / float64(len(values)-1)
+}
