@@ -19,7 +19,7 @@ var (
 	ErrArchive          = errors.New("damaged archive of arrays")
 	ErrSequence         = errors.New("MRI sequence not found or ambiguous")
 	ErrColumn           = errors.New("column not found")
-	ErrCovariate        = errors.New("column cannot be a covariate")
+	ErrCovariate        = errors.New("unusable covariate")
 	ErrMissingFiles     = errors.New("files not found")
 	ErrDuplicateImage   = errors.New("the same image is listed twice")
 	ErrLabelConflict    = errors.New("a subject has more than one label")

@@ -26,6 +26,11 @@ func judgeBatchNormLag(e *evidence) judgement {
 		j.say(0, "0 layers of the network use batch norm")
 		return j
 	}
+	if e.ofAverages() {
+		j := judgement{verdict: RuledOut}
+		j.say(0, "0 %% of the logged curve's variance: its statistics are recomputed after every epoch")
+		return j
+	}
 	share, found := e.rungShare(BatchNormLag)
 	before, after := e.validation[run.Deterministic], e.validation[run.Recalibrated]
 	if !found || len(share.Includes) > 0 {

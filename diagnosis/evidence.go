@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -17,9 +18,10 @@ type evidence struct {
 	epochs     []int                   // epoch numbers
 	validation map[string]*predictions // by view; absent where no probabilities were recorded
 	training   map[string]*predictions
-	accuracy   []float64 // logged validation accuracy by epoch, a share; NaN where not finite
-	loss       []float64 // logged validation loss by epoch, nats; NaN where not finite
-	lateFrom   int       // index from which the last third of the epochs with a finite accuracy lies
+	recorded   map[string]*predictions // validation as recorded; see ofAverages
+	accuracy   []float64               // logged validation accuracy by epoch, a share; NaN where not finite
+	loss       []float64               // logged validation loss by epoch, nats; NaN where not finite
+	lateFrom   int                     // index from which the last third of the epochs with a finite accuracy lies
 	notes      []string
 
 	ladder []rung // the views in the order in which sources are switched off
@@ -57,6 +59,10 @@ func newEvidence(r *run.Run) *evidence {
 			e.training[view] = p
 		}
 	}
+	e.recorded = e.validation
+	if e.ofAverages() {
+		e.judgeAverages()
+	}
 	e.accuracy = e.curve(run.Logged, run.Validation, accuracyValues, func(v *run.Evaluation) run.Float { return v.Accuracy })
 	e.loss = e.curve(run.Logged, run.Validation, meanOf(loss), func(v *run.Evaluation) run.Float { return v.Loss })
 	e.lateFrom = lastThird(e.accuracy)
@@ -64,6 +70,27 @@ func newEvidence(r *run.Run) *evidence {
 	e.budget = e.divide()
 	e.logged, e.jitter = e.measureJitter(accuracyValues, e.accuracy)
 	return e
+}
+
+// ofAverages reports whether the logged curve is that of averaged weights with
+// recomputed batch-norm statistics.
+func (e *evidence) ofAverages() bool { return e.plan != nil && e.plan.FinalView() == run.Averaged }
+
+// judgeAverages puts the averaged weights in the place of the present ones, where
+// the logged curve is theirs. What averaging and recomputing have taken out of that
+// curve is not in it: the ladder goes down from the averaged weights, and the rungs
+// of batch-norm lag and of weight noise take nothing away.
+func (e *evidence) judgeAverages() {
+	e.note("the logged curve is that of averaged weights with recomputed batch-norm statistics (validation.weights: averaged), and the budget divides what is left in it; the weights as they are after each epoch stand among the views")
+	e.validation, e.training = maps.Clone(e.validation), maps.Clone(e.training)
+	for _, views := range []map[string]*predictions{e.validation, e.training} {
+		for _, view := range []string{run.Deterministic, run.Recalibrated} {
+			delete(views, view)
+			if averaged := views[run.Averaged]; averaged != nil {
+				views[view] = averaged
+			}
+		}
+	}
 }
 
 // lastThird is the index from which the last third of the finite values lies.

@@ -24,13 +24,16 @@ const (
 
 // judgeLearningRate needs two signs for "likely": averaging the weights takes
 // jitter away, and the training loss jumps up in more than one epoch in ten.
-// No record confirms it, because only a run at a lower rate could.
+// No record confirms it, because only a run at a lower rate could. A curve of averaged
+// weights does not show the first sign.
 func judgeLearningRate(e *evidence) judgement {
 	jumps, steps, diverged := e.lossJumps()
 	share, found := e.rungShare(WeightNoise)
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
 	noise := CannotTell
-	if found && len(share.Includes) == 0 {
+	if e.ofAverages() {
+		j.say(0, "the logged curve is that of averaged weights: 0 %% of its variance is noise that averaging takes away, whatever the learning rate")
+	} else if found && len(share.Includes) == 0 {
 		noise = e.gradeShare(share.Share, share.Low, share.High)
 		j.severity = e.jitterPoints(float64(share.Share))
 		j.say(float64(share.Share), "averaging the weights takes away %s of the logged curve's variance (%s)", percent(share.Share), between(share.Low, share.High))

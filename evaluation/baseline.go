@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"ballast/stat"
@@ -64,42 +65,52 @@ type LogisticBaseline struct {
 // ridge is the one of Ridges with the least log loss in a cross-validation that
 // divides the training subjects into five folds, stratified by class, all rows of
 // a subject in one fold; folds come from the stream (seed, "baseline-folds").
-// Nothing is learned from other subjects.
+// Ridges are tried from the largest down until the loss has risen twice: small
+// ones are slow to fit. Nothing is learned from other subjects.
 func FitLogisticBaseline(ctx context.Context, training []Case, classes int, seed uint64, threads int) (*LogisticBaseline, error) {
 	fold, err := folds(training, classes, seed)
 	if err != nil {
 		return nil, err
 	}
-	losses := make([]float64, len(Ridges)*baselineFolds)
-	slots := make(chan struct{}, max(threads, 1))
-	var work sync.WaitGroup
-	for job := range losses {
-		work.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if ctx.Err() == nil {
-				losses[job] = heldOutLoss(training, fold, job%baselineFolds, classes, Ridges[job/baselineFolds])
-			}
-		})
-	}
-	work.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	best, least := 0.0, math.Inf(1)
-	for n, ridge := range Ridges {
-		sum := 0.0
-		for _, loss := range losses[n*baselineFolds:][:baselineFolds] {
-			sum += loss
+	best, least, rises := 0.0, math.Inf(1), 0
+	for _, ridge := range slices.Backward(Ridges) {
+		loss := heldOutLoss(ctx, training, fold, classes, ridge, threads)
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		if sum < least {
-			best, least = ridge, sum
+		if loss < least {
+			best, least, rises = ridge, loss, 0
+		} else if rises++; rises == 2 {
+			break
 		}
 	}
 	if math.IsInf(least, 1) {
 		return nil, fmt.Errorf("%w: no ridge gives a finite loss", ErrBaseline)
 	}
 	return fitLogistic(training, classes, best)
+}
+
+// heldOutLoss is the summed log loss over all subjects of models fitted to the
+// other folds; infinite when one cannot be fitted.
+func heldOutLoss(ctx context.Context, training []Case, fold []int, classes int, ridge float64, threads int) float64 {
+	var losses [baselineFolds]float64
+	slots := make(chan struct{}, max(threads, 1))
+	var work sync.WaitGroup
+	for out := range losses {
+		work.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if ctx.Err() == nil {
+				losses[out] = lossOfFold(training, fold, out, classes, ridge)
+			}
+		})
+	}
+	work.Wait()
+	sum := 0.0
+	for _, loss := range losses {
+		sum += loss
+	}
+	return sum
 }
 
 // folds deals the subjects of each class out in a random order.
@@ -124,9 +135,8 @@ func folds(training []Case, classes int, seed uint64) ([]int, error) {
 	return fold, nil
 }
 
-// heldOutLoss is the summed log loss over the subjects of one fold of a model
-// fitted to the others; infinite when it cannot be fitted.
-func heldOutLoss(training []Case, fold []int, out, classes int, ridge float64) float64 {
+// lossOfFold is the part of one fold.
+func lossOfFold(training []Case, fold []int, out, classes int, ridge float64) float64 {
 	var rest []Case
 	for i, c := range training {
 		if fold[i] != out {

@@ -148,6 +148,34 @@ func (r *Report) Headline() string {
 	return text
 }
 
+// Needed says whether the network is better than the baseline of the highest
+// AUROC; empty without baselines.
+func (r *Report) Needed() string {
+	var best *Baseline
+	for i := range r.Baselines {
+		b := &r.Baselines[i]
+		if b.Unknown == "" && Find(b.Metrics, AUROC).Known() && (best == nil || Find(b.Metrics, AUROC).Value > Find(best.Metrics, AUROC).Value) {
+			best = b
+		}
+	}
+	if best == nil || !Find(r.Metrics, AUROC).Known() {
+		return ""
+	}
+	less := Find(best.Less, AUROC)
+	text := fmt.Sprintf("The best baseline by AUROC is %s, %.3f", best.Name, Find(best.Metrics, AUROC).Value)
+	switch {
+	case !less.HasInterval():
+		return text + ": whether the network is better cannot be told, " + less.Unknown + "."
+	case less.Low > 0:
+		text += "; the network is better by"
+	case less.High < 0:
+		text += "; the network is worse, a difference of"
+	default:
+		text += "; which is better cannot be told from these subjects, a difference of"
+	}
+	return text + fmt.Sprintf(" %+.3f (95 %% interval %+.3f to %+.3f).", less.Value, less.Low, less.High)
+}
+
 // Binary says whether there are two classes.
 func (r *Report) Binary() bool { return len(r.Classes) == 2 }
 

@@ -21,6 +21,9 @@ func (r *Report) Text(w io.Writer, width int) error {
 	if len(r.Baselines) > 0 {
 		b.WriteString("\nBaselines, on the same subjects\n")
 		table(&b, [][]string{{"model", "accuracy", "AUROC", "log loss", "AUROC of the network less its own"}}, r.baselineRows())
+		if needed := r.Needed(); needed != "" {
+			wrap(&b, width, "", needed)
+		}
 	}
 	for n := range r.Groups {
 		if n == 0 || r.Groups[n].Column != r.Groups[n-1].Column {
@@ -125,7 +128,7 @@ func (r *Report) groupRows(column string) [][]string {
 		}
 		name := g.Value
 		if name == "" {
-			name = "(missing)"
+			name = "not given"
 		}
 		rows = append(rows, []string{name, fmt.Sprint(g.Subjects()), inNumbers(Find(g.Metrics, Accuracy)), inNumbers(Find(g.Metrics, AUROC))})
 	}

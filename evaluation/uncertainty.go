@@ -3,6 +3,7 @@ package evaluation
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ballast/run"
 	"ballast/stat"
@@ -51,6 +52,9 @@ func Doubt(p *Predictions, o Options) Uncertainty {
 		u.MutualInformation = &m
 	}
 	u.Sentence = u.sentence()
+	if s.Binary() && len(slices.Compact(slices.Sorted(slices.Values(s.predicted)))) == 1 && u.Wrong > 0 && u.Right > 0 {
+		u.Sentence += " All subjects are predicted to be " + s.Classes[s.predicted[0]] + ", so this is no more than how well the probability ranks them."
+	}
 	return u
 }
 
@@ -65,7 +69,7 @@ func (u *Uncertainty) sentence() string {
 	case !m.HasInterval():
 		return fmt.Sprintf("Whether entropy warns of mistakes cannot be told: %s.", m.Unknown)
 	}
-	facts := fmt.Sprintf("%d wrong and %d right subjects: mean entropy %.2f and %.2f nats, AUROC for being wrong %.2f, 95 %% interval %.2f to %.2f",
+	facts := fmt.Sprintf("%d wrong and %d right subjects: mean entropy %.3f and %.3f nats, AUROC for being wrong %.2f, 95 %% interval %.2f to %.2f",
 		u.Wrong, u.Right, u.EntropyWrong, u.EntropyRight, m.Value, m.Low, m.High)
 	switch {
 	case m.Low > 0.5:

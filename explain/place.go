@@ -1,8 +1,13 @@
 package explain
 
-import "ballast/cohort"
+import (
+	"math"
 
-// A Peak is the largest value of a map, the first of equals.
+	"ballast/cohort"
+)
+
+// A Peak is the largest value of a map; of several equals, as they stand side by
+// side at the edge of a field of view, the one nearest to their centre.
 type Peak struct {
 	Voxel [3]int     // i, j, k of the image
 	World [3]float64 // mm, RAS+
@@ -40,17 +45,38 @@ func (w *work) place() {
 
 // peakOf returns nil when no voxel is positive.
 func peakOf(v *cohort.Volume) *Peak {
-	best := 0
-	for n, x := range v.Data {
-		if x > v.Data[best] {
-			best = n
-		}
+	largest := float32(0)
+	for _, x := range v.Data {
+		largest = max(largest, x)
 	}
-	if !(v.Data[best] > 0) {
+	if !(largest > 0) {
 		return nil
 	}
-	p := &Peak{Value: float64(v.Data[best])}
-	p.Voxel = [3]int{best % v.Shape[0], best / v.Shape[0] % v.Shape[1], best / v.Shape[0] / v.Shape[1]}
+	// Interpolation rounds: what is equal may differ in its last digits.
+	var equal []int
+	var centre [3]float64
+	for n, x := range v.Data {
+		if x >= largest*(1-1e-6) {
+			equal = append(equal, n)
+		}
+	}
+	for _, n := range equal {
+		for axis, x := range voxelOf(v, n) {
+			centre[axis] += float64(x) / float64(len(equal))
+		}
+	}
+	best, least := equal[0], math.Inf(1)
+	for _, n := range equal {
+		square := 0.0
+		for axis, x := range voxelOf(v, n) {
+			mm := (float64(x) - centre[axis]) * v.Spacing[axis]
+			square += mm * mm
+		}
+		if square < least {
+			best, least = n, square
+		}
+	}
+	p := &Peak{Value: float64(v.Data[best]), Voxel: voxelOf(v, best)}
 	for row := range 3 {
 		p.World[row] = v.Affine[row][3]
 		for axis, x := range p.Voxel {
@@ -58,6 +84,11 @@ func peakOf(v *cohort.Volume) *Peak {
 		}
 	}
 	return p
+}
+
+// voxelOf returns i, j, k of a voxel.
+func voxelOf(v *cohort.Volume, n int) [3]int {
+	return [3]int{n % v.Shape[0], n / v.Shape[0] % v.Shape[1], n / v.Shape[0] / v.Shape[1]}
 }
 
 func (m *Map) inside() *Inside {

@@ -1,6 +1,7 @@
 // Package kernel computes the layers of a small convolutional network in
-// float32 on the CPU: convolution, batch normalisation, ReLU, pooling, dense
-// layers and dropout, forward and backward, in two and three dimensions.
+// float32 on the CPU: convolution, batch and group normalisation, ReLU and leaky
+// ReLU, pooling, dense layers and dropout, forward and backward, in two and three
+// dimensions.
 //
 // # Layout
 //

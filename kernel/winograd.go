@@ -147,7 +147,7 @@ func restoreWeightsGo(m []float32, stride int, dg []float32, rows int) {
 		from, to := m[row*tile:], dg[row*3*tile:]
 		for i := range tile {
 			m0, m1, m2, m3 := from[i], from[stride+i], from[2*stride+i], from[3*stride+i]
-			sum := (m1 + m2) * 0.5
+			sum := float32((m1 + m2) * 0.5)
 			to[i], to[tile+i], to[2*tile+i] = m0+sum, (m1-m2)*0.5, sum-m3
 		}
 	}

@@ -168,13 +168,12 @@ func (c Config) checkBlocks() error {
 	case c.Activation == leakyReLU && !(c.Slope >= 0 && c.Slope < 1):
 		return c.refuse("slope of %g; must be at least 0 and below 1", c.Slope)
 	}
-	if err := c.checkNorm(); err != nil {
-		return err
+	for _, check := range []func() error{c.checkNorm, c.checkSize, c.checkGroups, c.checkParameters} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	if err := c.checkSize(); err != nil {
-		return err
-	}
-	return c.checkParameters()
+	return nil
 }
 
 func (c Config) checkNorm() error {
@@ -222,6 +221,23 @@ func (c Config) checkSize() error {
 	return nil
 }
 
+// checkGroups refuses group normalisation of single values, which would make them
+// all alike: in the last group of a residual network, whose voxels may come down
+// to one. In the others a pooling follows, so there are at least two along an axis.
+func (c Config) checkGroups() error {
+	if c.residuals() == nil || c.Norm != normGroup {
+		return nil
+	}
+	channels, voxels := c.Width<<(len(c.residuals())-1), 1
+	for axis := 3 - c.Dims; axis < 3; axis++ {
+		voxels *= (c.Size[axis]/2 + 7) / 8 // a pooling and three strides
+	}
+	if voxels == 1 && commonDivisor(c.Groups, channels) == channels {
+		return c.refuse("normalisation in %d groups of %d channels of a single voxel leaves nothing of them; use fewer groups or a finer grid", channels, channels)
+	}
+	return nil
+}
+
 // checkParameters refuses what would not fit into memory, before anything is
 // allocated. It counts in float64, which cannot overflow.
 func (c Config) checkParameters() error {
@@ -235,7 +251,7 @@ func (c Config) checkParameters() error {
 		in, width = width, 2*width
 	}
 	for group, convolutions := range c.convolutions() {
-		width := float64(c.vggWidth(group))
+		width := float64(c.Width) * float64(vggFactor(group))
 		count += float64(in*width*taps) + float64(width*width*taps*float64(convolutions-1))
 		in = width
 	}

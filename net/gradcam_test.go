@@ -200,3 +200,68 @@ func TestActivationLayers(t *testing.T) {
 		}
 	}
 }
+
+// The maxima of the windows of what a stage pools are what it gives, and the
+// gradients of a window's elements add up to that of its maximum: for every
+// normalisation and activation, in every network that pools.
+func TestWhatIsPooledBecomesTheOutput(t *testing.T) {
+	for name, size := range map[string][3]int{"cnn2": {7, 8, 9}, "vgg11": {1, 33, 34}, "resnet10": {9, 10, 8}} {
+		for _, norm := range []string{"batch", "group", "none"} {
+			for _, activation := range []string{"relu", "leaky-relu"} {
+				c := Config{Name: name, Dims: 3, Channels: 1, Size: size, Classes: 2, Width: 6, Norm: norm, Groups: 3, Momentum: 0.1, Activation: activation, Slope: 0.1}
+				if size[0] == 1 {
+					c.Dims = 2
+				}
+				if c.Check() != nil {
+					continue // residual networks need batch or group normalisation
+				}
+				n := withStatistics(t, build(t, c, 1))
+				compared := 0
+				for _, pool := range n.ActivationLayers() {
+					before, ok := strings.CutSuffix(pool, ".pool")
+					if !ok {
+						continue
+					}
+					layers := n.ActivationLayers()
+					_, fine, err := n.Activations(images(c, 1, 3), 1, layers[slices.Index(layers, pool)-1])
+					if err != nil || !strings.HasPrefix(fine[0].Layer, before) {
+						t.Fatalf("%s, %s: %v", name, pool, err)
+					}
+					_, coarse, err := n.Activations(images(c, 1, 3), 1, pool)
+					if err != nil {
+						t.Fatal(err)
+					}
+					comparePooled(t, name+", "+norm+", "+activation+", "+pool, fine[0], coarse[0])
+					compared++
+				}
+				if compared == 0 {
+					t.Errorf("%s has no pooling", name)
+				}
+			}
+		}
+	}
+}
+
+func comparePooled(t *testing.T, name string, fine, coarse *Activation) {
+	t.Helper()
+	largest, worst, worstGradient, largestGradient := 0.0, 0.0, 0.0, 0.0
+	depth := min(2, fine.D) // of a window
+	for i, want := range coarse.Values {
+		w := i % coarse.W
+		h := i / coarse.W % coarse.H
+		d := i / coarse.W / coarse.H % coarse.D
+		c := i / coarse.W / coarse.H / coarse.D
+		top, sum := math.Inf(-1), 0.0
+		for window := range 4 * depth {
+			at := ((c*fine.D+depth*d+window>>2)*fine.H+2*h+window>>1&1)*fine.W + 2*w + window&1
+			top = math.Max(top, float64(fine.Values[at]))
+			sum += float64(fine.Gradient[at])
+		}
+		largest, worst = math.Max(largest, math.Abs(top)), math.Max(worst, math.Abs(top-float64(want)))
+		g := float64(coarse.Gradient[i])
+		largestGradient, worstGradient = math.Max(largestGradient, math.Abs(g)), math.Max(worstGradient, math.Abs(sum-g))
+	}
+	if !(worst <= 1e-5*largest) || !(worstGradient <= 1e-6*largestGradient) || largest == 0 {
+		t.Errorf("%s: values differ by %g of %g, gradients by %g of %g", name, worst, largest, worstGradient, largestGradient)
+	}
+}

@@ -106,7 +106,7 @@ func (l *Loss) image(logits []float32, shares []float64, weight float64, probabi
 		}
 		scale := l.weight(c) * target
 		loss += float64(scale * term)
-		slopes[c] = scale * slope
+		slopes[c] = float64(scale * slope)
 		total += slopes[c]
 	}
 	for c := range logits {

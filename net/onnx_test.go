@@ -2,6 +2,7 @@ package net
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -316,23 +317,21 @@ for entry in sorted(os.listdir(folder)):
         result.astype("<f4").tofile(stem + "." + value.name)
 `
 
-// python returns an interpreter that can import the modules, named by
-// BALLAST_PYTHON or called python3; without one the test is skipped.
-func python(t *testing.T, modules string) string {
+// python returns an interpreter that has the modules, named by BALLAST_PYTHON or
+// called python3; without one the test is skipped.
+func python(t *testing.T, modules ...string) string {
 	t.Helper()
-	name := os.Getenv("BALLAST_PYTHON")
-	if name == "" {
-		name = "python3"
-	}
-	if out, err := exec.Command(name, "-c", "import "+modules).CombinedOutput(); err != nil {
-		t.Skipf("%s cannot import %s (%v, %.80q): skipped; BALLAST_PYTHON names an interpreter that can", name, modules, err, out)
+	name := cmp.Or(os.Getenv("BALLAST_PYTHON"), "python3")
+	look := "import sys; from importlib.util import find_spec; sys.exit([m for m in sys.argv[1:] if not find_spec(m)] or None)"
+	if out, err := exec.Command(name, append([]string{"-c", look}, modules...)...).CombinedOutput(); err != nil {
+		t.Skipf("%s lacks one of %v (%v, %.80q): skipped; BALLAST_PYTHON names an interpreter that has them", name, modules, err, out)
 	}
 	return name
 }
 
 // ONNX Runtime computes what Forward computes, for every network.
 func TestONNXRuntimeAgrees(t *testing.T) {
-	compareWithOthers(t, python(t, "onnxruntime, numpy"), []string{"-c", runONNX}, func(n *Net, stem string) error {
+	compareWithOthers(t, python(t, "onnxruntime", "numpy"), []string{"-c", runONNX}, func(n *Net, stem string) error {
 		var file bytes.Buffer
 		err := n.WriteONNX(&file, ONNX{Producer: "ballast"})
 		return errors.Join(err, os.WriteFile(stem+".onnx", file.Bytes(), 0o600))
@@ -404,7 +403,7 @@ for entry in sorted(os.listdir(folder)):
 // PyTorch, by the definition that users are given, loads every tensor of every
 // network and computes what Forward computes.
 func TestPyTorchDefinitionAgrees(t *testing.T) {
-	interpreter := python(t, "torch, safetensors, numpy")
+	interpreter := python(t, "torch", "safetensors", "numpy")
 	guides, err := filepath.Abs(filepath.Join("..", "docs", "guides"))
 	if err != nil {
 		t.Fatal(err)

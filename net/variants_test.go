@@ -14,7 +14,7 @@ import (
 // variants are networks whose normalisation, activation, dropout or depth is not
 // that of the first ones.
 func variants() map[string]Config {
-	base := Config{Dims: 2, Channels: 2, Size: [3]int{1, 34, 37}, Classes: 3, Width: 5, Norm: "batch", Groups: 4, Momentum: 0.1}
+	base := Config{Dims: 2, Channels: 2, Size: [3]int{1, 34, 37}, Classes: 3, Width: 3, Norm: "batch", Groups: 2, Momentum: 0.1}
 	with := func(name string, change func(*Config)) Config {
 		c := base
 		c.Name = name

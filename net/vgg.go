@@ -10,7 +10,7 @@ func (n *Net) buildVGG() {
 	in := n.image
 	for group, convolutions := range c.convolutions() {
 		name := fmt.Sprintf("group%d", group+1)
-		width := c.vggWidth(group)
+		width := c.Width * vggFactor(group)
 		for i := range convolutions {
 			block := fmt.Sprintf("%s.block%d", name, i+1)
 			if i < convolutions-1 {
@@ -25,5 +25,5 @@ func (n *Net) buildVGG() {
 	}
 }
 
-// vggWidth returns the channels of a group.
-func (c Config) vggWidth(group int) int { return c.Width << min(group, 3) }
+// vggFactor returns the channels of a group as a multiple of those of the first.
+func vggFactor(group int) int { return 1 << min(group, 3) }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"gonum.org/v1/gonum/floats"
 )
 
 // ErrLogistic is wrapped when a logistic regression cannot be fitted.
@@ -21,7 +23,7 @@ type Logistic struct {
 // Limits of FitLogistic.
 const (
 	logisticSteps     = 100
-	logisticTolerance = 1e-8 // of the gradient, relative to that at zero weights
+	logisticTolerance = 1e-6 // of the gradient, relative to that at zero weights
 )
 
 // FitLogistic fits the logistic regression of classes 0..classes-1 on the rows
@@ -253,29 +255,10 @@ func (f *logisticFit) move(before, direction []float64, share float64) {
 	}
 }
 
-func dot(a, b []float64) float64 {
-	var s0, s1, s2, s3 float64
-	b = b[:len(a)]
-	n := len(a) &^ 3
-	for i := 0; i < n; i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
-	}
-	for i := n; i < len(a); i++ {
-		s0 += a[i] * b[i]
-	}
-	return s0 + s1 + s2 + s3
-}
+func dot(a, b []float64) float64 { return floats.Dot(a, b) }
 
 // axpy adds factor * x to y.
-func axpy(factor float64, x, y []float64) {
-	y = y[:len(x)]
-	for i, value := range x {
-		y[i] += factor * value
-	}
-}
+func axpy(factor float64, x, y []float64) { floats.AddScaled(y, factor, x) }
 
 // A Scaling brings features to mean 0 and standard deviation 1.
 type Scaling struct{ Mean, Deviation []float64 }

@@ -12,10 +12,10 @@ import (
 // What a batch is counted in, what has a label and what is predicted is a unit:
 // an image, or under net.pooling "attention" a subject, whose images are its bag.
 
-// maxBag is the largest number of images of one subject in a training step. It
+// MaxBag is the largest number of images of one subject in a training step. It
 // bounds the memory of a step; of a subject with more, as many are drawn anew in
 // every epoch.
-const maxBag = 16
+const MaxBag = 16
 
 // attends reports whether units are subjects.
 func (p *Plan) attends() bool { return p.Net.Pooling == "attention" }
@@ -75,7 +75,7 @@ func (s *Set) largestBag() int {
 type bagging func(place, subject int) []int
 
 // bags draws the images of training subjects in an epoch: all of them in order, or
-// maxBag at random from the stream "bag" of subject and epoch (and of the repeat
+// MaxBag at random from the stream "bag" of subject and epoch (and of the repeat
 // where an epoch uses a subject more than once). Epoch 0 stands for the
 // recalibration of batch norm. nil where units are images.
 func (t *trainer) bags(epoch int, repeat []int) bagging {
@@ -86,7 +86,7 @@ func (t *trainer) bags(epoch int, repeat []int) bagging {
 	return func(place, subject int) []int {
 		from, to := set.bag(subject)
 		images := make([]int, 0, to-from)
-		if to-from <= maxBag {
+		if to-from <= MaxBag {
 			for i := from; i < to; i++ {
 				images = append(images, i)
 			}
@@ -96,7 +96,7 @@ func (t *trainer) bags(epoch int, repeat []int) bagging {
 		if repeat != nil && repeat[place] > 0 {
 			indices = append(indices, uint64(repeat[place]))
 		}
-		for _, i := range stat.NewStream(t.plan.Seed, "bag", indices...).Perm(to - from)[:maxBag] {
+		for _, i := range stat.NewStream(t.plan.Seed, "bag", indices...).Perm(to - from)[:MaxBag] {
 			images = append(images, from+i)
 		}
 		slices.Sort(images)
@@ -119,7 +119,7 @@ func (t *trainer) trainingImages() int {
 // bagSize is the number of images of a training subject in a step.
 func (t *trainer) bagSize(subject int) int {
 	from, to := t.images.Train.bag(subject)
-	return min(to-from, maxBag)
+	return min(to-from, MaxBag)
 }
 
 // calibrate chooses the training units that batch-norm statistics are recomputed
@@ -152,7 +152,7 @@ func (t *trainer) largestBatch() int {
 		return most
 	}
 	if t.plan.attends() {
-		return largest(t.units()) * min(maxBag, t.images.Train.largestBag())
+		return largest(t.units()) * min(MaxBag, t.images.Train.largestBag())
 	}
 	most := 0
 	for _, set := range append(t.watched(), &t.images.Train, &t.images.Test) {

@@ -67,7 +67,7 @@ func covariatesOf(subject int) cohort.Subject {
 	return cohort.Subject{Covariates: map[string]string{"age": fmt.Sprint(40 + 7*(subject%5)), "sex": []string{"f", "m"}[subject%2]}}
 }
 
-// A batch holds whole subjects: their images in order, at most maxBag of each,
+// A batch holds whole subjects: their images in order, at most MaxBag of each,
 // drawn anew in each epoch, the number of each and their covariates.
 func TestBatchesHoldWholeSubjects(t *testing.T) {
 	p := bagPlan()
@@ -77,7 +77,7 @@ func TestBatchesHoldWholeSubjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer trainer.pool.Close()
-	if trainer.units() != 7 || trainer.stepsPerEpoch() != 3 || trainer.largestBatch() != 3*maxBag {
+	if trainer.units() != 7 || trainer.stepsPerEpoch() != 3 || trainer.largestBatch() != 3*MaxBag {
 		t.Errorf("%d units, %d steps, %d images in the largest batch", trainer.units(), trainer.stepsPerEpoch(), trainer.largestBatch())
 	}
 	size := len(images.Train.Samples[0].Image.Data)
@@ -93,7 +93,7 @@ func TestBatchesHoldWholeSubjects(t *testing.T) {
 			for n, subject := range subjects {
 				from, to := images.Train.bag(subject)
 				bag := trainer.batch.Bags[n]
-				if bag != min(to-from, maxBag) {
+				if bag != min(to-from, MaxBag) {
 					t.Errorf("%d of %d images of subject %d", bag, to-from, subject)
 				}
 				if k := images.Covariates.Width(); !slices.Equal(trainer.batch.Covariates[n*k:(n+1)*k], images.Train.Covariates[subject]) {
@@ -157,7 +157,7 @@ func TestAttentionRun(t *testing.T) {
 			change(&p)
 			var reference map[string][]byte
 			for _, threads := range []int{1, 3} {
-				images := bagImages(t, p, 7, 4, 2, 2, 35, 1) // 35 > 2*maxBag
+				images := bagImages(t, p, 7, 4, 2, 2, 35, 1) // 35 > 2*MaxBag
 				subjects := savedImages(t, p, &images.Validation)
 				dir, err := trainInto(t, context.Background(), p, images, Options{Threads: threads})
 				if err != nil {
@@ -291,5 +291,40 @@ func TestAttentionFindsTheImageThatTells(t *testing.T) {
 	}
 	if !(loss["attention"] < 0.2 && loss["attention"] < loss["mean"]/2) {
 		t.Errorf("validation losses %v", loss)
+	}
+}
+
+// The sizes that a cost is estimated from are those of the cohort, times the
+// slices of a volume where all are used.
+func TestSizesOf(t *testing.T) {
+	c, split := study(t)
+	for i := range c.Subjects {
+		c.Subjects[i].Covariates = covariatesOf(i).Covariates
+	}
+	p := DefaultPlan()
+	p.Data.Covariates = []string{"age", "sex"}
+	for _, slice := range []string{"", "all"} {
+		p.Prep.Slice, p.Prep.Margin = slice, 0
+		resolved, err := Resolve(context.Background(), p, c, split, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes, err := SizesOf(context.Background(), c, split, resolved, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		images, err := Load(context.Background(), c, split, resolved, Reading{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := sizesOf(images)
+		if sizes.Classes != want.Classes || sizes.Covariates != want.Covariates || want.Covariates < 2 || len(sizes.Train) != len(want.Train) || len(sizes.Validation) != len(want.Validation) {
+			t.Errorf("slice %q: %+v, loaded %+v", slice, sizes, want)
+		}
+		for i, count := range sizes.Train {
+			if slice == "" && count != want.Train[i] || !(math.Abs(float64(count-want.Train[i])) <= 0.25*float64(want.Train[i])) {
+				t.Errorf("slice %q: training subject %d has %d images, loaded are %d", slice, i, count, want.Train[i])
+			}
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,13 +55,46 @@ func (t *trainer) saveCheckpoint(recorder Recorder) error {
 	}
 	add(weightsPart, t.state)
 	add(averagedPart, t.mean)
-	add(optimizerPart, t.optimizer.state())
+	add(optimizerPart, t.optimizerState())
 	metadata := map[string]string{
 		"checkpoint": checkpointFormat,
 		"epoch":      strconv.Itoa(t.course.epochs), "step": strconv.Itoa(t.step), "batches": strconv.Itoa(t.batches),
 		"plan": t.origin().plan, "images": t.origin().images,
 	}
 	return recorder.WriteFrom(run.CheckpointFile, func(w io.Writer) error { return net.WriteSafetensors(w, tensors, metadata) })
+}
+
+// optimizerState is what the optimiser remembers, in PyTorch's layout:
+// "first.block1.conv.weight" has the shape of "block1.conv.weight".
+func (t *trainer) optimizerState() []net.Tensor {
+	packed := t.optimizer.state()
+	names := make([]string, len(packed))
+	for i := range packed {
+		names[i] = packed[i].Name
+		_, packed[i].Name, _ = strings.Cut(names[i], ".")
+	}
+	t.moments = t.net.Unpack(packed, t.moments)
+	state := slices.Clone(t.moments)
+	for i, name := range names {
+		state[i].Name = name
+	}
+	return state
+}
+
+// restoreOptimizer is the way back.
+func (t *trainer) restoreOptimizer(state []net.Tensor, steps int) error {
+	tensors := slices.Clone(state)
+	for i := range tensors {
+		_, tensors[i].Name, _ = strings.Cut(tensors[i].Name, ".")
+	}
+	packed, err := t.net.Pack(tensors)
+	if err != nil {
+		return err
+	}
+	for i := range packed {
+		packed[i].Name = state[i].Name
+	}
+	return t.optimizer.restore(packed, steps)
 }
 
 // readCheckpoint reads the checkpoint of a run; nil when there is none.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -28,19 +29,31 @@ type Sizes struct {
 	Train, Validation, Test []int // images of each subject
 }
 
-// SizesOf returns the sizes of a split cohort, before its images are read.
-func SizesOf(c *cohort.Cohort, split cohort.Split, p Plan) (Sizes, error) {
+// SizesOf returns the sizes of a split cohort, before its images are prepared. Only
+// where all slices of volumes are used does it measure some of them, as Resolve.
+func SizesOf(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r Reading) (Sizes, error) {
+	covariates, err := p.fitCovariates(c, split)
+	if err != nil {
+		return Sizes{}, err
+	}
+	each := 1.0
+	if training := trainingImages(c, split); p.Prep.Slice == "all" {
+		m, err := measure(ctx, &p, training, r)
+		if err != nil {
+			return Sizes{}, err
+		}
+		each = float64(m.samples(&p, len(training))) / float64(len(training))
+	}
 	images := func(subjects []int) (counts []int) {
 		for _, s := range subjects {
-			counts = append(counts, len(c.Subjects[s].Images))
+			counts = append(counts, max(1, int(each*float64(len(c.Subjects[s].Images)))))
 		}
 		return counts
 	}
-	covariates, err := p.fitCovariates(c, split)
 	return Sizes{
 		Classes: len(c.Classes), Covariates: covariates.Width(),
 		Train: images(split.Train), Validation: images(split.Validation), Test: images(split.Test),
-	}, err
+	}, nil
 }
 
 // EstimateCost measures one training step and one evaluation of a resolved
@@ -94,7 +107,7 @@ func (t *trainer) bytes() int64 {
 	for _, param := range t.net.Params() {
 		parameters += int64(len(param.Value))
 	}
-	copies := int64(6) // averaged weights and the room of their gradients, two of the optimiser, two of a file
+	copies := int64(8) // averaged weights and the room of their gradients, two of the optimiser; in the files' layout the weights of both networks and the optimiser's two
 	if t.plan.Optimizer.Accumulate > 1 {
 		copies++
 	}

@@ -108,6 +108,7 @@ type trainer struct {
 	gradient     []float32     // of the logits, reused
 	state        []net.Tensor  // of the weights being saved, reused
 	mean         []net.Tensor  // of the averaged weights being saved, reused
+	moments      []net.Tensor  // of the optimiser's state being saved, reused
 	course       *course
 	begun        origin    // see origin
 	batches      int       // trained on

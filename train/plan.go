@@ -26,7 +26,7 @@ type Plan struct {
 	Recipe     string     `yaml:"recipe" doc:"plain: every key has the default shown here; steady: sets the keys listed below this table; keys given beside it or later win"`
 	Seed       uint64     `yaml:"seed" doc:"every random number comes from it"`
 	Epochs     int        `yaml:"epochs" doc:"passes over the training images"`
-	Batch      int        `yaml:"batch" doc:"images per step; 0: auto"`
+	Batch      int        `yaml:"batch" doc:"images per step, or subjects where net.pooling is attention; 0: auto"`
 	Data       Data       `yaml:"data"`
 	Split      Split      `yaml:"split"`
 	Prep       Prep       `yaml:"prep"`
@@ -55,7 +55,7 @@ type Data struct {
 	Fold       string   `yaml:"fold" doc:"column with the fold of a published cross-validation"`
 	Sequences  []string `yaml:"sequences,flow" doc:"MRI sequences, a channel each, as T1w and FLAIR; empty: the first one that all subjects have"`
 	Session    string   `yaml:"session" doc:"the visit to use: its name, or first; empty: each visit is an image of its subject"`
-	Covariates []string `yaml:"covariates,flow" doc:"columns with clinical values, joined to the features before the last layer"`
+	Covariates []string `yaml:"covariates,flow" doc:"columns with clinical values that are known before the outcome, joined to the features before the last layer"`
 	Volume     string   `yaml:"volume" doc:"of 4D files: an index from 0, or the column that holds it; none: a column called volume is no index"`
 }
 
@@ -107,7 +107,7 @@ type Net struct {
 	Dropout        float64  `yaml:"dropout" doc:"share of features dropped before the last layer"`
 	BlockDropout   float64  `yaml:"block_dropout" doc:"share of elements dropped after every block"`
 	SpatialDropout float64  `yaml:"spatial_dropout" doc:"share of whole channels dropped after every block"`
-	Pooling        string   `yaml:"pooling" doc:"of a subject's images: mean of their probabilities; attention: of their features, with learnt weights"`
+	Pooling        string   `yaml:"pooling" doc:"of a subject's images: mean of their probabilities; attention: of their features, with learnt weights, a step taking at most 16 images of a subject"`
 	Weights        string   `yaml:"weights" doc:"safetensors file that training starts from, as import-weights writes it; empty: drawn from the seed"`
 	Freeze         []string `yaml:"freeze,flow" doc:"layers that stay as they start, by the beginning of their names, as [block1, block2]"`
 }

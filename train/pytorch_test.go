@@ -66,7 +66,9 @@ func replays() map[string]*Plan {
 	weighted.Sampling.Draw, weighted.Loss.Weights, weighted.Loss.Smoothing, weighted.Epochs = "balanced", "balanced", 0.1, 3
 	mixed := plan([]int{9, 8}, "cnn1", "none", "adam", 0.003)
 	mixed.Loss.Name, mixed.Loss.Weights, mixed.Augment.Mixup.Alpha, mixed.Epochs = "focal", "balanced", 0.7, 3
-	return map[string]*Plan{"weighted": weighted, "mixed": mixed, "2d": flat, "3d": volumes, "recalibrating": recalibrating, "plain": plain}
+	bags := plan([]int{9, 8}, "cnn2", "batch", "adam", 0.003)
+	bags.Net.Pooling, bags.Data.Covariates, bags.Batch, bags.Views.Images, bags.Epochs = "attention", []string{"age", "grade"}, 3, 9, 4
+	return map[string]*Plan{"bags": bags, "weighted": weighted, "mixed": mixed, "2d": flat, "3d": volumes, "recalibrating": recalibrating, "plain": plain}
 }
 
 // replayImages returns subjects of three classes with one to three images:
@@ -88,10 +90,13 @@ func replayImages(p *Plan) *Images {
 				s.Samples = append(s.Samples, Sample{Subject: i, Class: class, Image: im})
 				stream++
 			}
+			if width := len(p.Data.Covariates); width > 0 {
+				s.Covariates = append(s.Covariates, spread(width, uint32(1000+len(name)+i)))
+			}
 		}
 		return s
 	}
-	return &Images{Classes: []string{"none", "partial", "complete"}, Train: set(run.Train, 14), Validation: set(run.Validation, 7), Test: set(run.Test, 4)}
+	return &Images{Covariates: anyCovariates(len(p.Data.Covariates)), Classes: []string{"none", "partial", "complete"}, Train: set(run.Train, 14), Validation: set(run.Validation, 7), Test: set(run.Test, 4)}
 }
 
 // spread returns multiples of 2^-24 in [-0.5, 0.5), by a hash of the index.
@@ -120,8 +125,8 @@ func TestRunsAgreeWithPyTorch(t *testing.T) {
 }
 
 // start is what a run starts from: the initial weights, the order of the training
-// images in each epoch, the share and the partners of each mixture, and the images
-// of the recalibration.
+// images (with attention, subjects) in each epoch, the share and the partners of each
+// mixture, the images of the recalibration, and the covariates.
 func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 	tr, err := newTrainer(*p, images, Options{Threads: 1})
 	if err != nil {
@@ -144,6 +149,11 @@ func start(t *testing.T, p *Plan, images *Images) map[string]net.Tensor {
 		add(fmt.Sprint("order.", epoch), tr.order(epoch))
 	}
 	add("calibration", tr.calibration)
+	for _, set := range images.sets() {
+		if width := images.Covariates.Width(); width > 0 {
+			tensors["covariates."+set.Name] = net.Tensor{Name: "covariates." + set.Name, Shape: []int{len(set.Subjects), width}, Data: slices.Concat(set.Covariates...)}
+		}
+	}
 	tr.batch.Data = nil // nothing to blend
 	batches := parts(len(images.Train.Samples), p.Batch)
 	for number := range p.Epochs * len(batches) {

@@ -228,7 +228,7 @@ func chooseBatch(dims, images int) int {
 }
 
 // subjectsPerStep is what Resolve chooses where a step takes subjects with up to
-// maxBag images each.
+// MaxBag images each.
 const subjectsPerStep = 8
 
 // PrepConfig is the preprocessing of a resolved plan.

@@ -152,7 +152,7 @@ func (t *trainer) restore(c *checkpoint, epochs []run.Epoch) error {
 	if err := t.averaged.LoadState(c.averaged); err != nil {
 		return fmt.Errorf("%w: averaged weights: %w", ErrCheckpoint, err)
 	}
-	if err := t.optimizer.restore(c.optimizer, c.step); err != nil {
+	if err := t.restoreOptimizer(c.optimizer, c.step); err != nil {
 		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	t.step, t.batches = c.step, c.batches

@@ -322,6 +322,7 @@ func TestStoppingRule(t *testing.T) {
 	}{
 		{"loss, smoothed", Stopping{2, "loss", 0.5}, []float64{1, 2, 0.5, 1, 1.5}, nil, run.Stopped, 3, 1},
 		{"more patience", Stopping{4, "loss", 0.5}, []float64{1, 2, 0.5, 1, 1.5}, nil, run.Stopped, 5, 1},
+		{"a constant curve", Stopping{3, "accuracy", 0.6}, nil, []float64{0.7, 0.7, 0.7, 0.7, 0.7, 0.7}, run.Stopped, 4, 1},
 		{"loss as it is", Stopping{2, "loss", 0}, []float64{1, 2, 0.5, 1, 1.5}, nil, run.Stopped, 5, 3},
 		{"accuracy as it is", Stopping{2, "accuracy", 0}, nil, []float64{0.5, 0.6, 0.6, 0.4, 0.9}, run.Stopped, 4, 2},
 		{"infinite losses", Stopping{3, "loss", 0.5}, []float64{math.Inf(1), math.NaN(), 2, 1, 0.9}, nil, "", 5, 5},

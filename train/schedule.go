@@ -49,10 +49,6 @@ func (p *Plan) rate(step, perEpoch int, losses []float64) float64 {
 	return rate
 }
 
-// needsEpochs reports whether the rates depend on the number of epochs, so that a
-// finished run cannot be continued by more of them.
-func (s *Schedule) needsEpochs() bool { return s.Name == "cosine" || s.Name == "one-cycle" }
-
 func (s *Schedule) steps(epoch int, rate float64) float64 {
 	for range epoch / s.Every {
 		rate = float64(rate * s.Factor)

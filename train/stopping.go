@@ -36,12 +36,16 @@ func (p *Plan) BestEpoch(epochs []run.Epoch) int {
 
 func newCourse(p *Plan) *course { return &course{plan: p, best: math.Inf(-1)} }
 
+// leastGain is what the criterion must gain to be better: a constant curve, smoothed,
+// is constant only up to rounding.
+const leastGain = 1e-9
+
 // add takes a finished epoch into account and reports whether it is the best so far.
 func (c *course) add(e *run.Epoch) (best bool) {
 	c.epochs = e.Epoch
 	if validation := e.Evaluation(run.Logged, run.Validation); validation != nil {
 		value := c.criterion(validation)
-		if best = value > c.best; best {
+		if best = value > c.best+leastGain; best {
 			c.best, c.bestEpoch = value, e.Epoch
 		}
 	}

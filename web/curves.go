@@ -23,15 +23,27 @@ var (
 	validLogged   = series{run.Logged, run.Validation, "validation", "validation", "validation as logged"}
 	validClean    = series{run.Deterministic, run.Validation, "fixed", "validation, clean", "validation without randomness, on the whole fixed set"}
 	validAveraged = series{run.Averaged, run.Validation, "averaged", "averaged weights", "validation with averaged weights"}
+	validPresent  = series{run.Deterministic, run.Validation, "fixed", "present weights", "validation with the weights as they are after each epoch, which the logged curve averages"}
 )
 
-// seriesOf lists the series of a run, from the back to the front.
+// seriesOf lists the series of a run, from the back to the front. Where the logged
+// curve is that of the averaged weights, the present ones stand beside it.
 func seriesOf(r *run.Run) []series {
-	all := []series{trainLogged, trainClean, validAveraged}
-	if differ(r, validLogged, validClean) {
-		all = append(all, validClean)
+	all := []series{trainLogged, trainClean}
+	switch present := differ(r, validLogged, validClean); {
+	case present && recorded(r, validAveraged) && !differ(r, validLogged, validAveraged):
+		all = append(all, validPresent)
+	case present:
+		all = append(all, validAveraged, validClean)
+	default:
+		all = append(all, validAveraged)
 	}
 	return append(all, validLogged)
+}
+
+// recorded reports whether a run has a series.
+func recorded(r *run.Run, s series) bool {
+	return slices.ContainsFunc(r.Epochs, func(e run.Epoch) bool { return e.Evaluation(s.view, s.set) != nil })
 }
 
 // differ reports whether two views of a set ever show another accuracy or loss.

@@ -37,18 +37,18 @@ func Evaluation(w io.Writer, r *evaluation.Report) error {
 
 // An evaluationPage is what the template shows.
 type evaluationPage struct {
-	Style                template.CSS
-	Name, Lead, Who, How string
-	Measures             []measure
-	Notes                []string
-	Scale                template.HTML // of the drawn intervals
-	Lines                []metricLine
-	Curves, Trust        []figure
-	Calibration, Doubt   string
-	Uncertain, Wrong     []subjectRow
-	WrongMore            string
-	Baselines            []modelRow
-	Groups               []groupTable
+	Style                      template.CSS
+	Name, Lead, Who, How       string
+	Measures                   []measure
+	Notes                      []string
+	Scale                      template.HTML // of the drawn intervals
+	Lines                      []metricLine
+	Curves, Trust              []figure
+	Calibration, Doubt, Needed string
+	Uncertain, Wrong           []subjectRow
+	WrongMore                  string
+	Baselines                  []modelRow
+	Groups                     []groupTable
 }
 
 type metricLine struct {
@@ -60,10 +60,14 @@ type subjectRow struct{ ID, Truth, Predicted, Probability, Entropy string }
 
 // A modelRow is the network, a baseline or a subgroup.
 type modelRow struct {
-	Network                                            bool
-	Name, Detail, Subjects, Accuracy, Area, Loss, Less string
-	Drawing                                            template.HTML
+	Network                    bool
+	Name, Detail, Subjects     string
+	Accuracy, Area, Loss, Less cell
+	Drawing                    template.HTML
 }
+
+// A cell is a number with its interval below it.
+type cell struct{ Value, Range string }
 
 type groupTable struct {
 	Column string
@@ -78,7 +82,7 @@ func newEvaluationPage(r *evaluation.Report) *evaluationPage {
 		Style: template.CSS(styleText + checkStyle + evaluationStyle),
 		Name:  lastParts(r.Run), Lead: glue(r.Headline()), How: glue(r.How.Sentence(r)),
 		Who:         glue(fmt.Sprintf("Measured on %s of %s.", r.Set, lastParts(r.Cohort))),
-		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Scale: intervalScale(),
+		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Needed: glue(r.Needed()), Scale: intervalScale(),
 	}
 	for _, note := range r.Notes {
 		p.Notes = append(p.Notes, glue(sentence(note)))
@@ -172,28 +176,24 @@ func (p *evaluationPage) addSubjects(r *evaluation.Report) {
 	}
 }
 
-func shareOf(metrics []evaluation.Metric, id string) string {
+// cellOf shows a metric times a factor.
+func cellOf(metrics []evaluation.Metric, id string, factor float64, decimals int) cell {
 	m := evaluation.Find(metrics, id)
 	if m == nil || !m.Known() {
-		return unknown
+		return cell{Value: unknown}
 	}
-	text := decimal(100*float64(m.Value), 1)
+	if math.IsInf(float64(m.Value), 0) {
+		return cell{Value: "∞"}
+	}
+	c := cell{Value: decimal(factor*float64(m.Value), decimals)}
 	if m.HasInterval() {
-		text += fmt.Sprintf(" (%s to %s)", decimal(100*float64(m.Low), 1), decimal(100*float64(m.High), 1))
+		c.Range = decimal(factor*float64(m.Low), decimals) + " to " + decimal(factor*float64(m.High), decimals)
 	}
-	return text
+	return c
 }
 
-func numberOf(metrics []evaluation.Metric, id string) string {
-	m := evaluation.Find(metrics, id)
-	if m == nil || !m.Known() {
-		return unknown
-	}
-	text := metricValue(m)
-	if m.HasInterval() {
-		text += " (" + metricRange(m) + ")"
-	}
-	return text
+func accuracyCell(metrics []evaluation.Metric) cell {
+	return cellOf(metrics, evaluation.Accuracy, 100, 1)
 }
 
 // addModels lists the network and the baselines.
@@ -203,12 +203,12 @@ func (p *evaluationPage) addModels(r *evaluation.Report) {
 	}
 	model := func(name, detail string, metrics, less []evaluation.Metric) modelRow {
 		return modelRow{
-			Name: name, Detail: detail, Accuracy: shareOf(metrics, evaluation.Accuracy), Area: numberOf(metrics, evaluation.AUROC),
-			Loss: numberOf(metrics, evaluation.LogLoss), Less: numberOf(less, evaluation.AUROC), Drawing: intervalDrawing(evaluation.Find(metrics, evaluation.AUROC), ""),
+			Name: name, Detail: detail, Accuracy: accuracyCell(metrics), Area: cellOf(metrics, evaluation.AUROC, 1, 3),
+			Loss: cellOf(metrics, evaluation.LogLoss, 1, 3), Less: cellOf(less, evaluation.AUROC, 1, 3), Drawing: intervalDrawing(evaluation.Find(metrics, evaluation.AUROC), ""),
 		}
 	}
 	network := model("The network", "", r.Metrics, nil)
-	network.Network, network.Less = true, ""
+	network.Network, network.Less = true, cell{}
 	p.Baselines = append(p.Baselines, network)
 	for i := range r.Baselines {
 		b := &r.Baselines[i]
@@ -246,7 +246,7 @@ func groupRow(name string, counts []int, r *evaluation.Report, metrics []evaluat
 		sum += n
 	}
 	return modelRow{
-		Name: name, Detail: strings.Join(parts, ", "), Subjects: fmt.Sprint(sum), Accuracy: shareOf(metrics, evaluation.Accuracy),
-		Area: numberOf(metrics, evaluation.AUROC), Drawing: intervalDrawing(evaluation.Find(metrics, evaluation.Accuracy), ""),
+		Name: name, Detail: strings.Join(parts, ", "), Subjects: fmt.Sprint(sum), Accuracy: accuracyCell(metrics),
+		Area: cellOf(metrics, evaluation.AUROC, 1, 3), Drawing: intervalDrawing(evaluation.Find(metrics, evaluation.Accuracy), ""),
 	}
 }

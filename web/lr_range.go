@@ -29,7 +29,7 @@ func LearningRateRange(w io.Writer, name string, test *train.RangeTest) error {
 		}
 	}
 	if test.Error > 0 {
-		p.Measures = append(p.Measures, measure{"Fall below a guess or the start", significant(test.Fall), "± " + significant(test.Error) + " by noise"})
+		p.Measures = append(p.Measures, measure{"Fall of the loss", significant(test.Fall), "± " + significant(test.Error) + " by noise"})
 	}
 	for _, point := range test.Points {
 		p.Steps = append(p.Steps, rangeStep{RateText(point.Rate), significant(point.Loss), significant(point.Smoothed)})

@@ -106,6 +106,9 @@ func edgeCases() map[string]*run.Run {
 	interrupted := one.run()
 	interrupted.Header.Status, interrupted.Header.Planned = run.Interrupted, 50
 
+	stopped := one.run()
+	stopped.Header.Status, stopped.Header.Planned = run.Stopped, 50
+
 	curvesOnly := three.run()
 	diverged := three.run()
 	subset := three.run()
@@ -139,9 +142,20 @@ func edgeCases() map[string]*run.Run {
 	tested.Test = []run.Evaluation{{View: run.Deterministic, Set: run.Test, Loss: 0.25, Accuracy: 1}}
 	return map[string]*run.Run{
 		"none": none.run(), "one": one.run(), "three": three.run(), "long": long.run(), "interrupted": interrupted,
+		"stopped": stopped, "of averages": ofAverages(three.run()),
 		"curves only": curvesOnly, "diverged": diverged, "subset": subset, "only deterministic": onlyDeterministic,
 		"all NaN": allNaN, "no subjects": noSubjects, "zero loss": zeroLoss, "tested": tested, "empty": {},
 	}
+}
+
+// ofAverages is a run whose logged validation curve is that of its averaged weights.
+func ofAverages(r *run.Run) *run.Run {
+	for i := range r.Epochs {
+		averaged := *r.Epochs[i].Evaluation(run.Averaged, run.Validation)
+		averaged.View = run.Logged
+		*r.Epochs[i].Evaluation(run.Logged, run.Validation) = averaged
+	}
+	return r
 }
 
 func curvesOnlyWithoutSubjects(r *run.Run) *run.Run {
@@ -161,6 +175,8 @@ func TestEdgeCases(t *testing.T) {
 		"none":               {"No accuracy was recorded.", "no predictions per subject"},
 		"one":                {"1 epoch"},
 		"interrupted":        {"1 of 50 planned", "interrupted"},
+		"stopped":            {"1 of 50 planned", "stopped"},
+		"of averages":        {"present weights", "which the logged curve averages"},
 		"curves only":        {"no predictions per subject"},
 		"diverged":           {"In 25 epochs a loss was not a finite number"},
 		"subset":             {"the draw of 7 subjects changed", "right after"},

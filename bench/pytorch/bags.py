@@ -44,9 +44,8 @@ class Attention(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, case):
+    def __init__(self, dims, channels, classes, width, blocks, norm, covariates, attention):
         super().__init__()
-        dims, channels, _, classes, width, blocks, norm, covariates, attention, _ = case
         conv, batch_norm, pool, average = {
             2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d),
             3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AdaptiveAvgPool3d),
@@ -62,18 +61,22 @@ class Network(nn.Module):
         self.attention = Attention(channels) if attention else None
         self.head = nn.Linear(channels + covariates, classes)
 
-    def forward(self, images, bags, covariates):
+    def features(self, images):
         x = images
         for index in range(1, self.blocks + 1):
             x = getattr(self, f"block{index}")(x)
-        x = self.average(x).flatten(1)
+        return self.average(x).flatten(1)
+
+    def forward(self, images, bags, covariates):
+        x = self.features(images)
         if self.attention is not None:
             x = self.attention(x, bags)
         return self.head(torch.cat([x, covariates], 1))
 
 
 def network(case):
-    net = Network(case).double()
+    dims, channels, _, *rest = case[:9]
+    net = Network(dims, channels, *rest).double()
     with torch.no_grad():
         for index, (name, value) in enumerate(net.named_parameters()):
             spread = numbers(value.numel(), index).reshape(value.shape)

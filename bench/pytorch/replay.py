@@ -6,7 +6,8 @@
 
 Each file in DIR holds a plan, its subjects, the initial weights, the order of the
 training images in each epoch, the mixtures of the batches and the images of the
-recalibration. This program does the rest again, by PyTorch's own layers and optimisers and by the
+recalibration; where subjects are pooled by attention, orders of subjects, and
+their covariates. This program does the rest again, by PyTorch's own layers and optimisers and by the
 documentation of the views, in float64, and stores what a run records as float32.
 """
 
@@ -21,8 +22,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from bags import Network
 from losses import objective
-from steps import network, numbers
+from steps import Case, network, numbers
 
 
 def load_images(sets, size, names):
@@ -59,7 +61,7 @@ class Replay:
         self.images = load_images(self.sets, size, ["train", "validation", "test"])
         net = self.plan["Net"]
         self.norm = net["Norm"] == "batch"
-        self.net = network(len(size), 1, 3, net["Width"], int(net["Name"][-1]), net["Norm"])
+        self.net = self.make_network(len(size), net)
         initial = {name[len("initial."):]: value.double() for name, value in self.start.items() if name.startswith("initial.")}
         missing, unexpected = self.net.load_state_dict(initial, strict=False)
         assert not unexpected and all("num_batches" in name for name in missing), (missing, unexpected)
@@ -75,11 +77,14 @@ class Replay:
         self.steps = 0
         self.out = {}
 
+    def make_network(self, dims, net):
+        return network(Case(dims, 1, (), 3, net["Width"], int(net["Name"][-1]), net["Norm"], 0))
+
     def make_optimizer(self):
         o = self.plan["Optimizer"]
         decayed, spared = [], []
         for name, value in self.net.named_parameters():
-            (decayed if name.endswith(("conv.weight", "head.weight")) else spared).append(value)
+            (decayed if name.endswith(("conv.weight", "head.weight", "hidden.weight", "score.weight")) else spared).append(value)
         groups = [{"params": decayed, "weight_decay": o["WeightDecay"]}, {"params": spared, "weight_decay": 0}]
         if o["Name"] == "sgd":
             return torch.optim.SGD(groups, lr=o["LR"], momentum=o["Momentum"])
@@ -201,6 +206,7 @@ class Replay:
         self.fresh = deepcopy(self.averaged)
 
     def run(self):
+        """Train, evaluate and keep the weights."""
         epochs = self.plan["Epochs"]
         for epoch in range(1, epochs + 1):
             self.train_epoch(epoch)
@@ -214,9 +220,83 @@ class Replay:
                     self.out[prefix + name] = value
 
 
+class Trunk(nn.Module):
+    """What of a network works on single images, for update_bn."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images):
+        return self.net.features(images)
+
+
+class BagReplay(Replay):
+    """A plan with attention: orders are of subjects, none of whom has so many images
+    that a step takes some of them only."""
+
+    def make_network(self, dims, net):
+        self.covariates = {name: self.start["covariates." + name].double() for name in self.images}
+        width = self.covariates["train"].shape[1]
+        return Network(dims, 1, 3, net["Width"], int(net["Name"][-1]), self.norm, width, True).double()
+
+    def batch(self, set_name, part):
+        """The images of some subjects, how many each has, their covariates and classes."""
+        images, subjects, _ = self.images[set_name]
+        own = [[k for k, s in enumerate(subjects) if s == subject] for subject in part]
+        classes = torch.tensor([self.sets[set_name][subject]["class"] for subject in part])
+        return images[sum(own, [])], [len(k) for k in own], self.covariates[set_name][part], classes
+
+    def train_epoch(self, epoch):
+        order = self.indices(f"order.{epoch}")
+        parts = batches(order, self.plan["Batch"])
+        loss_sum, correct, norms = 0.0, 0, []
+        self.net.train()
+        for part in parts:
+            self.optimizer.zero_grad()
+            *inputs, labels = self.batch("train", part)
+            logits = self.net(*inputs)
+            loss = nn.functional.cross_entropy(logits, labels)
+            loss.backward()
+            norms.append(math.sqrt(sum((p.grad**2).sum().item() for p in self.net.parameters())))
+            self.optimizer.step()
+            self.steps += 1
+            self.average(len(parts))
+            loss_sum += loss.item() * len(part)
+            correct += (logits.argmax(1) == labels).sum().item()
+        prefix = f"epoch{epoch}."
+        self.out[prefix + "step"] = torch.tensor([float(self.steps)])
+        self.out[prefix + "gradient_norm"] = torch.tensor([sum(norms) / len(norms)])
+        self.put(prefix + "logged.train", loss_sum / len(order), correct / len(order))
+
+    def keep(self, name, set_name, order, logits):
+        """Record the predictions for some subjects."""
+        rows = torch.full((len(self.sets[set_name]), 3), -1.0, dtype=torch.float64)
+        rows[order] = logits.softmax(1)
+        classes = torch.tensor([self.sets[set_name][subject]["class"] for subject in order])
+        loss = nn.functional.cross_entropy(logits, classes).item()
+        self.put(name, loss, (logits.argmax(1) == classes).double().mean().item())
+        self.out[name + ".probabilities"] = rows.flatten()
+
+    def evaluate(self, net, name, set_name):
+        net.eval()
+        everybody = list(range(len(self.sets[set_name])))
+        with torch.no_grad():
+            self.keep(f"{name}.{set_name}", set_name, everybody, net(*self.batch(set_name, everybody)[:3]))
+
+    def recalibrate(self, net, name):
+        calibration = self.indices("calibration")
+        parts = [self.batch("train", part)[:3] for part in batches(calibration, self.plan["Batch"])]
+        with torch.no_grad():
+            seen = deepcopy(net).train()
+            torch.optim.swa_utils.update_bn([images for images, _, _ in parts], Trunk(net))
+            if name:
+                self.keep(name + ".train", "train", calibration, torch.cat([seen(*part) for part in parts]))
+
+
 def main(source, target):
     for file in sorted(pathlib.Path(source).glob("*.safetensors")):
-        replay = Replay(file)
+        replay = (BagReplay if file.stem == "bags" else Replay)(file)
         replay.run()
         tensors = dict(replay.start)
         tensors.update({name: value.to(torch.float32).contiguous() for name, value in replay.out.items()})

@@ -10,8 +10,12 @@ import (
 	"ballast/prep"
 )
 
-// TestMain keeps the tests out of the user's cache.
+// TestMain keeps the tests out of the user's cache. A process that a test starts
+// as the program is the program.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
 	dir, err := os.MkdirTemp("", "ballast-cache")
 	if err != nil {
 		panic(err)

@@ -337,13 +337,14 @@ func (j *evaluateJob) fix(ctx context.Context, p *evaluation.Predictions, how *e
 		return nil, options, nil, err
 	}
 	validation.Positive = p.Positive
+	var notes []string
 	if j.temperature {
-		temperature, err := evaluation.FitTemperature(validation)
-		if err != nil {
-			return nil, options, nil, fmt.Errorf("--temperature: %w", err)
+		if temperature, err := evaluation.FitTemperature(validation); err == nil {
+			p, validation = p.Cool(temperature), validation.Cool(temperature)
+			how.Temperature, how.TemperatureFrom = run.Float(temperature), from
+		} else { // evaluated all the same: what could not be fitted is said
+			notes = append(notes, fmt.Sprintf("confidence stays as it is: %v (%s)", err, from))
 		}
-		p, validation = p.Cool(temperature), validation.Cool(temperature)
-		how.Temperature, how.TemperatureFrom = run.Float(temperature), from
 	}
 	options.Threshold, _ = strconv.ParseFloat(j.threshold, 64)
 	if j.threshold == run.Validation {
@@ -352,7 +353,7 @@ func (j *evaluateJob) fix(ctx context.Context, p *evaluation.Predictions, how *e
 		}
 		how.ThresholdFrom = "highest sensitivity + specificity on " + from
 	}
-	return p, options, j.shared(validation), nil
+	return p, options, append(notes, j.shared(validation)...), nil
 }
 
 // shared warns of subjects that something was fitted on and that are evaluated.

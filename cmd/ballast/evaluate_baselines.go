@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -103,7 +104,7 @@ func (j *evaluateJob) clinical(columns []string) baselineKind {
 	}
 	encoding, err := train.FitCovariates(columns, subjects)
 	return baselineKind{
-		name: "covariates", detail: fmt.Sprintf("%v", columns), err: err,
+		name: "covariates", detail: strings.Join(columns, ", "), err: err,
 		rows: func(s cohort.Subject) ([][]float64, error) {
 			numbers, err := encoding.Encode(s.Covariates)
 			row := make([]float64, len(numbers))

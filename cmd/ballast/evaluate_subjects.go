@@ -92,7 +92,7 @@ func (j *evaluateJob) choose(c *cohort.Cohort) (notes []string, err error) {
 		return nil, j.nobody(len(all), leftOut)
 	}
 	if leftOut > 0 {
-		notes = append(notes, fmt.Sprintf("%s that a member trained on %s left out, since scores on them are no evidence; --set all includes them", counted(leftOut, "subject"), were(leftOut)))
+		notes = append(notes, fmt.Sprintf("%s that %s trained on %s left out, since scores on them are no evidence; --set all includes them", counted(leftOut, "subject"), j.who(), were(leftOut)))
 	}
 	if seen > 0 {
 		notes = append(notes, fmt.Sprintf("%d of the %d subjects were trained on: their scores say how well the network remembers, not how well it predicts", seen, len(j.evaluated)))
@@ -101,12 +101,21 @@ func (j *evaluateJob) choose(c *cohort.Cohort) (notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("the epoch of the best weights was chosen by the accuracy on %d of these subjects, so this is too good; test subjects tell", validation))
 	}
 	if doubtful > 0 {
-		notes = append(notes, fmt.Sprintf("%s the name of one of the run's but another class, and %s taken for %s", sharing(doubtful), were(doubtful), "different subjects"))
+		notes = append(notes, fmt.Sprintf("%s the name of one of the run's but not the class, and counted as not trained on", sharing(doubtful)))
 	}
+	notes = append(notes, j.odd()...)
 	if len(c.Excluded) > 0 {
 		notes = append(notes, fmt.Sprintf("%s of the cohort left out, as without a label; the first: %s", counted(len(c.Excluded), "row"), c.Excluded[0]))
 	}
 	return notes, nil
+}
+
+// who names the run, or the ensemble.
+func (j *evaluateJob) who() string {
+	if len(j.ensemble) > 0 {
+		return "a member of the ensemble"
+	}
+	return "the run"
 }
 
 func count(is bool) int {
@@ -128,6 +137,25 @@ func sharing(n int) string {
 		return "1 subject shares"
 	}
 	return fmt.Sprintf("%d subjects share", n)
+}
+
+// mostOdd is how many odd covariates are shown.
+const mostOdd = 5
+
+// odd says what is unlike the training subjects in the covariates that RUN sees.
+func (j *evaluateJob) odd() (lines []string) {
+	if j.members[0].Covariates == nil {
+		return nil
+	}
+	for _, s := range j.evaluated {
+		for _, line := range j.members[0].Covariates.Odd(s.subject.Covariates) {
+			lines = append(lines, "subject "+s.subject.ID+": "+line)
+		}
+	}
+	if len(lines) > mostOdd {
+		lines = append(lines[:mostOdd], fmt.Sprintf("and %d more values unlike those of the training subjects", len(lines)-mostOdd))
+	}
+	return lines
 }
 
 // nobody says why there is no subject to evaluate.

@@ -140,6 +140,11 @@ func (o *explainOptions) open(args []string, stderr io.Writer) (*explainer, erro
 	if err == nil && o.class != "" && !slices.Contains(e.predictor.Classes, o.class) {
 		err = fmt.Errorf("%w: --class is %q; the run's classes are %s", errUsage, o.class, strings.Join(e.predictor.Classes, ", "))
 	}
+	for _, numbers := range [][]int{o.box, o.stride} {
+		if fits := e.fits(numbers); err == nil && !fits {
+			err = fmt.Errorf("%w: --box and --stride take one number or one for each of %d axes, each at least 1", errUsage, e.predictor.Config.Dims)
+		}
+	}
 	if err == nil {
 		err = e.checkOut()
 	}
@@ -249,20 +254,24 @@ func (e *explainer) options(subject cohort.Subject) explain.Options {
 	return o
 }
 
+// fits tells whether there are no numbers, one, or one for each axis.
+func (e *explainer) fits(numbers []int) bool {
+	count := len(numbers)
+	return (count <= 1 || count == e.predictor.Config.Dims) && !slices.ContainsFunc(numbers, func(n int) bool { return n < 1 })
+}
+
 // perAxis gives one number to all axes; along the depth of a slice it is 1.
 func (e *explainer) perAxis(numbers []int) (list [3]int) {
-	for axis := range 3 {
-		switch {
-		case len(numbers) == 1:
-			list[axis] = numbers[0]
-		case len(numbers) == 3:
-			list[axis] = numbers[axis]
-		case len(numbers) == 2 && axis > 0:
-			list[axis] = numbers[axis-1]
-		}
+	if len(numbers) == 0 {
+		return list
 	}
-	if e.predictor.Config.Dims == 2 && len(numbers) > 0 {
-		list[0] = 1
+	first := 3 - e.predictor.Config.Dims
+	list[0] = 1
+	for axis := first; axis < 3; axis++ {
+		list[axis] = numbers[0]
+		if len(numbers) > 1 {
+			list[axis] = numbers[axis-first]
+		}
 	}
 	return list
 }
@@ -296,6 +305,7 @@ func (e *explainer) describe(subject cohort.Subject, i int, made *explain.Explan
 	image := &explainedImage{
 		Subject: subject.ID, File: subject.Images[i].Path, Class: e.predictor.Classes[made.Class], Probability: made.Probabilities[made.Class],
 		Probabilities: made.Probabilities, Slices: m.Slices, Passes: made.Passes, Sanity: sanityOf(made.Sanity),
+		pixels: isPicture(m.Image),
 	}
 	if m.Peak != nil {
 		image.Peak = &explainedPeak{Voxel: m.Peak.Voxel, World: m.Peak.World, Value: m.Peak.Value}
@@ -304,6 +314,12 @@ func (e *explainer) describe(subject cohort.Subject, i int, made *explain.Explan
 		image.Inside = &explainedInside{Mass: m.Inside.Mass, Field: m.Inside.Field, Peak: m.Inside.Peak}
 	}
 	return image
+}
+
+// isPicture tells a volume of a file without anatomy by the affine that
+// cohort.Volume documents for it.
+func isPicture(v *cohort.Volume) bool {
+	return v.Shape[2] == 1 && v.Affine == [3][4]float64{{-1, 0, 0, 0}, {0, -1, 0, 0}, {0, 0, 1, 0}}
 }
 
 // write writes the overlay and the picture of one image.
@@ -368,12 +384,22 @@ type explainedImage struct {
 	Sanity        *explainedSanity `json:"sanity,omitempty"`
 	Overlay       string           `json:"overlay"`
 	Picture       string           `json:"picture"`
+
+	pixels bool // a file without anatomy: PNG, JPEG, TIFF or BMP
 }
 
 type explainedPeak struct {
 	Voxel [3]int     `json:"voxel"`    // i, j, k
 	World [3]float64 `json:"world_mm"` // RAS+
 	Value float64    `json:"value"`
+}
+
+// place says where the peak lies.
+func (p *explainedPeak) place(pixels bool) string {
+	if pixels {
+		return fmt.Sprintf("%.3g at pixel %d %d (column, row)", p.Value, p.Voxel[0], p.Voxel[1])
+	}
+	return fmt.Sprintf("%.3g at %.1f %.1f %.1f mm (RAS), voxel %d %d %d", p.Value, p.World[0], p.World[1], p.World[2], p.Voxel[0], p.Voxel[1], p.Voxel[2])
 }
 
 type explainedInside struct {
@@ -425,8 +451,7 @@ func (m *explainedImage) describe(text *strings.Builder, e *explanations) {
 	if m.Peak == nil {
 		fmt.Fprintf(text, "  nothing in the image speaks for the class: no voxel of the map is above zero\n")
 	} else {
-		fmt.Fprintf(text, "  peak %.3g at %.1f %.1f %.1f mm (RAS), voxel %d %d %d\n", m.Peak.Value,
-			m.Peak.World[0], m.Peak.World[1], m.Peak.World[2], m.Peak.Voxel[0], m.Peak.Voxel[1], m.Peak.Voxel[2])
+		fmt.Fprintf(text, "  peak %s\n", m.Peak.place(m.pixels))
 	}
 	if m.Inside != nil {
 		where := "outside"

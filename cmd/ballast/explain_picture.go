@@ -12,8 +12,11 @@ import (
 	"ballast/explain"
 )
 
-// maskColour is none of those of a map.
-var maskColour = color.RGBA{0x5c, 0xff, 0x8a, 0xff}
+// The outlines of the mask and of the field of view have none of a map's colours.
+var (
+	maskColour  = color.RGBA{0x5c, 0xff, 0x8a, 0xff}
+	fieldColour = color.RGBA{0x90, 0x96, 0xa0, 0xff}
+)
 
 // Sizes in pixels.
 const (
@@ -75,6 +78,9 @@ func newMapPicture(about *explainedImage, m *explain.Map, units string) *mapPict
 		longest = max(longest, float64(size)*m.Image.Spacing[axis])
 	}
 	p.scale = explainedSide / longest
+	if len(p.rows) == 1 { // one plane and room for it
+		p.scale *= 1.75
+	}
 	return p
 }
 
@@ -229,18 +235,17 @@ func (p *mapPicture) title() []string {
 		fmt.Sprintf("%s: what speaks for class %s (probability %.3f)", imageName(a.File), a.Class, a.Probability),
 	}
 	if a.Peak != nil {
-		lines = append(lines, fmt.Sprintf("peak %.3g at %.1f %.1f %.1f mm, voxel %d %d %d (cross)", a.Peak.Value,
-			a.Peak.World[0], a.Peak.World[1], a.Peak.World[2], a.Peak.Voxel[0], a.Peak.Voxel[1], a.Peak.Voxel[2]))
+		lines = append(lines, fmt.Sprintf("cross: peak %s", a.Peak.place(a.pixels)))
 	} else {
 		lines = append(lines, "nothing in the image speaks for the class")
 	}
 	if a.Inside != nil {
-		lines = append(lines, fmt.Sprintf("outline: mask, %.0f %% of the positive mass in %.1f %% of the field of view", 100*a.Inside.Mass, 100*a.Inside.Field))
+		lines = append(lines, fmt.Sprintf("green outline: mask, %.0f %% of the positive mass in %.1f %% of the field of view", 100*a.Inside.Mass, 100*a.Inside.Field))
 	}
 	if a.Sanity != nil && a.Sanity.Hardly {
 		lines = append(lines, fmt.Sprintf("the map hardly depends on the weights: rank correlation %.2f with random ones", *a.Sanity.Median))
 	}
-	return append(lines, "the map shows where the network looks, not why")
+	return append(lines, "grey frame: the field that the network sees; the map shows where it looks, not why")
 }
 
 // drawPlane draws a plane with the map, the mask's outline and the peak.
@@ -249,6 +254,7 @@ func (p *mapPicture) drawPlane(canvas *image.RGBA, frame image.Rectangle, m mapP
 	grey.draw(canvas, frame, p.window)
 	if !m.bare {
 		p.drawMap(canvas, frame, p.cut(m, p.m.Volume))
+		drawBorder(canvas, frame, p.cut(m, p.m.Field), fieldColour)
 	}
 	if p.m.Mask != nil {
 		drawBorder(canvas, frame, p.cut(m, p.m.Mask), maskColour)

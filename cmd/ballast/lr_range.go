@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -51,16 +52,19 @@ func lrRangeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if page != "" {
-				if err := writeRange(page, args[0], &test); err != nil {
-					return err
-				}
-				job.tell([]string{"wrote " + page}, "")
-			}
 			if asJSON {
-				return printJSON(c.OutOrStdout(), &test)
+				err = printJSON(c.OutOrStdout(), &test)
+			} else {
+				err = printRange(c.OutOrStdout(), &test)
 			}
-			return printRange(c.OutOrStdout(), &test)
+			if page == "" {
+				return err
+			}
+			if err := errors.Join(err, writeRange(page, args[0], &test)); err != nil {
+				return err
+			}
+			job.tell([]string{"wrote " + page}, "")
+			return nil
 		},
 	}
 	f.addData(c)

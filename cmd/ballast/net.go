@@ -72,13 +72,14 @@ type netSummary struct {
 	Input      []int      `json:"input"` // channels, voxels along D, H, W or H, W
 	Classes    int        `json:"classes"`
 	Covariates int        `json:"covariates"`
-	Batch      int        `json:"batch"`
+	Batch      int        `json:"batch"` // images of a step; where attention pools those of a subject, at most
 	Layers     []netLayer `json:"layers"`
 	Parameters int64      `json:"parameters"`
 	Frozen     []string   `json:"frozen,omitempty"`
-	Forward    int64      `json:"flops_forward"` // of one image
-	Step       int64      `json:"flops_step"`    // of a batch, forward and backward
-	Memory     int64      `json:"bytes_network"` // parameters, activations and gradients of a batch
+	Field      int        `json:"receptive_field,omitempty"` // voxels along each axis that a voxel of the last layer sees
+	Forward    int64      `json:"flops_forward"`             // of one image
+	Step       int64      `json:"flops_step"`                // of a batch, forward and backward
+	Memory     int64      `json:"bytes_network"`             // parameters, activations and gradients of a batch
 	Optimizer  string     `json:"optimizer"`
 	State      int64      `json:"bytes_optimizer"` // what it keeps from step to step
 }
@@ -104,11 +105,15 @@ func (j *netJob) summary(path string, given bool) (*netSummary, error) {
 	if err := network.Freeze(plan.Net.Freeze); err != nil {
 		return nil, fmt.Errorf("%w: net.freeze: %w", train.ErrPlan, err)
 	}
-	cost := network.Cost(plan.Batch)
+	images := plan.Batch
+	if plan.Net.Pooling == "attention" { // a batch is of subjects
+		images *= train.MaxBag
+	}
+	cost := network.Cost(images)
 	s := &netSummary{
 		Network: config.Name, Input: slices.Concat([]int{config.Channels}, config.Size[3-config.Dims:]),
-		Classes: config.Classes, Covariates: config.Covariates, Batch: plan.Batch, Frozen: plan.Net.Freeze,
-		Parameters: cost.Parameters, Forward: cost.ForwardFLOPs / int64(plan.Batch), Step: cost.StepFLOPs,
+		Classes: config.Classes, Covariates: config.Covariates, Batch: images, Frozen: plan.Net.Freeze, Field: network.ReceptiveField(),
+		Parameters: cost.Parameters, Forward: cost.ForwardFLOPs / int64(images), Step: cost.StepFLOPs,
 		Memory: cost.Bytes, Optimizer: plan.Optimizer.Name,
 	}
 	arrays := map[string]int64{"sgd": 1, "rmsprop": 1, "adam": 2, "adamw": 2}[plan.Optimizer.Name]
@@ -234,6 +239,9 @@ func (s *netSummary) print(w io.Writer) error {
 	fmt.Fprintf(&text, "\nparameters  %s", thousands(s.Parameters))
 	if len(s.Frozen) > 0 {
 		fmt.Fprintf(&text, ", some of them frozen (%s)", strings.Join(s.Frozen, ", "))
+	}
+	if s.Field > 0 {
+		fmt.Fprintf(&text, "\nseen        %d voxels along each axis by a voxel of the last layer", s.Field)
 	}
 	fmt.Fprintf(&text, "\narithmetic  %s forward for an image, %s for a step of %d images\n", flopsText(s.Forward), flopsText(s.Step), s.Batch)
 	fmt.Fprintf(&text, "memory      %s for parameters, activations and gradients of a step, %s for %s\n", bytesText(s.Memory), bytesText(s.State), s.Optimizer)

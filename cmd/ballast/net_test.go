@@ -32,7 +32,7 @@ func TestNet(t *testing.T) {
 		t.Errorf("the last layer is %+v in batches of %d", last, s.Batch)
 	}
 	text := mustBallast(t, args...)
-	for _, want := range []string{"cnn2: input 1 x 8 x 16 x 16, 3 classes\n", "\nblock2.conv  convolution", "8 x 4 x 8 x 8", "         864", "\nparameters  1,023\n", "step of 5 images"} {
+	for _, want := range []string{"cnn2: input 1 x 8 x 16 x 16, 3 classes\n", "\nblock2.conv  convolution", "8 x 4 x 8 x 8", "         864", "\nparameters  1,023\n", "step of 5 images", "10 voxels along each axis"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
@@ -108,6 +108,9 @@ func TestNetOfAPlanAndOfARun(t *testing.T) {
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("net %v: exit %d (want %d), %q, want %q", c.args, code, c.code, stderr, c.want)
 		}
+	}
+	if text := mustBallast(t, "net", open, "--grid", "32,32", "--batch", "3", "--set", "net.pooling=attention"); !strings.Contains(text, "step of 48 images") {
+		t.Errorf("three subjects of at most sixteen images:\n%s", text)
 	}
 	if text := mustBallast(t, "net", open, "--grid", "32,32", "--covariates", "2"); !strings.Contains(text, "2 covariates") {
 		t.Errorf("covariates are not told:\n%s", text)

@@ -409,7 +409,7 @@ func dryRunTrain(ctx context.Context, job trainJob, w io.Writer, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	sizes, err := train.SizesOf(c, split, job.plan)
+	sizes, err := train.SizesOf(ctx, c, split, job.plan, train.Reading{Threads: job.workers(), Cache: job.cache})
 	if err != nil {
 		return err
 	}
