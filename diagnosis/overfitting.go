@@ -39,6 +39,8 @@ func judgeOverfitting(e *evidence) judgement {
 	where := "in the validation pipeline"
 	if !pipeline {
 		where = "as logged while training"
+	} else if e.ofAverages() {
+		where = "with the averaged weights, as the curve"
 	}
 	j.say(gap, "over the last third of the epochs %.1f %% of the training subjects are right (%s) and %.1f %% of the validation subjects: a gap of %.1f points%s",
 		100*training, where, 100*validation, gap, gapInterval(100*low, 100*high))
@@ -114,8 +116,8 @@ func (e *evidence) lessMemory() *Treatment {
 	t := &Treatment{Text: "Regularise: stronger weight decay, dropout, more augmentation or a narrower network. More patients help most.",
 		Plan: map[string]any{"optimizer.weight_decay": 0.01, "net.dropout": 0.3}}
 	if e.plan != nil {
-		t.Plan["optimizer.weight_decay"] = math.Min(0.1, math.Max(0.01, 10*e.plan.Optimizer.WeightDecay))
-		t.Plan["net.dropout"] = math.Max(0.3, math.Min(0.6, 1.5*e.plan.Net.Dropout))
+		t.Plan["optimizer.weight_decay"] = round2(math.Min(0.1, math.Max(0.01, 10*e.plan.Optimizer.WeightDecay)))
+		t.Plan["net.dropout"] = round2(math.Max(0.3, math.Min(0.6, 1.5*e.plan.Net.Dropout)))
 	}
 	if epoch, rise := e.lossRise(); epoch > 0 && rise > 0.1 && epoch <= e.epochs[len(e.epochs)-1]*2/3 {
 		t.Plan["epochs"] = max(5, epoch+2)

@@ -14,20 +14,23 @@ const (
 	methodWilson    = "Wilson"
 	methodRecovery  = "Wilson per class, variances recovered"
 	methodDeLong    = "DeLong"
+	methodLogit     = "DeLong, on the logit scale"
+	methodPrecision = "logit scale, Boyd et al."
 	methodBootstrap = "bootstrap of subjects within classes"
 )
 
 // Metrics computes every measure of the predictions. Accuracy, recalls,
 // sensitivity and specificity have Wilson's interval; balanced accuracy that of
-// stat.BalancedAccuracyInterval; the AUROC of two classes DeLong's; all others
-// the percentile interval of a bootstrap that resamples subjects within their
-// classes, as many of each as there are. A measure that cannot be told says why
-// in Unknown. The predictions must pass Check.
+// stat.BalancedAccuracyInterval; the AUROC of two classes that of
+// stat.AUROCInterval and the AUPRC that of stat.AveragePrecisionInterval; all
+// others the percentile interval, expanded by stat.ExpandedLevel, of a bootstrap
+// that resamples subjects within their classes, as many of each as there are. A
+// measure that cannot be told says why in Unknown. The predictions must pass Check.
 func Metrics(p *Predictions, o Options) []Metric {
 	o = o.complete()
 	s := newSample(p, o)
-	metrics := []Metric{s.accuracy(), s.balancedAccuracy(), s.area()}
-	for _, m := range resampled {
+	metrics := []Metric{s.accuracy(), s.balancedAccuracy(), s.area(), s.precision()}
+	for _, m := range losses {
 		metrics = append(metrics, s.resample(m))
 	}
 	return append(metrics, s.recalls()...)
@@ -117,10 +120,28 @@ func (s *sample) area() Metric {
 	return s.deLong(AUROC, "AUROC", scores, positive)
 }
 
-// deLong is an AUROC with DeLong's interval, cut off at 0 and 1.
+// precision is the AUPRC: of two classes with the interval of
+// stat.AveragePrecisionInterval, else the mean over classes.
+func (s *sample) precision() Metric {
+	if !s.Binary() {
+		return s.resample(averagePrecision)
+	}
+	m := s.metric(AUPRC, averagePrecision.name, math.NaN(), methodPrecision)
+	if few := s.few(averagePrecision.least); few != "" {
+		return m.cannot("%s", few)
+	}
+	value := averagePrecision.of(s, s.all())
+	m.Value = run.Float(value)
+	if m = m.between(stat.AveragePrecisionInterval(value, s.counts[s.Positive], s.Level)); !m.HasInterval() {
+		return m.cannot("all of class %s come first, so the variance is estimated as 0; more subjects are needed for an interval", s.Classes[s.Positive])
+	}
+	return m
+}
+
+// deLong is an AUROC with DeLong's variance.
 func (s *sample) deLong(id, name string, scores []float64, positive []bool) Metric {
 	area, variance := stat.AUROC(scores, positive)
-	m := s.metric(id, name, area, methodDeLong)
+	m := s.metric(id, name, area, methodLogit)
 	positives := 0
 	for _, is := range positive {
 		if is {
@@ -133,8 +154,7 @@ func (s *sample) deLong(id, name string, scores []float64, positive []bool) Metr
 	case variance == 0:
 		return m.cannot("every subject is ranked alike, so the variance is estimated as 0; more subjects are needed for an interval")
 	}
-	half := stat.NormalQuantile((1+s.Level)/2) * math.Sqrt(variance)
-	return m.between(max(0, area-half), min(1, area+half))
+	return m.between(stat.AUROCInterval(area, variance, s.Level))
 }
 
 // A measure is a statistic of resampled subjects.
@@ -144,14 +164,16 @@ type measure struct {
 	of       func(s *sample, indices []int) float64
 }
 
-// resampled are the measures with bootstrap intervals, of any number of classes.
-var resampled = []measure{
-	{AUPRC, "AUPRC", 2, func(s *sample, indices []int) float64 {
-		if !s.Binary() {
-			return macro(stat.AveragePrecision)(s, indices)
-		}
-		return s.against(s.Positive, indices, stat.AveragePrecision)
-	}},
+// averagePrecision is the AUPRC of any number of classes.
+var averagePrecision = measure{AUPRC, "AUPRC", 2, func(s *sample, indices []int) float64 {
+	if !s.Binary() {
+		return macro(stat.AveragePrecision)(s, indices)
+	}
+	return s.against(s.Positive, indices, stat.AveragePrecision)
+}}
+
+// losses are the measures of probabilities, of any number of classes.
+var losses = []measure{
 	{LogLoss, "log loss", 0, func(s *sample, indices []int) float64 {
 		return stat.LogLoss(s.gather(indices))
 	}},
@@ -230,15 +252,26 @@ func (s *sample) resample(of measure) Metric {
 	switch {
 	case math.IsInf(value, 0):
 		return m.cannot("a subject's own class was given the probability 0")
-	case len(s.truth) < 2:
-		return m.cannot("one subject has no interval")
+	case math.IsNaN(s.expanded()):
+		return m.cannot("there are no more subjects than classes, so resampling within classes says nothing")
 	}
 	draws := stat.Bootstrap(s.Seed, s.truth, len(s.truth), s.Draws, func(indices []int) float64 { return of.of(s, indices) })
-	m = m.between(stat.PercentileInterval(draws, s.Level))
+	m = m.between(stat.PercentileInterval(draws, s.expanded()))
 	if !m.HasInterval() {
 		return m.cannot("resampling these subjects does not change it, so it has no interval")
 	}
 	return m
+}
+
+// expanded is the level of the percentile interval.
+func (s *sample) expanded() float64 {
+	present := 0
+	for _, count := range s.counts {
+		if count > 0 {
+			present++
+		}
+	}
+	return stat.ExpandedLevel(s.Level, len(s.truth), present)
 }
 
 // recalls are sensitivity and specificity of two classes, else one recall for
@@ -289,7 +322,7 @@ func compare(first, second *Predictions, o, other Options) []Metric {
 		}
 		return float64(right) / float64(len(indices))
 	}}
-	all := append([]measure{share}, resampled...)
+	all := append([]measure{share, averagePrecision}, losses...)
 	var metrics []Metric
 	if first.Binary() {
 		metrics = append(metrics, a.compareAreas(b))

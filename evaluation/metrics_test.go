@@ -74,15 +74,18 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// DeLong's variance 0.0172 of these ten is tested in package stat; 1.959964 is
-// the normal quantile.
-func TestIntervalOfAUROC(t *testing.T) {
-	m := Find(Metrics(ten(), Options{Draws: 1}), AUROC)
-	half := 1.959963984540054 * math.Sqrt(0.0172)
-	if !(math.Abs(float64(m.Low)-(0.84-half)) < 1e-12) || m.High != 1 {
-		t.Errorf("%g to %g, want %g to 1", m.Low, m.High, 0.84-half)
+// DeLong's variance 0.0172 of these ten and both intervals are tested in package
+// stat.
+func TestIntervalsOfAreas(t *testing.T) {
+	metrics := Metrics(ten(), Options{Draws: 1})
+	for id, want := range map[string][2]float64{AUROC: interval(stat.AUROCInterval(0.84, 0.0172, 0.95)), AUPRC: interval(stat.AveragePrecisionInterval(0.835, 5, 0.95))} {
+		if m := Find(metrics, id); !(math.Abs(float64(m.Low)-want[0]) < 1e-9) || !(math.Abs(float64(m.High)-want[1]) < 1e-9) {
+			t.Errorf("%s: %g to %g, want %g", id, m.Low, m.High, want)
+		}
 	}
 }
+
+func interval(low, high float64) [2]float64 { return [2]float64{low, high} }
 
 // What cannot be told says so and has no number that could be taken for one.
 func TestCannotTell(t *testing.T) {
@@ -96,7 +99,7 @@ func TestCannotTell(t *testing.T) {
 		value, interval bool
 	}{
 		{"all right", AUROC, "estimated as 0", perfect, true, false},
-		{"all right", AUPRC, "does not change it", perfect, true, false},
+		{"all right", AUPRC, "estimated as 0", perfect, true, false},
 		{"all right", BalancedAccuracy, "", perfect, true, true},
 		{"one positive", AUROC, "1 against 2", lonely, true, false},
 		{"one positive", AUPRC, "class yes has 1 of 3", lonely, false, false},
@@ -131,34 +134,33 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-// Of simulated sets of 40 subjects about 95 % of the bootstrap intervals of the
-// log loss hold its expectation. The truth is the mean over 40,000 subjects.
-// Percentile intervals of so few are known to be a little narrow.
-func TestBootstrapCovers(t *testing.T) {
-	draw := func(seed uint64, n int) *Predictions {
-		s := stat.NewStream(seed, "coverage")
-		var rows [][]float64
-		var truth []int
-		for i := range n {
-			class := i % 2
-			logit := 1.5*float64(2*class-1) + 1.5*s.Normal()
-			p := 1 / (1 + math.Exp(-logit))
-			rows, truth = append(rows, []float64{1 - p, p}), append(truth, class)
-		}
-		return predictions(rows, truth)
+// Of 300 simulated sets of 24 subjects at least 88 % of the 95 % intervals hold
+// the truth, which is that of 100,000 subjects. docs/evaluation.md gives the shares
+// that are logged here; the bootstrap's stay below 95 % with so few.
+func TestIntervalsCover(t *testing.T) {
+	const sets = 300
+	whole := newSample(simulated(1, 100_000, 1.5), Options{}.complete())
+	truth := map[string]float64{}
+	for _, m := range append([]measure{averagePrecision}, losses[:2]...) {
+		truth[m.id] = m.of(whole, whole.all())
 	}
-	whole := newSample(draw(1, 40000), Options{})
-	want := stat.LogLoss(whole.rows, whole.truth)
-	covered := 0
-	const sets = 200
+	scores, positive := whole.scores(1)
+	truth[AUROC], _ = stat.AUROC(scores, positive)
+	held := map[string]int{}
 	for k := range uint64(sets) {
-		m := newSample(draw(100+k, 40), Options{Draws: 200, Level: 0.95, Seed: 1, Bins: 10}).resample(resampled[1])
-		if float64(m.Low) <= want && want <= float64(m.High) {
-			covered++
+		s := newSample(simulated(1000+k, 24, 1.5), Options{Draws: 200}.complete())
+		for _, m := range []Metric{s.area(), s.precision(), s.resample(losses[0]), s.resample(losses[1])} {
+			// Where nothing can be told nothing is claimed.
+			if low, high := float64(m.Low), float64(m.High); !m.HasInterval() || low <= truth[m.ID] && truth[m.ID] <= high {
+				held[m.ID]++
+			}
 		}
 	}
-	if share := float64(covered) / sets; share < 0.87 || share > 0.99 {
-		t.Errorf("%.2f of the 95 %% intervals hold the truth", share)
+	for id := range truth {
+		t.Logf("%s: %.3f of the intervals hold the truth", id, float64(held[id])/sets)
+		if share := float64(held[id]) / sets; share < 0.88 {
+			t.Errorf("%s: %.3f of the 95 %% intervals hold the truth", id, share)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"ballast/cohort"
@@ -29,6 +30,10 @@ const Predicted = -1
 
 // ErrOptions is wrapped by complaints about Options.
 var ErrOptions = errors.New("explanation cannot be made")
+
+// ErrNotFinite is wrapped when a network's outputs are not numbers, as after a
+// training that diverged.
+var ErrNotFinite = errors.New("the network's outputs are not numbers")
 
 // Options say what to make. The zero value, with Class set, is Grad-CAM with all
 // defaults.
@@ -101,11 +106,11 @@ type result struct {
 	image    int // index into work.images
 	prepared *prep.Image
 	field    *prep.Field
-	values   []float32 // the map on the grid (D, H, W)
 }
 
 // Explain makes the maps of a subject. The error wraps ErrOptions or net.ErrLayer
-// for options that do not fit the network, and says which image could not be read.
+// for options that do not fit the network and ErrNotFinite for a network that
+// predicts nothing, and says which image could not be read.
 func Explain(ctx context.Context, m Model, subject Subject, o Options) (*Explanation, error) {
 	w := &work{Model: m, Options: o, subject: subject, attention: m.Net.Config().Pooling == "attention"}
 	if err := w.complete(); err != nil {
@@ -116,26 +121,23 @@ func Explain(ctx context.Context, m Model, subject Subject, o Options) (*Explana
 			return nil, err
 		}
 	}
-	e := &Explanation{Method: w.Method, Class: w.Class}
+	e := &Explanation{Method: w.Method, Probabilities: w.probabilities(w.Net), Maps: w.images}
 	if w.Method == GradCAM {
 		e.Layer = w.Layer
 	}
-	e.Probabilities = w.probabilities(w.Net)
+	if slices.ContainsFunc(e.Probabilities, math.IsNaN) {
+		return nil, fmt.Errorf("explain %s: %w; its training diverged", subject.Images[0].Path, ErrNotFinite)
+	}
 	if w.Class == Predicted {
 		w.Class = slices.Index(e.Probabilities, slices.Max(e.Probabilities))
-		e.Class = w.Class
 	}
 	w.passes = w.countPasses()
-	e.Passes = w.passes
+	e.Class, e.Passes = w.Class, w.passes
 	maps, err := w.mapsOf(ctx, w.Net)
 	if err != nil {
 		return nil, err
 	}
-	for i := range w.results {
-		w.results[i].values = maps[i]
-	}
-	w.place()
-	e.Maps = w.images
+	w.place(maps)
 	if w.Random > 0 {
 		e.Sanity, err = w.sanity(ctx, maps)
 	}

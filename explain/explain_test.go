@@ -322,6 +322,12 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	diverged := detector(t, 3, config.Grid, "")
+	state := diverged.State(nil)
+	state[0].Data[0] = float32(math.NaN())
+	if err := diverged.LoadState(state); err != nil {
+		t.Fatal(err)
+	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, c := range []struct {
@@ -341,6 +347,7 @@ func TestRefusals(t *testing.T) {
 		{n, Subject{images, nil}, Options{Method: Occlusion, Fill: "noise"}, nil, ErrOptions, "choose mean or background"},
 		{n, Subject{images, nil}, Options{Method: Occlusion, Box: [3]int{15, 1, 1}}, nil, ErrOptions, "box of 15"},
 		{n, Subject{images, nil}, Options{Method: Occlusion, Stride: [3]int{1, 9, 1}}, nil, ErrOptions, "stride of 9"},
+		{diverged, Subject{images, nil}, Options{Class: Predicted}, nil, ErrNotFinite, image.Path},
 		{n, Subject{images, nil}, Options{}, cancelled, context.Canceled, ""},
 		{n, Subject{images, nil}, Options{Method: Occlusion}, cancelled, context.Canceled, ""},
 	} {

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"math"
+	"slices"
 
 	"ballast/cohort"
 )
@@ -21,18 +22,16 @@ type Inside struct {
 	Peak  bool    // whether the peak lies in the mask
 }
 
-// place brings the maps into the subject's space and measures them there.
-func (w *work) place() {
-	for _, r := range w.results {
+// place brings the maps of all results, on the grid (D, H, W), into the subject's
+// space and measures them there.
+func (w *work) place(maps [][]float32) {
+	for i, r := range w.results {
 		m := w.images[r.image]
 		if m.Volume == nil {
 			m.Volume, m.Field = r.field.Empty(), r.field.Empty()
 		}
-		r.field.Back(r.values, m.Volume)
-		ones := make([]float32, len(r.values))
-		for i := range ones {
-			ones[i] = 1
-		}
+		r.field.Back(maps[i], m.Volume)
+		ones := slices.Repeat([]float32{1}, len(maps[i]))
 		r.field.Back(ones, m.Field)
 	}
 	for _, m := range w.images {

@@ -41,6 +41,11 @@ func freezeCases() map[string]struct {
 	plain := dropping
 	plain.Norm = normNone
 	residual := Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{9, 8, 10}, Classes: 3, Width: 4, Norm: normBatch, Momentum: 0.1}
+	group := dropping
+	group.Norm, group.Groups, group.SpatialDropout, group.Activation, group.Slope = normGroup, 4, 0.2, leakyReLU, 0.1
+	vgg := residual
+	vgg.Name, vgg.Dims, vgg.Size = "vgg13", 2, [3]int{1, 33, 34}
+	vgg.Width, vgg.Activation, vgg.Slope = 2, leakyReLU, 0.2 // no channel is dead
 	attention := smallNet()
 	attention.Pooling, attention.Covariates = poolAttention, 2
 	return map[string]struct {
@@ -57,6 +62,8 @@ func freezeCases() map[string]struct {
 		"after pooling":    {after, []string{"block1", "block2.norm"}},
 		"without norm":     {plain, []string{"block1", "block2.conv.bias"}},
 		"residual":         {residual, []string{"stem", "group1", "group2.block1.shortcut.norm", "group3.block1.conv1"}},
+		"group norm":       {group, []string{"block1", "block3.norm"}},
+		"vgg":              {vgg, []string{"group1", "group2.block1", "group3.block2.norm"}},
 		"attention":        {attention, []string{"block1", "attention.hidden"}},
 	}
 }
@@ -117,7 +124,7 @@ func backwardOf(n *Net, x *Batch) {
 // network gives in inference mode, where all normalisations are constants.
 func TestFrozenGradients(t *testing.T) {
 	for name, c := range freezeCases() {
-		c.config.Dropout, c.config.BlockDropout = 0, 0
+		c.config.Dropout, c.config.BlockDropout, c.config.SpatialDropout = 0, 0, 0
 		whole, frozen := lively(t, c.config), lively(t, c.config)
 		words := c.words
 		for _, l := range frozen.norms {

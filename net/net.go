@@ -83,7 +83,15 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	if pool == nil {
 		pool = kernel.NewPool(1)
 	}
-	n := &Net{config: c, pool: pool, step: step{pool: pool}, image: kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)}
+	n := assemble(c, pool)
+	n.initialise(seed)
+	return n, nil
+}
+
+// assemble returns the network with weights of zero.
+func assemble(c Config, pool *kernel.Pool) *Net {
+	image := kernel.Narrow(1, c.Channels, c.Size[0], c.Size[1], c.Size[2], 1)
+	n := &Net{config: c, pool: pool, step: step{pool: pool}, image: image}
 	switch {
 	case c.blocks() > 0:
 		n.buildBlocks()
@@ -114,8 +122,7 @@ func Build(c Config, seed uint64, pool *kernel.Pool) (*Net, error) {
 	n.inputs = make([][]float32, len(n.stages))
 	n.params = append(n.params, n.head.weight, n.head.bias)
 	n.trained = n.params
-	n.initialise(seed)
-	return n, nil
+	return n
 }
 
 func (n *Net) buildLinear() {

@@ -19,7 +19,9 @@ const (
 	onnxOpset     = 17
 	onnxIRVersion = 8
 
-	onnxMostBytes = 1<<31 - 1 // of a protobuf message
+	// onnxMostNumbers is how many float32 a file holds: a protobuf message has fewer
+	// than 2^31 bytes, of which a mebibyte is left for all else.
+	onnxMostNumbers = (1<<31 - 1<<20) / 4
 )
 
 // The names of the inputs and outputs of an exported network.
@@ -43,9 +45,13 @@ type ONNX struct {
 // (N, C, H, W), of any N, and "covariates" (N, K) where there are any; the outputs
 // are "logits" and "probabilities" (N, classes). Under attention pooling the N
 // images are those of one subject, covariates and outputs have one row, and a
-// third output "attention" (N, 1) is the weight of each image. Initialisers carry the names and shapes of
-// State. The same network gives the same bytes.
+// third output "attention" (N, 1) is the weight of each image. Initialisers carry
+// the names and shapes of State. The same network gives the same bytes. The error
+// wraps ErrONNX for a network too large for the format.
 func (n *Net) WriteONNX(w io.Writer, o ONNX) error {
+	if err := checkONNXSize(n.config.Name, n.elements()); err != nil {
+		return err
+	}
 	g := &onnxGraph{dims: n.config.Dims}
 	for _, t := range n.State(nil) {
 		g.tensors = append(g.tensors, onnxTensor{Tensor: t})
@@ -59,11 +65,7 @@ func (n *Net) WriteONNX(w io.Writer, o ONNX) error {
 	m.text(onnxModelProducer, o.Producer)
 	m.text(onnxModelProducerVersion, o.Version)
 	m.text(onnxModelDoc, o.Doc)
-	graph := g.encode(n.config.Name, n.onnxInputs(), n.onnxOutputs())
-	if len(graph) > onnxMostBytes-1<<20 {
-		return fmt.Errorf("network %q: %d bytes; a file holds fewer than 2^31: %w", n.config.Name, len(graph), ErrONNX)
-	}
-	m.bytes(onnxModelGraph, graph)
+	m.bytes(onnxModelGraph, g.encode(n.config.Name, n.onnxInputs(), n.onnxOutputs()))
 	var opset message
 	opset.number(onnxOpsetVersion, onnxOpset)
 	m.bytes(onnxModelOpset, opset)
@@ -75,6 +77,22 @@ func (n *Net) WriteONNX(w io.Writer, o ONNX) error {
 	}
 	if _, err := w.Write(m); err != nil {
 		return fmt.Errorf("write ONNX: %w", err)
+	}
+	return nil
+}
+
+// elements is how many numbers State returns.
+func (n *Net) elements() int {
+	count := 0
+	for _, e := range n.entries() {
+		count += volume(e.shape)
+	}
+	return count
+}
+
+func checkONNXSize(name string, numbers int) error {
+	if numbers > onnxMostNumbers {
+		return fmt.Errorf("network %q has %d weights, a file holds %d; export it as safetensors: %w", name, numbers, onnxMostNumbers, ErrONNX)
 	}
 	return nil
 }

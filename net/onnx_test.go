@@ -210,6 +210,10 @@ func TestWriteONNX(t *testing.T) {
 	if err := n.WriteONNX(&file, ONNX{Producer: "ballast", Version: "1", Metadata: map[string]string{"classes": "[]"}}); err != nil {
 		t.Fatal(err)
 	}
+	var again bytes.Buffer
+	if err := n.WriteONNX(&again, ONNX{Producer: "ballast", Version: "1", Metadata: map[string]string{"classes": "[]"}}); err != nil || !bytes.Equal(again.Bytes(), file.Bytes()) {
+		t.Errorf("written again: %v, or other bytes", err)
+	}
 	d := decodeONNX(t, file.Bytes())
 	want := `Conv block1.conv <- image block1.conv.weight
 BatchNormalization block1.norm <- block1.conv block1.norm.weight block1.norm.bias block1.norm.running_mean block1.norm.running_var
@@ -275,6 +279,15 @@ func TestONNXGraphsAreSound(t *testing.T) {
 				t.Errorf("%s: %s is not used", name, constant)
 			}
 		}
+	}
+}
+
+func TestONNXSizeIsLimited(t *testing.T) {
+	if err := checkONNXSize("cnn6", onnxMostNumbers); err != nil {
+		t.Error(err)
+	}
+	if err := checkONNXSize("cnn6", onnxMostNumbers+1); !errors.Is(err, ErrONNX) {
+		t.Errorf("error %v, want ErrONNX", err)
 	}
 }
 

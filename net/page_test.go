@@ -26,8 +26,7 @@ func TestPageStatesTheSizes(t *testing.T) {
 				line += " too small | | |"
 				continue
 			}
-			n := build(t, c, 1)
-			cost := n.Cost(8)
+			cost := assemble(c, nil).Cost(8)
 			line += fmt.Sprintf(" %s | %.2g | %d |", thousands(cost.Parameters), float64(cost.ForwardFLOPs)/8e9, (cost.Bytes+1<<20-1)>>20)
 		}
 		if !strings.Contains(string(page), line+"\n") {

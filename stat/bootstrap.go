@@ -38,6 +38,25 @@ func Bootstrap(seed uint64, strata []int, subjects, draws int, statistic func(sa
 	return values
 }
 
+// ExpandedLevel returns the level at which a percentile interval of resampled
+// values is to be taken so that it covers the truth with the given level: the
+// plain one is too narrow for few subjects, as the variance of a resample is too
+// small by (n-k)/n, with n subjects in k strata, and the normal distribution is
+// not Student's:
+//
+//	Φ(t sqrt(n/(n-k))) - Φ(-t sqrt(n/(n-k))),  t Student's quantile, n-k degrees of freedom
+//
+// NaN when there are no more subjects than strata.
+// Hesterberg, "What teachers should know about the bootstrap" (The American
+// Statistician 2015), section 5.3.
+func ExpandedLevel(level float64, subjects, strata int) float64 {
+	n, freedom := float64(subjects), float64(subjects-strata)
+	if freedom < 1 {
+		return math.NaN()
+	}
+	return 2*NormalCDF(StudentQuantile((1+level)/2, freedom)*math.Sqrt(n/freedom)) - 1
+}
+
 // PercentileInterval returns the (1-level)/2 and (1+level)/2 quantiles of
 // resampled values, those that are NaN left out; NaN when more than one in
 // twenty is, or all are the same, since then the resampling says nothing.

@@ -53,3 +53,18 @@ func TestPercentileInterval(t *testing.T) {
 		}
 	}
 }
+
+// scipy 1.17.1 stats.t.ppf and stats.norm.cdf.
+func TestExpandedLevel(t *testing.T) {
+	for _, c := range []struct {
+		subjects, strata int
+		want             float64
+	}{{14, 2, 0.981396730267307}, {40, 2, 0.9621970183166755}, {22, 3, 0.9756909553481916}, {10, 1, 0.9828987219511873}} {
+		if got := ExpandedLevel(0.95, c.subjects, c.strata); !near(got, c.want, 1e-9) {
+			t.Errorf("%d subjects in %d strata: %.12g, want %.12g", c.subjects, c.strata, got, c.want)
+		}
+	}
+	if got := ExpandedLevel(0.95, 2, 2); !math.IsNaN(got) {
+		t.Errorf("as many strata as subjects: %g", got)
+	}
+}

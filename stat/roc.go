@@ -78,6 +78,46 @@ func AveragePrecision(scores []float64, positive []bool) float64 {
 	return sum
 }
 
+// AveragePrecisionInterval returns the interval of an average precision estimated
+// from so many positives, normal on the scale of its logit with the standard
+// error of a proportion:
+//
+//	logit AP ± z / sqrt(positives AP (1 - AP))
+//
+// It is NaN at 0 and 1 and for fewer than two positives. A bootstrap is too
+// narrow here, since the estimate is biased in small samples.
+// Boyd, Eng and Page, "Area under the precision-recall curve: point estimates and
+// confidence intervals" (ECML PKDD 2013).
+func AveragePrecisionInterval(precision float64, positives int, level float64) (low, high float64) {
+	if positives < 2 {
+		return math.NaN(), math.NaN()
+	}
+	return logitInterval(precision, math.Sqrt(precision*(1-precision)/float64(positives)), level)
+}
+
+// AUROCInterval returns the interval of an area under the ROC curve with a
+// variance after DeLong, normal on the scale of its logit,
+//
+//	logit A ± z sqrt(Var) / (A (1 - A))
+//
+// which stays within 0 and 1 and covers the truth with few subjects, where A ± z
+// sqrt(Var) is too narrow. It is NaN at 0 and 1, where the variance is 0.
+// Pepe, "The statistical evaluation of medical tests for classification and
+// prediction" (2003), section 5.2.4.
+func AUROCInterval(area, variance, level float64) (low, high float64) {
+	return logitInterval(area, math.Sqrt(variance), level)
+}
+
+// logitInterval is normal on the scale of the logit.
+func logitInterval(share, deviation, level float64) (low, high float64) {
+	if !(share > 0 && share < 1) || !(deviation > 0) {
+		return math.NaN(), math.NaN()
+	}
+	logit := math.Log(share / (1 - share))
+	half := NormalQuantile((1+level)/2) * deviation / (share * (1 - share))
+	return 1 / (1 + math.Exp(half-logit)), 1 / (1 + math.Exp(-half-logit))
+}
+
 // Youden returns the threshold at which sensitivity + specificity - 1 is
 // highest, midway between the score there and the next lower one, and that
 // height; of equals the one of the highest sensitivity. It is NaN without both

@@ -108,3 +108,29 @@ func mean(values []float64) float64 {
 	m, _ := meanAndVariance(values)
 	return m
 }
+
+// scipy 1.17.1 special.logit and expit, stats.norm.ppf.
+func TestLogitIntervals(t *testing.T) {
+	areaLow, areaHigh := AUROCInterval(0.84, 0.0172, 0.95)
+	precisionLow, precisionHigh := AveragePrecisionInterval(0.835, 5, 0.95)
+	for _, c := range []struct {
+		name              string
+		low, high         float64
+		wantLow, wantHigh float64
+	}{
+		{"AUROC", areaLow, areaHigh, 0.4367597452596322, 0.972635934474941},
+		{"average precision", precisionLow, precisionHigh, 0.3230131118984034, 0.9817098205127804},
+	} {
+		if !near(c.low, c.wantLow, 1e-12) || !near(c.high, c.wantHigh, 1e-12) {
+			t.Errorf("%s: %.15g to %.15g, want %.15g to %.15g", c.name, c.low, c.high, c.wantLow, c.wantHigh)
+		}
+	}
+	for _, edge := range []float64{0, 1, math.NaN()} {
+		if low, high := AveragePrecisionInterval(edge, 5, 0.95); !math.IsNaN(low) || !math.IsNaN(high) {
+			t.Errorf("interval of %g: %g to %g", edge, low, high)
+		}
+	}
+	if low, _ := AUROCInterval(0.9, 0, 0.95); !math.IsNaN(low) {
+		t.Errorf("without variance: from %g", low)
+	}
+}

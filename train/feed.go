@@ -103,9 +103,12 @@ func (t *trainer) fill(batch *net.Batch, s source, p part) {
 func (t *trainer) fillImages(batch *net.Batch, set *Set, images []int, draw func(i int) *prep.Draw) {
 	first := set.Samples[images[0]].Image
 	size := len(first.Data)
+	if cap(batch.Data) < len(images)*size { // room for the largest at once: smaller ones would be garbage
+		batch.Data = make([]float32, 0, max(len(images), t.largestBatch())*size)
+	}
 	*batch = net.Batch{
 		N: len(images), C: first.C, D: first.D, H: first.H, W: first.W,
-		Data: resize(batch.Data, len(images)*size),
+		Data: batch.Data[:len(images)*size],
 	}
 	t.pool.Run(len(images), func(i int) {
 		image, target := set.Samples[images[i]].Image, batch.Data[i*size:(i+1)*size]

@@ -3,7 +3,11 @@ package train
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -11,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"ballast/kernel"
 	"ballast/run"
 )
 
@@ -347,5 +352,32 @@ func TestStoppingRule(t *testing.T) {
 		if course.status != c.status || course.epochs != c.epochs || course.bestEpoch != c.best {
 			t.Errorf("%s: status %q after epoch %d, best %d; want %q, %d, %d", c.name, course.status, course.epochs, course.bestEpoch, c.status, c.epochs, c.best)
 		}
+	}
+}
+
+// The hash of the images as docs/format/run.md describes it, computed in another way.
+func TestImagesHash(t *testing.T) {
+	p := smallPlan()
+	images := blobs(p, 3, 2, 0)
+	images.More = []Set{{Name: "fresh"}}
+	var text bytes.Buffer
+	for _, set := range []Set{images.Train, images.Validation, images.Test, images.More[0]} {
+		fmt.Fprintf(&text, "%s %d\n", set.Name, len(set.Samples))
+		for _, s := range set.Samples {
+			var sample bytes.Buffer
+			for _, part := range []any{[]uint64{uint64(s.Subject), uint64(s.Class), 1, 4, 8, 8}, s.Image.Data} {
+				if err := binary.Write(&sample, binary.LittleEndian, part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sum := sha256.Sum256(sample.Bytes())
+			text.Write(sum[:])
+		}
+	}
+	want := sha256.Sum256(text.Bytes())
+	pool := kernel.NewPool(2)
+	defer pool.Close()
+	if got := images.hash(pool); got != hex.EncodeToString(want[:]) {
+		t.Errorf("hash %s, want %x", got, want)
 	}
 }

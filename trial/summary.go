@@ -2,7 +2,9 @@ package trial
 
 import (
 	"math"
+	"slices"
 
+	"ballast/evaluation"
 	"ballast/run"
 	"ballast/stat"
 )
@@ -112,6 +114,9 @@ func (o *outcome) summarise(m measure, seed uint64, draws int) Result {
 
 	resampled := stat.Bootstrap(seed, o.truth, len(o.truth), draws, func(sample []int) float64 { return o.pooled(m.of, sample) })
 	low, high = stat.PercentileInterval(resampled, level)
+	if n := float64(len(o.truth)); m.id == evaluation.Accuracy && math.IsNaN(low) { // all right, or all of a class wrong
+		low, high = stat.Wilson(float64(result.Pooled)*n, n, level)
+	}
 	result.PooledLow, result.PooledHigh = run.Float(low), run.Float(high)
 
 	_, bySubjects := moments(resampled)
@@ -181,10 +186,11 @@ func moments(values []float64) (mean, variance float64) {
 // testing/(testing+training). Nadeau and Bengio, "Inference for the generalization
 // error" (Machine Learning 52, 2003); with repeated cross-validation as Bouckaert
 // and Frank, "Evaluating the replicability of significance tests for comparing
-// learning algorithms" (PAKDD 2004). The interval is NaN for fewer than two values.
+// learning algorithms" (PAKDD 2004). The interval is NaN for fewer than two values,
+// and where all values are the same, which says nothing of their variance.
 func NadeauBengio(values []float64, ratio, level float64) (mean, low, high float64) {
 	mean, variance := moments(values)
-	if len(values) < 2 {
+	if len(values) < 2 || slices.Min(values) == slices.Max(values) {
 		return mean, math.NaN(), math.NaN()
 	}
 	n := float64(len(values))

@@ -22,6 +22,21 @@ func TestNadeauBengio(t *testing.T) {
 	}
 }
 
+// Values that are all the same say nothing of their variance; a perfect accuracy
+// then has the interval of Wilson.
+func TestNoVariance(t *testing.T) {
+	if mean, low, high := NadeauBengio([]float64{0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7}, 0.25, 0.95); !(math.Abs(mean-0.7) < 1e-12) || !math.IsNaN(low) || !math.IsNaN(high) {
+		t.Errorf("%v from %v to %v", mean, low, high)
+	}
+	o := small()
+	o.rows, o.fold = o.rows[1:], o.fold[1:]
+	r := o.summarise(measures[0], 1, 50)
+	low, high := stat.Wilson(4, 4, 0.95)
+	if r.Value != 1 || !math.IsNaN(float64(r.Low)) || float64(r.PooledLow) != low || float64(r.PooledHigh) != high {
+		t.Errorf("all right: %+v", r)
+	}
+}
+
 // small is two repeats of two folds of four subjects.
 func small() *outcome {
 	rows := func(ones ...float64) [][]float64 {

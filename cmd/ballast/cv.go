@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -171,6 +172,9 @@ func printCrossValidation(w io.Writer, c *trial.CrossValidation, dir string) err
 	}
 	fmt.Fprintln(w, "\nThe interval is Nadeau and Bengio's corrected t over folds, which allows for folds that share")
 	fmt.Fprintln(w, "training subjects. Resampling subjects alone does not, and is too narrow.")
+	if slices.ContainsFunc(c.Results, func(r trial.Result) bool { return math.IsNaN(float64(r.Low)) }) {
+		fmt.Fprintln(w, "Where there is none (-), every fold gave the same value, or one that is not finite.")
+	}
 	if len(c.Results) > 0 {
 		fmt.Fprintln(w, "\n"+spreadText(&c.Results[0], c.Repeats))
 	}
@@ -202,7 +206,39 @@ func printBaselines(w io.Writer, c *trial.CrossValidation) error {
 		}
 		fmt.Fprintln(table)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, verdict(c.Baselines))
+	return err
+}
+
+// verdict says what the network has been shown to be better than, by accuracy.
+func verdict(baselines []trial.Baseline) string {
+	var better, worse, open []string
+	for _, b := range baselines {
+		for _, r := range b.Results {
+			switch {
+			case r.ID != evaluation.Accuracy:
+			case r.DifferenceLow > 0:
+				better = append(better, b.Name)
+			case r.DifferenceHigh < 0:
+				worse = append(worse, b.Name)
+			default:
+				open = append(open, b.Name)
+			}
+		}
+	}
+	var words []string
+	for _, part := range []struct {
+		before string
+		names  []string
+	}{{"better than ", better}, {"not shown to be better than ", open}, {"worse than ", worse}} {
+		if len(part.names) > 0 {
+			words = append(words, part.before+strings.Join(part.names, ", "))
+		}
+	}
+	return "By accuracy the network is " + strings.Join(words, "; ") + "."
 }
 
 // spreadText says what moves the accuracy.

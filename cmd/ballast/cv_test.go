@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"ballast/evaluation"
+	"ballast/run"
 	"ballast/trial"
 )
 
@@ -42,6 +45,21 @@ func TestCV(t *testing.T) {
 	// A fold is a run like any other.
 	if text := mustBallast(t, "diagnose", filepath.Join(out, "fold-2-repeat-1")); text == "" {
 		t.Error("a fold cannot be diagnosed")
+	}
+}
+
+func TestCVVerdict(t *testing.T) {
+	baseline := func(name string, low, high float64) trial.Baseline {
+		return trial.Baseline{Name: name, Results: []trial.Against{
+			{ID: evaluation.AUROC, DifferenceLow: 1, DifferenceHigh: 1},
+			{ID: evaluation.Accuracy, DifferenceLow: run.Float(low), DifferenceHigh: run.Float(high)},
+		}}
+	}
+	got := verdict([]trial.Baseline{
+		baseline("a", 0.1, 0.2), baseline("b", -0.1, 0.2), baseline("c", math.NaN(), math.NaN()), baseline("d", -0.2, -0.1), {Name: "e", Unknown: "no"},
+	})
+	if want := "By accuracy the network is better than a; not shown to be better than b, c; worse than d."; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +64,7 @@ func explainCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringArrayVar(&o.masks, "mask", nil, "mask of the image, one per image in the same order: to measure how the map lies to it, and where the run's preprocessing needs it")
 	flags.StringArrayVar(&o.also, "also", nil, "a further sequence of the image, all those of the first image, then of the second")
+	flags.StringArrayVar(&o.covariates, "covariate", nil, "a clinical value of the subject, as age=63; may be repeated")
 	flags.StringVar(&o.cohort, "cohort", "", "take images, masks and covariates from this cohort, which was described like the run's")
 	flags.StringArrayVar(&o.subjects, "subject", nil, "with --cohort: explain all images of this subject; may be repeated")
 	flags.StringVar(&o.class, "class", "", "class to explain (default the predicted one)")
@@ -83,7 +83,7 @@ func explainCommand() *cobra.Command {
 }
 
 type explainOptions struct {
-	masks, also, subjects                            []string
+	masks, also, covariates, subjects                []string
 	cohort, class, method, layer, fill, weights, out string
 	box, stride                                      []int
 	sanity, quiet                                    bool
@@ -109,8 +109,8 @@ func (o *explainOptions) check(args []string) error {
 		return fmt.Errorf("%w: --cohort and --subject go together: the cohort holds the images, the subject is whose", errUsage)
 	case o.cohort != "" && len(args) > 1:
 		return fmt.Errorf("%w: images are given by name or by --cohort and --subject, not both", errUsage)
-	case o.cohort != "" && len(o.masks)+len(o.also) > 0:
-		return fmt.Errorf("%w: with --cohort the masks and sequences come from the cohort", errUsage)
+	case o.cohort != "" && len(o.masks)+len(o.also)+len(o.covariates) > 0:
+		return fmt.Errorf("%w: with --cohort the masks, sequences and covariates come from the cohort", errUsage)
 	}
 	return nil
 }
@@ -157,15 +157,29 @@ func (o *explainOptions) open(args []string, stderr io.Writer) (*explainer, erro
 
 // fromFiles makes each image a subject of its own.
 func (e *explainer) fromFiles(paths []string) error {
-	images, err := pairMasks(paths, e.masks, len(e.masks) > 0 || e.predictor.Config.NeedsMask())
+	needed := e.predictor.Config.NeedsMask()
+	if n := len(e.masks); !needed && n > 0 && n != len(paths) {
+		return fmt.Errorf("%w: give one --mask per image or none (%d images, %d masks)", errUsage, len(paths), n)
+	}
+	images, err := pairMasks(paths, e.masks, needed || len(e.masks) > 0)
 	if err == nil {
 		err = addSequences(images, e.also, e.predictor.Config.Channels, e.predictor.Volume)
 	}
 	if err != nil {
 		return err
 	}
+	if len(e.explainOptions.covariates) > 0 && len(images) > 1 {
+		return fmt.Errorf("%w: --covariate is of one subject, and each of %d images is a subject of its own; explain them one by one", errUsage, len(images))
+	}
+	values, notes, err := parseCovariates(e.covariates, e.predictor.Covariates, len(images))
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(e.stderr, "note: "+note)
+	}
 	for i, image := range images {
-		e.subjects = append(e.subjects, cohort.Subject{ID: image.Path, Images: images[i : i+1]})
+		e.subjects = append(e.subjects, cohort.Subject{ID: image.Path, Images: images[i : i+1], Covariates: values})
 	}
 	return nil
 }
@@ -276,22 +290,20 @@ func (e *explainer) perAxis(numbers []int) (list [3]int) {
 	return list
 }
 
-// progress says how many passes there are and, after the first, how long they
-// take.
+// progress says how many passes there are and, after the first batch, how long
+// they take.
 func (e *explainer) progress(subject cohort.Subject) func(done, of int) {
 	tracker := newTracker(e.stderr, subject.ID, e.quiet)
-	start, first, said := time.Now(), 0, false
+	tracks := 0
 	return func(done, of int) {
-		switch {
-		case first == 0:
-			first, start = done, time.Now()
+		share := float64(done) / float64(of)
+		switch tracks++; {
+		case tracks == 1:
 			tracker.say(0, subject.ID, fmt.Sprintf("%s: %d passes through the network", subject.ID, of))
-		case !said && done < of:
-			said = true
-			left := time.Duration(float64(time.Since(start)) / float64(done-first) * float64(of-done))
-			tracker.say(float64(done)/float64(of), subject.ID, fmt.Sprintf("%s: about %s for all of them", subject.ID, brief(left)))
+		case tracks == 2 && done < of:
+			tracker.say(share, subject.ID, fmt.Sprintf("%s: %d passes done", subject.ID, done))
 		default:
-			tracker.to(float64(done) / float64(of))
+			tracker.to(share)
 		}
 		if done == of {
 			tracker.done()

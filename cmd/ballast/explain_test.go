@@ -64,6 +64,36 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Covariates come from the cohort or the command line, and move the probability
+// to that which predict gives.
+func TestExplainWithCovariates(t *testing.T) {
+	dir, out := trainedPhantom(t, "--set", "data.covariates=[age,sex]")
+	image := filepath.Join(dir, "images", "sub-0003_T1w.nii.gz")
+	maps := filepath.Join(t.TempDir(), "maps")
+	for _, age := range []string{"30", "80"} {
+		var predicted struct{ Subjects []prediction }
+		if err := json.Unmarshal([]byte(mustBallast(t, "predict", out, image, "--covariate", "age="+age, "--covariate", "sex=F", "--json")), &predicted); err != nil {
+			t.Fatal(err)
+		}
+		var got explanations
+		if err := json.Unmarshal([]byte(mustBallast(t, "explain", out, image, "--covariate", "age="+age, "--covariate", "sex=F", "--out", maps, "--json")), &got); err != nil {
+			t.Fatal(err)
+		}
+		for class, p := range predicted.Subjects[0].Probabilities {
+			if d := got.Maps[0].Probabilities[class] - float64(p); !(d < 1e-6 && d > -1e-6) {
+				t.Errorf("age %s: probabilities %v, predict says %v", age, got.Maps[0].Probabilities, predicted.Subjects[0].Probabilities)
+			}
+		}
+	}
+	if code, _, stderr := ballast(t, "explain", out, image, "--out", maps); code != exitDone || !strings.Contains(stderr, "covariate age is not given") {
+		t.Errorf("without covariates: exit %d, %q", code, stderr)
+	}
+	if code, _, stderr := ballast(t, "explain", out, image, image, "--covariate", "age=3"); code != exitUsage || !strings.Contains(stderr, "one by one") {
+		t.Errorf("one age for two subjects: exit %d, %q", code, stderr)
+	}
+	mustBallast(t, "explain", out, "--cohort", dir, "--subject", "sub-0003", "--method", "occlusion", "--box", "8", "--out", maps, "--quiet")
+}
+
 // checkOverlay holds an overlay's geometry against the image's.
 func checkOverlay(t *testing.T, overlay, image string) {
 	t.Helper()

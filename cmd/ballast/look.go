@@ -424,6 +424,14 @@ func (l *looker) row(m member, i, n int) *lookRow {
 
 // draw draws what happens to the training images in the epochs that are shown.
 func (l *looker) draw(rows []*lookRow) {
+	var notes []string
+	if p := l.job.plan; l.augment > 0 && p.Augment.Mixup.Alpha > 0 {
+		notes = append(notes, "training mixes these images in pairs (augment.mixup); they are shown before")
+	}
+	if p := l.job.plan; l.augment > 0 && p.Sampling.Draw == "balanced" {
+		notes = append(notes, "an epoch may use an image several times or not at all (sampling.draw is balanced); its first use is shown")
+	}
+	l.job.tell(notes, "note: ")
 	for _, row := range rows {
 		for epoch := l.epoch; epoch < l.epoch+l.augment && row.Sample >= 0; epoch++ {
 			row.Epochs = append(row.Epochs, &lookEpoch{Epoch: epoch, Draw: l.job.plan.DrawOf(row.Sample, epoch)})
