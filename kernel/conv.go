@@ -13,9 +13,11 @@ type Conv struct {
 	In, Out Shape // In.Halo >= Kernel[2]/2
 	Kernel  [3]int
 	Stride  [3]int
+	Direct  bool // no minimal filtering: every product of the definition is made; set before the first pass
 
-	transposed []float32 // weights with in and out exchanged, kw reversed
-	partial    []float32 // partial sums of BackwardWeights
+	transposed  []float32 // weights with in and out exchanged, kw reversed
+	transformed []float32 // weights of minimal filtering; of Forward or BackwardData, whichever was last
+	partial     []float32 // partial sums of BackwardWeights
 
 	forward    forwardPass
 	data       dataPass
@@ -38,7 +40,8 @@ func NewConv(in Shape, channels int, kernel, stride [3]int, halo int) *Conv {
 		panic(fmt.Sprintf("kernel: convolution of width %d needs a halo of %d, input has %d", kernel[2], kernel[2]/2, in.Halo))
 	}
 	c := &Conv{In: in, Out: Blocked(in.N, channels, size[0], size[1], size[2], halo), Kernel: kernel, Stride: stride,
-		workspaces: new(workspaces)}
+		workspaces: &workspaces{}}
+	c.workspaces.conv = c
 	c.forward.init(c)
 	c.data.init(c)
 	c.weights.init(c)
@@ -75,13 +78,22 @@ func (c *Conv) FLOPs() int64 {
 }
 
 // ScratchLen returns the number of elements of scratch memory that
-// BackwardWeights and, with data, BackwardData allocate.
+// BackwardWeights and, with data, BackwardData allocate, and Forward where it
+// filters minimally, with one worker. Each further worker takes less than that again.
 func (c *Conv) ScratchLen(data bool) int {
 	size := 0
 	if data {
 		size += c.WeightLen()
 	}
-	if splits := c.splits(); splits > 1 {
+	splits := c.splits()
+	if c.minimal() {
+		tiles, products, sums := c.minimalWorkspace()
+		size += c.transformedLen() + tiles + products + sums
+	}
+	if c.minimalGradient() {
+		splits = c.minimalSplits()
+	}
+	if splits > 1 {
 		size += splits * c.WeightLen()
 	}
 	return size
@@ -143,3 +155,32 @@ func (c *chunks) at(index int) chunk {
 
 // ordinal returns the place of a chunk's rows among those of its sample and block.
 func (c *chunks) ordinal(part chunk) int { return part.d/c.planes*c.rowGroups + part.h/c.rows }
+
+// A column is consecutive chunks along the depth: what minimal filtering makes of
+// a plane of the input serves the next chunk too.
+
+// columnPlanes is the number of planes that a column has where there are tasks
+// enough.
+const columnPlanes = 16
+
+// column returns how many chunks make a column under a kernel of that depth.
+func (c *chunks) column(kernelDepth int) int {
+	if kernelDepth == 1 {
+		return 1
+	}
+	spare := c.number / leastChunks // chunks that a column may have for tasks enough
+	return max(1, min(columnPlanes/c.planes, c.planeGroups, spare))
+}
+
+// columns returns the number of columns of that many chunks.
+func (c *chunks) columns(size int) int {
+	return c.number / c.planeGroups * ((c.planeGroups + size - 1) / size)
+}
+
+// columnAt returns the chunks of a column: first, first + rowGroups, ... before end.
+func (c *chunks) columnAt(index, size int) (first, end int) {
+	rowGroup, rest := index%c.rowGroups, index/c.rowGroups
+	columns := (c.planeGroups + size - 1) / size
+	planeGroup, rest := rest%columns*size, rest/columns*c.planeGroups
+	return (rest+planeGroup)*c.rowGroups + rowGroup, (rest + min(planeGroup+size, c.planeGroups)) * c.rowGroups
+}

@@ -6,19 +6,23 @@ type dataPass struct {
 	dy, weight, dx []float32
 	layout         Shape
 	chunks         chunks
+	minimal        minimalPass
+	column         int // chunks of a task of minimal filtering
 	task           func(task int)
+	minimalTask    func(task int)
 	transposeTask  func(task int)
 }
 
 func (p *dataPass) init(c *Conv) {
 	p.conv = c
-	p.task = p.do
+	p.task, p.minimalTask = p.do, p.doMinimal
 	p.transposeTask = p.transpose
 }
 
 // BackwardData: dy (N, O, D', H', W'), weight (O, C, kD, kH, kW) -> dx (N, C, D, H, W), layout dx Shape.
 // Each element adds its products to zero in the order output block, kd, kh, kw
-// from last to first, output lane, each fused with its addition. The halo of dy,
+// from last to first, output lane, each fused with its addition; by minimal
+// filtering (see winograd.go) where the kernel is three wide. The halo of dy,
 // at least kW/2 wide, must be zero. The input must have 16 lanes.
 func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx []float32) {
 	if c.In.Lanes != Lanes || c.Out.Halo < c.Kernel[2]/2 || !sameVolume(layout, c.In) {
@@ -31,10 +35,38 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	p := &c.data
 	p.dy, p.weight, p.dx, p.layout = dy, weight, dx, layout
+	blocks := blockGroup(layout)
+	if c.minimal() {
+		blocks = min(minimalBlocks, layout.Blocks())
+		c.transformed = enoughFloats(c.transformed, c.transformedLen())
+		p.minimal = minimalPass{source: c.Out, target: layout, kernel: c.Kernel, backwards: true, x: dy, weights: c.transformed}
+	}
 	pool.Run(c.blockPairs(), p.transposeTask)
-	p.chunks = divide(layout, 0, blockGroup(layout))
-	pool.Run(p.chunks.number, p.task)
+	p.chunks = divide(layout, 0, blocks)
+	if c.minimal() {
+		p.column = p.chunks.column(c.Kernel[0])
+		pool.Run(p.chunks.columns(p.column), p.minimalTask)
+	} else {
+		pool.Run(p.chunks.number, p.task)
+	}
+	p.minimal = minimalPass{}
 	p.dy, p.weight, p.dx = nil, nil, nil
+}
+
+// doMinimal computes one column of chunks by minimal filtering.
+func (p *dataPass) doMinimal(task int) {
+	l := &p.layout
+	w := p.conv.workspaces.take()
+	first, end := p.chunks.columnAt(task, p.column)
+	for index := first; index < end; index += p.chunks.rowGroups {
+		part := p.chunks.at(index)
+		if index == first {
+			w.minimal.begin(&p.minimal, w, part)
+		}
+		row := l.RowLen()
+		w.minimal.do(part, chunkRows{p.dx[l.Row(part.n, part.block, part.d, part.h):], l.Sample(), l.D * l.H * row, l.H * row, row})
+	}
+	p.conv.workspaces.give(w)
 }
 
 // do computes one chunk of the input's gradient. Voxels that lie a stride apart
@@ -161,6 +193,9 @@ func (p *dataPass) transpose(task int) {
 	to := c.transposed[(inBlock*outs+outBlock)*rows*columns*tile:][:rows*columns*tile]
 	for row := range rows {
 		transposeTilesFast(from[row*columns*tile:], to[row*columns*tile:], columns)
+	}
+	if c.minimal() {
+		transformWeightsFast(to, c.transformed[task*rows*tile:], c.transformedLen()/positions, rows)
 	}
 }
 

@@ -22,18 +22,21 @@ type forwardPass struct {
 	x, weight, bias, y []float32
 	chunks             chunks
 	after              epilogue
-	task               func(task int)
+	minimal            minimalPass
+	column             int // consecutive chunks along the depth that are one task
+	task, transform    func(task int)
 }
 
 func (p *forwardPass) init(c *Conv) {
 	p.conv = c
-	p.task = p.do
+	p.task, p.transform = p.do, p.transformPair
 }
 
 // Forward: x (N, C, D, H, W), weight (O, C, kD, kH, kW), bias (O) or nil -> y (N, O, D', H', W').
 // Each output starts with the bias and adds the products in the order input
-// block, kd, kh, kw, input lane, each fused with its addition. The halo of x
-// must be zero, that of y is not written. bias has Out.Padded() elements.
+// block, kd, kh, kw, input lane, each fused with its addition; by minimal filtering
+// (see winograd.go) where the kernel is three wide. The halo of x must be zero,
+// that of y is not written. bias has Out.Padded() elements.
 func (c *Conv) Forward(pool *Pool, x, weight, bias, y []float32) {
 	c.Out.check("convolution output", y)
 	c.run(pool, x, weight, bias, y, 0, nil)
@@ -45,13 +48,28 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 	c.In.check("convolution input", x)
 	p := &c.forward
 	p.x, p.weight, p.bias, p.y, p.after = x, weight, bias, y, after
-	p.chunks = divide(c.Out, pooled, blockGroup(c.Out))
-	pool.Run(p.chunks.number, p.task)
+	blocks := blockGroup(c.Out)
+	if c.minimal() {
+		blocks = min(minimalBlocks, c.Out.Blocks())
+		c.transformed = enoughFloats(c.transformed, c.transformedLen())
+		p.minimal = minimalPass{source: c.In, target: c.Out, kernel: c.Kernel, x: x, bias: bias, weights: c.transformed}
+		pool.Run(c.blockPairs(), p.transform)
+	}
+	p.chunks = divide(c.Out, pooled, blocks)
+	p.column = 1
+	if c.minimal() {
+		p.column = p.chunks.column(c.Kernel[0])
+	}
+	pool.Run(p.chunks.columns(p.column), p.task)
+	p.minimal = minimalPass{}
 	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
 }
 
 // shortRow is the number of voxels of a row up to which a tile has four blocks.
 const shortRow = 6
+
+// minimalBlocks is the number of output blocks of one task of minimal filtering.
+const minimalBlocks = 4
 
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {
@@ -61,28 +79,56 @@ func blockGroup(s Shape) int {
 	return min(2, s.Blocks())
 }
 
-// do computes one chunk.
+// transformPair transforms the weights of one pair of blocks.
+func (p *forwardPass) transformPair(task int) {
+	c := p.conv
+	kernelRows := c.Kernel[0] * c.Kernel[1]
+	transformWeightsFast(p.weight[task*kernelRows*c.rowLen():], c.transformed[task*kernelRows*Lanes*Lanes:], c.transformedLen()/positions, kernelRows)
+}
+
+// do computes one column of chunks.
 func (p *forwardPass) do(task int) {
-	c, part := p.conv, p.chunks.at(task)
+	c := p.conv
 	w := c.workspaces.take()
-	rows := c.storedRows(p.y, part)
-	if p.y == nil {
-		rows = c.passingRows(w, part)
+	first, end := p.chunks.columnAt(task, p.column)
+	for index := first; index < end; index += p.chunks.rowGroups {
+		part := p.chunks.at(index)
+		rows := c.storedRows(p.y, part)
+		if p.y == nil {
+			rows = c.passingRows(w, part)
+		}
+		if !c.minimal() {
+			p.direct(w, part, rows)
+		} else {
+			if index == first {
+				w.minimal.begin(&p.minimal, w, part)
+			}
+			w.minimal.do(part, rows)
+		}
+		if p.after != nil {
+			p.finish(part, rows)
+		}
 	}
-	w.rowMaker.begin(c, w, p.x, p.weight, p.bias, part, rows)
+	c.workspaces.give(w)
+}
+
+// finish runs the epilogue on a chunk.
+func (p *forwardPass) finish(part chunk, rows chunkRows) {
+	for n := part.n; n < part.nEnd; n++ {
+		one := rows
+		one.data = rows.data[(n-part.n)*rows.sample:]
+		p.after.finish(&p.chunks, part, n, one)
+	}
+}
+
+// direct computes the rows of a chunk by the definition.
+func (p *forwardPass) direct(w *workspace, part chunk, rows chunkRows) {
+	w.rowMaker.begin(p.conv, w, p.x, p.weight, p.bias, part, rows)
 	for w.rowMaker.nextBlocks() {
 		for d := part.d; d < part.dEnd; d++ {
 			w.rowMaker.rows(d, part.h, part.hEnd, rows.data[(d-part.d)*rows.plane:])
 		}
 	}
-	if p.after != nil {
-		for n := part.n; n < part.nEnd; n++ {
-			one := rows
-			one.data = rows.data[(n-part.n)*rows.sample:]
-			p.after.finish(&p.chunks, part, n, one)
-		}
-	}
-	c.workspaces.give(w)
 }
 
 // storedRows returns the rows of a chunk of y.
@@ -110,18 +156,30 @@ type workspace struct {
 	rowMaker rowMaker
 	part     gradientPart
 	rows     []float32
+
+	minimal     minimalRows
+	tiles, sums []float32 // of minimal filtering
 }
 
 // floats returns that many elements with any content.
 func (w *workspace) floats(count int) []float32 {
-	if len(w.rows) < count {
-		w.rows = make([]float32, count)
-	}
+	w.rows = enoughFloats(w.rows, count)
 	return w.rows[:count]
+}
+
+// newWorkspace returns a workspace. Minimal filtering gets its buffers at once, as
+// large as any of its passes needs them.
+func (c *Conv) newWorkspace() *workspace {
+	if !c.minimal() {
+		return new(workspace)
+	}
+	tiles, products, sums := c.minimalWorkspace()
+	return &workspace{tiles: make([]float32, tiles), sums: make([]float32, products), rows: make([]float32, sums)}
 }
 
 // workspaces lends workspaces to tasks: never more than tasks run at once.
 type workspaces struct {
+	conv   *Conv
 	lock   sync.Mutex
 	unused []*workspace
 }
@@ -130,7 +188,7 @@ func (s *workspaces) take() *workspace {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	if len(s.unused) == 0 {
-		return new(workspace)
+		return s.conv.newWorkspace()
 	}
 	w := s.unused[len(s.unused)-1]
 	s.unused = s.unused[:len(s.unused)-1]

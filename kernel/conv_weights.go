@@ -19,11 +19,12 @@ type weightsPass struct {
 	splits       int
 	sums         []float32 // a gradient for each split
 	task, add    func(task int)
+	minimalTask  func(task int)
 }
 
 func (p *weightsPass) init(c *Conv) {
 	p.conv = c
-	p.task = p.do
+	p.task, p.minimalTask = p.do, p.minimalWeights
 	p.add = p.addRuns
 }
 
@@ -51,7 +52,8 @@ func (c *Conv) pairGroups() int {
 // BackwardWeights: x (N, C, D, H, W), dy (N, O, D', H', W') -> dw (O, C, kD, kH, kW), overwritten.
 // The output rows (n, d, h) are divided into splits() runs of nearly equal
 // length; in each run the products are added to zero in the order n, d, h, w,
-// each fused with its addition; then the runs' sums are added in order.
+// each fused with its addition; then the runs' sums are added in order. Where the
+// kernel is three wide they are those of minimal filtering: see winograd_weights.go.
 func (c *Conv) BackwardWeights(pool *Pool, x, dy, dw []float32) {
 	c.Out.check("output gradient", dy)
 	c.weights.dy = dy
@@ -62,6 +64,9 @@ func (c *Conv) BackwardWeights(pool *Pool, x, dy, dw []float32) {
 // backwardWeightsThrough is BackwardWeights for the gradient that the source
 // makes of the output, which is computed once more from x, weight and bias.
 func (c *Conv) backwardWeightsThrough(pool *Pool, x, weight, bias []float32, source gradientSource, dw []float32) {
+	if c.minimal() {
+		panic("kernel: a convolution whose output is computed once more must be Direct")
+	}
 	p := &c.weights
 	p.source, p.weight, p.bias = source, weight, bias
 	c.backwardWeights(pool, x, dw)
@@ -73,6 +78,10 @@ func (c *Conv) backwardWeights(pool *Pool, x, dw []float32) {
 	p := &c.weights
 	size := c.WeightLen()
 	p.x, p.dw, p.splits = x, dw, c.splits()
+	task := p.task
+	if c.minimalGradient() {
+		p.splits, task = c.minimalSplits(), p.minimalTask
+	}
 	p.sums = dw[:size]
 	if p.splits > 1 {
 		if len(c.partial) < p.splits*size {
@@ -80,7 +89,7 @@ func (c *Conv) backwardWeights(pool *Pool, x, dw []float32) {
 		}
 		p.sums = c.partial[:p.splits*size]
 	}
-	pool.Run(c.pairGroups()*p.splits, p.task)
+	pool.Run(c.pairGroups()*p.splits, task)
 	if p.splits > 1 {
 		pool.Run((size+addedTogether-1)/addedTogether, p.add)
 	}

@@ -54,6 +54,8 @@ func (c innerCase) compare(t *testing.T) {
 		"addProducts": innerCase.addProducts, "maskRow": innerCase.maskRow, "poolRow 1": innerCase.poolRow1, "poolRow 2": innerCase.poolRow2,
 		"normReLURow": innerCase.normReLURow, "normRow": innerCase.normRow, "normAddReLURow": innerCase.normAddReLURow,
 		"adam": innerCase.adam, "transposeTiles": innerCase.transposeTiles, "normBackwardRow": innerCase.normBackwardRow, "addToRow": innerCase.addToRow, "unpoolRow": innerCase.unpoolRow, "normUnpoolRow": innerCase.normUnpoolRow,
+		"transformInput": innerCase.transformInput, "transformGradient": innerCase.transformGradient, "transformOutput": innerCase.transformOutput,
+		"transformWeights": innerCase.transformWeights, "restoreWeights": innerCase.restoreWeights,
 	}
 	for name, loop := range loops {
 		c.compareLoop(t, name, loop)

@@ -109,6 +109,56 @@ func unpoolRowAVX2(dy *float32, choice *byte, first int, dx *float32, voxels int
 //go:noescape
 func normUnpoolRowAVX2(dy *float32, choice *byte, first int, x *float32, factor *float32, centre *float32, offset *float32, by *float32, dx *float32, voxels int)
 
+// transformInputAVX512 is transformInputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformInputAVX512(x *float32, out *float32, stride int, tiles int)
+
+// transformInputAVX2 is transformInputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformInputAVX2(x *float32, out *float32, stride int, tiles int)
+
+// transformGradientAVX512 is transformGradientGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformGradientAVX512(dy *float32, out *float32, stride int, tiles int)
+
+// transformGradientAVX2 is transformGradientGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformGradientAVX2(dy *float32, out *float32, stride int, tiles int)
+
+// transformOutputAVX512 is transformOutputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformOutputAVX512(m *float32, stride int, bias *float32, y *float32, tiles int)
+
+// transformOutputAVX2 is transformOutputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformOutputAVX2(m *float32, stride int, bias *float32, y *float32, tiles int)
+
+// transformWeightsAVX512 is transformWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func transformWeightsAVX512(row *float32, u *float32, stride int, rows int)
+
+// transformWeightsAVX2 is transformWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func transformWeightsAVX2(row *float32, u *float32, stride int, rows int)
+
+// restoreWeightsAVX512 is restoreWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func restoreWeightsAVX512(m *float32, stride int, dg *float32, rows int)
+
+// restoreWeightsAVX2 is restoreWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func restoreWeightsAVX2(m *float32, stride int, dg *float32, rows int)
+
 // multiplyAddsAVX512 does 12 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
 func multiplyAddsAVX512(rounds int)
 

@@ -24520,6 +24520,400 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func transformInputAVX512(x *float32, out *float32, stride int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·transformInputAVX512(SB), $0-32
+	MOVQ x+0(FP), AX
+	MOVQ out+8(FP), BX
+	MOVQ stride+16(FP), CX
+	MOVQ tiles+24(FP), SI
+	LEAQ (CX)(CX*2), DX
+
+vector:
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VSUBPS  Z2, Z0, Z4
+	VADDPS  Z2, Z1, Z5
+	VSUBPS  Z1, Z2, Z6
+	VSUBPS  Z3, Z1, Z7
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, (BX)(CX*1)
+	VMOVUPS Z6, (BX)(CX*2)
+	VMOVUPS Z7, (BX)(DX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformInputAVX2(x *float32, out *float32, stride int, tiles int)
+// Requires: AVX
+TEXT ·transformInputAVX2(SB), $0-32
+	MOVQ x+0(FP), AX
+	MOVQ out+8(FP), BX
+	MOVQ stride+16(FP), CX
+	MOVQ tiles+24(FP), SI
+	LEAQ (CX)(CX*2), DX
+
+vector:
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VSUBPS  Y2, Y0, Y4
+	VADDPS  Y2, Y1, Y5
+	VSUBPS  Y1, Y2, Y6
+	VSUBPS  Y3, Y1, Y7
+	VMOVUPS Y4, (BX)
+	VMOVUPS Y5, (BX)(CX*1)
+	VMOVUPS Y6, (BX)(CX*2)
+	VMOVUPS Y7, (BX)(DX*1)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 96(AX), Y1
+	VMOVUPS 160(AX), Y2
+	VMOVUPS 224(AX), Y3
+	VSUBPS  Y2, Y0, Y4
+	VADDPS  Y2, Y1, Y5
+	VSUBPS  Y1, Y2, Y6
+	VSUBPS  Y3, Y1, Y7
+	VMOVUPS Y4, 32(BX)
+	VMOVUPS Y5, 32(BX)(CX*1)
+	VMOVUPS Y6, 32(BX)(CX*2)
+	VMOVUPS Y7, 32(BX)(DX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformGradientAVX512(dy *float32, out *float32, stride int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·transformGradientAVX512(SB), $0-32
+	MOVQ dy+0(FP), AX
+	MOVQ out+8(FP), BX
+	MOVQ stride+16(FP), CX
+	MOVQ tiles+24(FP), SI
+	LEAQ (CX)(CX*2), DX
+
+vector:
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVAPS Z0, Z4
+	VADDPS  Z1, Z0, Z5
+	VSUBPS  Z1, Z0, Z6
+	VMOVAPS Z1, Z7
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, (BX)(CX*1)
+	VMOVUPS Z6, (BX)(CX*2)
+	VMOVUPS Z7, (BX)(DX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformGradientAVX2(dy *float32, out *float32, stride int, tiles int)
+// Requires: AVX
+TEXT ·transformGradientAVX2(SB), $0-32
+	MOVQ dy+0(FP), AX
+	MOVQ out+8(FP), BX
+	MOVQ stride+16(FP), CX
+	MOVQ tiles+24(FP), SI
+	LEAQ (CX)(CX*2), DX
+
+vector:
+	VMOVUPS (AX), Y0
+	VMOVUPS 64(AX), Y1
+	VMOVAPS Y0, Y4
+	VADDPS  Y1, Y0, Y5
+	VSUBPS  Y1, Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVUPS Y4, (BX)
+	VMOVUPS Y5, (BX)(CX*1)
+	VMOVUPS Y6, (BX)(CX*2)
+	VMOVUPS Y7, (BX)(DX*1)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 96(AX), Y1
+	VMOVAPS Y0, Y4
+	VADDPS  Y1, Y0, Y5
+	VSUBPS  Y1, Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVUPS Y4, 32(BX)
+	VMOVUPS Y5, 32(BX)(CX*1)
+	VMOVUPS Y6, 32(BX)(CX*2)
+	VMOVUPS Y7, 32(BX)(DX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformOutputAVX512(m *float32, stride int, bias *float32, y *float32, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·transformOutputAVX512(SB), $0-40
+	MOVQ    m+0(FP), AX
+	MOVQ    y+24(FP), BX
+	MOVQ    stride+8(FP), CX
+	MOVQ    tiles+32(FP), SI
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    bias+16(FP), DI
+	VMOVUPS (DI), Z8
+
+vector:
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	VADDPS  Z1, Z0, Z4
+	VADDPS  Z2, Z4, Z4
+	VSUBPS  Z2, Z1, Z5
+	VSUBPS  Z3, Z5, Z5
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS Z4, (BX)
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS Z5, 64(BX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000080, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformOutputAVX2(m *float32, stride int, bias *float32, y *float32, tiles int)
+// Requires: AVX
+TEXT ·transformOutputAVX2(SB), $0-40
+	MOVQ    m+0(FP), AX
+	MOVQ    y+24(FP), BX
+	MOVQ    stride+8(FP), CX
+	MOVQ    tiles+32(FP), SI
+	LEAQ    (CX)(CX*2), DX
+	MOVQ    bias+16(FP), DI
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+
+vector:
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	VMOVUPS (AX)(CX*2), Y2
+	VMOVUPS (AX)(DX*1), Y3
+	VADDPS  Y1, Y0, Y4
+	VADDPS  Y2, Y4, Y4
+	VSUBPS  Y2, Y1, Y5
+	VSUBPS  Y3, Y5, Y5
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS Y4, (BX)
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS Y5, 64(BX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 32(AX)(CX*1), Y1
+	VMOVUPS 32(AX)(CX*2), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VADDPS  Y1, Y0, Y4
+	VADDPS  Y2, Y4, Y4
+	VSUBPS  Y2, Y1, Y5
+	VSUBPS  Y3, Y5, Y5
+	VADDPS  Y9, Y4, Y4
+	VMOVUPS Y4, 32(BX)
+	VADDPS  Y9, Y5, Y5
+	VMOVUPS Y5, 96(BX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000080, BX
+	DECQ    SI
+	JNZ     vector
+	VZEROUPPER
+	RET
+
+// func transformWeightsAVX512(row *float32, u *float32, stride int, rows int)
+// Requires: AVX, AVX512F, SSE2
+TEXT ·transformWeightsAVX512(SB), $0-32
+	MOVQ         row+0(FP), AX
+	MOVQ         u+8(FP), BX
+	MOVQ         stride+16(FP), CX
+	MOVQ         rows+24(FP), SI
+	LEAQ         (CX)(CX*2), DX
+	MOVL         $0x3f000000, DI
+	MOVQ         DI, X8
+	VBROADCASTSS X8, Z8
+
+row:
+	MOVL $0x00000010, DI
+
+vector:
+	VMOVUPS (AX), Z0
+	VMOVUPS 1024(AX), Z1
+	VMOVUPS 2048(AX), Z2
+	VADDPS  Z2, Z0, Z4
+	VADDPS  Z1, Z4, Z5
+	VMULPS  Z8, Z5, Z5
+	VSUBPS  Z1, Z4, Z6
+	VMULPS  Z8, Z6, Z6
+	VMOVAPS Z0, Z4
+	VMOVAPS Z2, Z7
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, (BX)(CX*1)
+	VMOVUPS Z6, (BX)(CX*2)
+	VMOVUPS Z7, (BX)(DX*1)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, BX
+	DECQ    DI
+	JNZ     vector
+	ADDQ    $0x00000800, AX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func transformWeightsAVX2(row *float32, u *float32, stride int, rows int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·transformWeightsAVX2(SB), $0-32
+	MOVQ         row+0(FP), AX
+	MOVQ         u+8(FP), BX
+	MOVQ         stride+16(FP), CX
+	MOVQ         rows+24(FP), SI
+	LEAQ         (CX)(CX*2), DX
+	MOVL         $0x3f000000, DI
+	MOVQ         DI, X8
+	VBROADCASTSS X8, Y8
+
+row:
+	MOVL $0x00000010, DI
+
+vector:
+	VMOVUPS (AX), Y0
+	VMOVUPS 1024(AX), Y1
+	VMOVUPS 2048(AX), Y2
+	VADDPS  Y2, Y0, Y4
+	VADDPS  Y1, Y4, Y5
+	VMULPS  Y8, Y5, Y5
+	VSUBPS  Y1, Y4, Y6
+	VMULPS  Y8, Y6, Y6
+	VMOVAPS Y0, Y4
+	VMOVAPS Y2, Y7
+	VMOVUPS Y4, (BX)
+	VMOVUPS Y5, (BX)(CX*1)
+	VMOVUPS Y6, (BX)(CX*2)
+	VMOVUPS Y7, (BX)(DX*1)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 1056(AX), Y1
+	VMOVUPS 2080(AX), Y2
+	VADDPS  Y2, Y0, Y4
+	VADDPS  Y1, Y4, Y5
+	VMULPS  Y8, Y5, Y5
+	VSUBPS  Y1, Y4, Y6
+	VMULPS  Y8, Y6, Y6
+	VMOVAPS Y0, Y4
+	VMOVAPS Y2, Y7
+	VMOVUPS Y4, 32(BX)
+	VMOVUPS Y5, 32(BX)(CX*1)
+	VMOVUPS Y6, 32(BX)(CX*2)
+	VMOVUPS Y7, 32(BX)(DX*1)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, BX
+	DECQ    DI
+	JNZ     vector
+	ADDQ    $0x00000800, AX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func restoreWeightsAVX512(m *float32, stride int, dg *float32, rows int)
+// Requires: AVX, AVX512F, SSE2
+TEXT ·restoreWeightsAVX512(SB), $0-32
+	MOVQ         m+0(FP), AX
+	MOVQ         dg+16(FP), BX
+	MOVQ         stride+8(FP), CX
+	MOVQ         rows+24(FP), SI
+	LEAQ         (CX)(CX*2), DX
+	MOVL         $0x3f000000, DI
+	MOVQ         DI, X8
+	VBROADCASTSS X8, Z8
+
+row:
+	MOVL $0x00000010, DI
+
+vector:
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(CX*1), Z1
+	VMOVUPS (AX)(CX*2), Z2
+	VMOVUPS (AX)(DX*1), Z3
+	VADDPS  Z2, Z1, Z6
+	VMULPS  Z8, Z6, Z6
+	VADDPS  Z6, Z0, Z4
+	VSUBPS  Z2, Z1, Z5
+	VMULPS  Z8, Z5, Z5
+	VSUBPS  Z3, Z6, Z6
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 1024(BX)
+	VMOVUPS Z6, 2048(BX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, BX
+	DECQ    DI
+	JNZ     vector
+	ADDQ    $0x00000800, BX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func restoreWeightsAVX2(m *float32, stride int, dg *float32, rows int)
+// Requires: AVX, AVX2, SSE2
+TEXT ·restoreWeightsAVX2(SB), $0-32
+	MOVQ         m+0(FP), AX
+	MOVQ         dg+16(FP), BX
+	MOVQ         stride+8(FP), CX
+	MOVQ         rows+24(FP), SI
+	LEAQ         (CX)(CX*2), DX
+	MOVL         $0x3f000000, DI
+	MOVQ         DI, X8
+	VBROADCASTSS X8, Y8
+
+row:
+	MOVL $0x00000010, DI
+
+vector:
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	VMOVUPS (AX)(CX*2), Y2
+	VMOVUPS (AX)(DX*1), Y3
+	VADDPS  Y2, Y1, Y6
+	VMULPS  Y8, Y6, Y6
+	VADDPS  Y6, Y0, Y4
+	VSUBPS  Y2, Y1, Y5
+	VMULPS  Y8, Y5, Y5
+	VSUBPS  Y3, Y6, Y6
+	VMOVUPS Y4, (BX)
+	VMOVUPS Y5, 1024(BX)
+	VMOVUPS Y6, 2048(BX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 32(AX)(CX*1), Y1
+	VMOVUPS 32(AX)(CX*2), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VADDPS  Y2, Y1, Y6
+	VMULPS  Y8, Y6, Y6
+	VADDPS  Y6, Y0, Y4
+	VSUBPS  Y2, Y1, Y5
+	VMULPS  Y8, Y5, Y5
+	VSUBPS  Y3, Y6, Y6
+	VMOVUPS Y4, 32(BX)
+	VMOVUPS Y5, 1056(BX)
+	VMOVUPS Y6, 2080(BX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, BX
+	DECQ    DI
+	JNZ     vector
+	ADDQ    $0x00000800, BX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
 // func multiplyAddsAVX512(rounds int)
 // Requires: AVX, AVX512F
 TEXT ·multiplyAddsAVX512(SB), $0-8

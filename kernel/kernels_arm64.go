@@ -79,6 +79,31 @@ func adamNEON(rates *float32, value *float32, gradient *float32, first *float32,
 //go:noescape
 func transposeTilesNEON(from *float32, to *float32, step int, tiles int)
 
+// transformInputNEON is transformInputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformInputNEON(x *float32, out *float32, stride int, tiles int)
+
+// transformOutputNEON is transformOutputGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformOutputNEON(m *float32, stride int, bias *float32, y *float32, tiles int)
+
+// transformGradientNEON is transformGradientGo, stride in bytes; tiles >= 1.
+//
+//go:noescape
+func transformGradientNEON(dy *float32, out *float32, stride int, tiles int)
+
+// transformWeightsNEON is transformWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func transformWeightsNEON(row *float32, u *float32, stride int, rows int)
+
+// restoreWeightsNEON is restoreWeightsGo, stride in bytes; rows >= 1.
+//
+//go:noescape
+func restoreWeightsNEON(m *float32, stride int, dg *float32, rows int)
+
 // multiplyAddsNEON does 24 fused multiply-adds on whole registers in each of rounds >= 1 rounds.
 //
 //go:noescape

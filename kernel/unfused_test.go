@@ -181,6 +181,7 @@ func TestFusedWeightGradientIsTheStoredOne(t *testing.T) {
 			continue
 		}
 		conv := c.conv()
+		conv.Direct = true
 		x, weight := pack(pool, conv.In, numbers(c.n*c.c*conv.In.Voxels(), 1)), numbers(conv.WeightLen(), 2)
 		gamma, bias := numbers(conv.Out.Padded(), 3), numbers(conv.Out.Padded(), 4)
 		norm := NewBatchNorm(conv.Out)

@@ -36,6 +36,7 @@ func newBlock(name string, in kernel.Shape, channels int, c Config, first, last 
 		outHalo = 0
 	}
 	conv := kernel.NewConv(in, channels, taps(c.Dims, 3), [3]int{1, 1, 1}, gradientHalo)
+	conv.Direct = first // its output is computed once more on the way back
 	norm := newNormalisation(name+".norm", conv.Out, c)
 	b := &block{name: name, first: first, conv: newConvolution(name+".conv", conv, norm == nil), norm: norm}
 	var measured *kernel.BatchNorm

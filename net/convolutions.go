@@ -15,7 +15,9 @@ func (n *Net) Convolutions(batch int) []Convolution {
 	for _, m := range n.members {
 		if l, ok := m.(*convolution); ok {
 			c := l.kernel
-			all = append(all, Convolution{l.name, kernel.NewConv(c.In.Batch(batch), c.Out.C, c.Kernel, c.Stride, c.Out.Halo)})
+			conv := kernel.NewConv(c.In.Batch(batch), c.Out.C, c.Kernel, c.Stride, c.Out.Halo)
+			conv.Direct = c.Direct
+			all = append(all, Convolution{l.name, conv})
 		}
 	}
 	return all

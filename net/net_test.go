@@ -147,15 +147,15 @@ var sameBits = []struct {
 	config Config
 	bits   uint64
 }{
-	{smallNet(), 0x4b4798db35d5f32e},
-	{Config{Name: "cnn2", Dims: 2, Channels: 3, Size: [3]int{1, 13, 22}, Classes: 3, Width: 20, Norm: "batch-after-pool", Momentum: 0.1, BlockDropout: 0.2}, 0x394a8525dc697e3a},
-	{Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{9, 8, 11}, Classes: 3, Width: 5, Norm: "none"}, 0xfc7a43c2397dec8e},
-	{Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{8, 9, 10}, Classes: 3, Width: 4, Norm: "batch", Momentum: 0.1}, 0x55f5c2cf37538e69},
-	{Config{Name: "vgg11", Dims: 2, Channels: 2, Size: [3]int{1, 32, 35}, Classes: 3, Width: 2, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2}, 0x512d8c60d8ecabf5},
-	{Config{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 33, 32}, Classes: 3, Width: 2, Norm: "group", Groups: 4, Activation: "leaky-relu", Slope: 0.1}, 0x8d3931263fda5bc3},
-	{Config{Name: "cnn4", Depth: 2, Dims: 2, Channels: 1, Size: [3]int{1, 8, 9}, Classes: 3, Width: 18, Norm: "group", Groups: 6}, 0x43542ca4f7615f69},
-	{Config{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 10, 17}, Classes: 3, Width: 3, Norm: "group", Groups: 3, Activation: "leaky-relu", Slope: 0.2, BlockDropout: 0.1}, 0x51afe2de97736421},
-	{Config{Name: "cnn2", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "none", Activation: "leaky-relu", Slope: 0.01}, 0x6aef1e63ec897a4c},
+	{smallNet(), 0x5c3d8f90f73c68d6},
+	{Config{Name: "cnn2", Dims: 2, Channels: 3, Size: [3]int{1, 13, 22}, Classes: 3, Width: 20, Norm: "batch-after-pool", Momentum: 0.1, BlockDropout: 0.2}, 0x5d2249e205e56c1d},
+	{Config{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{9, 8, 11}, Classes: 3, Width: 5, Norm: "none"}, 0x3f6cc0f8357a72e0},
+	{Config{Name: "resnet10", Dims: 3, Channels: 1, Size: [3]int{8, 9, 10}, Classes: 3, Width: 4, Norm: "batch", Momentum: 0.1}, 0x13b74107cfc6ac89},
+	{Config{Name: "vgg11", Dims: 2, Channels: 2, Size: [3]int{1, 32, 35}, Classes: 3, Width: 2, Norm: "batch", Momentum: 0.1, SpatialDropout: 0.2}, 0x8dbe8025253ce75b},
+	{Config{Name: "vgg13", Dims: 2, Channels: 1, Size: [3]int{1, 33, 32}, Classes: 3, Width: 2, Norm: "group", Groups: 4, Activation: "leaky-relu", Slope: 0.1}, 0x192217adc5f65ea3},
+	{Config{Name: "cnn4", Depth: 2, Dims: 2, Channels: 1, Size: [3]int{1, 8, 9}, Classes: 3, Width: 18, Norm: "group", Groups: 6}, 0xc84bcb25e4c28069},
+	{Config{Name: "resnet10", Dims: 2, Channels: 1, Size: [3]int{1, 10, 17}, Classes: 3, Width: 3, Norm: "group", Groups: 3, Activation: "leaky-relu", Slope: 0.2, BlockDropout: 0.1}, 0xc645688733be3aca},
+	{Config{Name: "cnn2", Dims: 2, Channels: 1, Size: [3]int{1, 18, 17}, Classes: 3, Width: 6, Norm: "none", Activation: "leaky-relu", Slope: 0.01}, 0x62ac6159ac941148},
 }
 
 func TestStepsHaveTheSameBitsForAnyNumberOfWorkers(t *testing.T) {
@@ -335,7 +335,7 @@ func TestLoadStateRefuses(t *testing.T) {
 }
 
 // The bytes of Cost are what building a network and a first step allocate; the
-// rest, up to 6 % of a small network, is what tasks work in.
+// rest, up to 7 % of a small network, is what tasks work in.
 func TestCostIsWhatIsAllocated(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "cnn3", Dims: 3, Channels: 1, Size: [3]int{16, 18, 21}, Classes: 3, Width: 17, Norm: "batch", Momentum: 0.1, Dropout: 0.3},
@@ -354,7 +354,7 @@ func TestCostIsWhatIsAllocated(t *testing.T) {
 		backward(n, x, labels, Training)
 		runtime.ReadMemStats(&after)
 		cost, got := n.Cost(batch), float64(after.TotalAlloc-before.TotalAlloc)
-		if !(math.Abs(got/float64(cost.Bytes)-1) <= 0.06) {
+		if !(math.Abs(got/float64(cost.Bytes)-1) <= 0.07) {
 			t.Errorf("%s: cost of %d bytes, %.0f allocated", c.Name, cost.Bytes, got)
 		}
 		parameters := 0

@@ -43,7 +43,7 @@ func pytorchCases() map[string]pytorchCase {
 		"2d-plain":      {network("cnn3", 2, 1, [3]int{1, 16, 19}, 4, 3, "none"), 4, false, false, 1e-5},
 		"2d-wide":       {network("cnn2", 2, 20, [3]int{1, 6, 7}, 2, 18, "batch"), 3, false, false, 1e-5},
 		"3d-signs":      {network("cnn2", 3, 1, [3]int{9, 8, 13}, 2, 20, "batch"), 4, true, false, 5e-5},
-		"3d-after-pool": {network("cnn2", 3, 1, [3]int{9, 8, 13}, 2, 5, "batch-after-pool"), 4, false, false, 5e-5},
+		"3d-after-pool": {network("cnn2", 3, 1, [3]int{9, 8, 13}, 2, 5, "batch-after-pool"), 4, false, false, 1e-4},
 		"2d-residual":   {network("resnet18", 2, 1, [3]int{1, 40, 34}, 3, 4, "batch"), 6, false, false, 2e-4},
 		"3d-residual":   {network("resnet10", 3, 2, [3]int{20, 18, 22}, 2, 3, "batch"), 5, false, false, 2e-4},
 
@@ -51,7 +51,7 @@ func pytorchCases() map[string]pytorchCase {
 		"2d-leaky-norm":     {with(network("cnn2", 2, 1, [3]int{1, 12, 15}, 2, 4, "batch"), 0, 0, 0.25), 4, false, false, 1e-5},
 		"3d-group":          {with(network("cnn1", 3, 2, [3]int{9, 8, 13}, 2, 6, "group"), 3, 4, 0), 3, false, false, 1e-5},
 		"2d-vgg":            {network("vgg11", 2, 1, [3]int{1, 33, 32}, 2, 3, "batch"), 6, false, false, 5e-5},
-		"2d-vgg-plain":      {network("vgg13", 2, 1, [3]int{1, 32, 34}, 2, 2, "none"), 4, false, true, 2e-4},
+		"2d-vgg-plain":      {network("vgg13", 2, 1, [3]int{1, 32, 34}, 2, 2, "none"), 6, false, true, 2e-4},
 		"3d-vgg-group":      {with(network("vgg11", 3, 1, [3]int{32, 33, 34}, 2, 2, "group"), 0, 4, 0.1), 3, false, false, 5e-5},
 		"2d-residual-group": {with(network("resnet10", 2, 1, [3]int{1, 40, 34}, 3, 3, "group"), 0, 2, 0.2), 4, false, false, 5e-5},
 	}

@@ -37,6 +37,10 @@ func main() {
 	unpoolRow512("normUnpoolRow", true)
 	unpoolRow("unpoolRowAVX2", "unpoolRowAVX2 is unpoolRowGo; voxels >= 1.", false)
 	unpoolRow("normUnpoolRowAVX2", "normUnpoolRowAVX2 is normUnpoolRowGo; voxels >= 1.", true)
+	for _, t := range transforms {
+		t.write(avx512)
+		t.write(avx2)
+	}
 	peak(avx512)
 	peak(avx2)
 	Generate()

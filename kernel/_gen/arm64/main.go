@@ -34,6 +34,11 @@ func main() {
 	a.addToRow()
 	a.adam()
 	a.transposeTiles()
+	a.transformInput()
+	a.transformOutput()
+	a.transformGradient()
+	a.transformWeights()
+	a.restoreWeights()
 	a.multiplyAdds()
 	for file, text := range map[string]string{*out: a.text.String(), *stubs: a.stubs.String()} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
