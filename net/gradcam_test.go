@@ -265,3 +265,58 @@ func comparePooled(t *testing.T, name string, fine, coarse *Activation) {
 		t.Errorf("%s: values differ by %g of %g, gradients by %g of %g", name, worst, largest, worstGradient, largestGradient)
 	}
 }
+
+// A network that only averages keeps a blob at its place: the centroid of every
+// layer's activation, each voxel at the place that Stride and Offset give it, is
+// that of the image, to less than a fifth of a voxel of the layer.
+func TestActivationsLieWhereTheyBelong(t *testing.T) {
+	place := [2]float64{29.3, 36.8}
+	for _, name := range Names() {
+		c := Config{Name: name, Dims: 2, Channels: 1, Size: [3]int{1, 72, 69}, Classes: 2, Width: 2, Norm: "batch", Momentum: 0.1}
+		n := build(t, c, 1)
+		average(t, n)
+		x := &Batch{N: 1, C: 1, D: 1, H: 72, W: 69}
+		for h := range 72 {
+			for w := range 69 {
+				dh, dw := float64(h)-place[0], float64(w)-place[1]
+				x.Data = append(x.Data, float32(math.Exp(-(dh*dh+dw*dw)/50)))
+			}
+		}
+		for _, layer := range n.ActivationLayers() {
+			_, all, err := n.Activations(x, 0, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := all[0]
+			if a.Stride[1] > 4 { // the blob is then no larger than a voxel
+				continue
+			}
+			sum, h, w := 0.0, 0.0, 0.0
+			for i, v := range a.Values {
+				sum += float64(v)
+				h += float64(v) * (a.Offset[1] + a.Stride[1]*float64(i/a.W%a.H))
+				w += float64(v) * (a.Offset[2] + a.Stride[2]*float64(i%a.W))
+			}
+			if away := math.Hypot(h/sum-place[0], w/sum-place[1]); !(away < a.Stride[1]/5) {
+				t.Errorf("%s, %s: %.2f voxels away from the blob at stride %g", name, layer, away, a.Stride[1])
+			}
+		}
+	}
+}
+
+// average makes every convolution the mean over its window and channels.
+func average(t *testing.T, n *Net) {
+	t.Helper()
+	state := n.State(nil)
+	for _, tensor := range state {
+		if len(tensor.Shape) < 3 {
+			continue
+		}
+		for i := range tensor.Data {
+			tensor.Data[i] = 1 / float32(volume(tensor.Shape[1:]))
+		}
+	}
+	if err := n.LoadState(state); err != nil {
+		t.Fatal(err)
+	}
+}
