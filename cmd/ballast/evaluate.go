@@ -71,7 +71,7 @@ func (j *evaluateJob) addFlags(c *cobra.Command) {
 	flags.StringVar(&j.set, "set", "", "train, validation or test of the run's own split, or all (default: all that no member trained on)")
 	flags.StringVar(&j.weights, "weights", train.LastWeights, "last, best or averaged")
 	flags.IntVar(&j.samples, "mc", 0, "Monte-Carlo dropout: samples per subject, whose mean is the prediction")
-	flags.StringArrayVar(&j.ensemble, "ensemble", nil, "a further run whose predictions are averaged with RUN's; may be repeated")
+	flags.StringArrayVar(&j.others, "ensemble", nil, "a further run whose predictions are averaged with RUN's; may be repeated")
 	flags.BoolVar(&j.snapshots, "snapshots", false, "average the last, best and averaged weights of each run")
 	flags.BoolVar(&j.temperature, "temperature", false, "scale confidence by one temperature fitted on the run's validation subjects")
 	flags.StringVar(&j.threshold, "threshold", "0.5", "of two classes: the probability above which the positive one is predicted, or validation: the best on the run's validation subjects")
@@ -93,35 +93,36 @@ func (j *evaluateJob) addFlags(c *cobra.Command) {
 
 // An evaluateJob is one evaluation from runs and a cohort on disk to a report.
 type evaluateJob struct {
-	run, cohort                    string
-	weights, set                   string
-	samples                        int
-	ensemble                       []string
-	snapshots, temperature         bool
-	threshold, positive            string
-	by, covariates                 []string
-	noBaselines                    bool
-	html, out                      string
-	data                           cohort.Options // columns named on the command line
-	changed                        func(flag string) bool
-	threads                        int
-	quiet                          bool
-	cache                          *prep.Cache
-	stderr                         io.Writer
-	members                        []*train.Predictor // the first is RUN's
+	run, cohort            string
+	weights, set           string
+	samples                int
+	others                 []string // runs of the ensemble besides run
+	snapshots, temperature bool
+	threshold, positive    string
+	by, covariates         []string
+	noBaselines            bool
+	html, out              string
+	data                   cohort.Options // columns named on the command line
+	changed                func(flag string) bool
+	threads                int
+	quiet                  bool
+	cache                  *prep.Cache
+	stderr                 io.Writer
+
+	*ensemble
 	evaluated, training, validated []candidate
 }
 
 // checkFlags refuses what cannot be meant before anything is read.
 func (j *evaluateJob) checkFlags() error {
-	if known := []string{train.LastWeights, train.BestWeights, train.AveragedWeights}; !slices.Contains(known, j.weights) {
-		return fmt.Errorf("%w: --weights is %q; it can be %s", errUsage, j.weights, strings.Join(known, ", "))
+	if err := checkWeights(j.weights); err != nil {
+		return err
 	}
 	if known := []string{"", run.Train, run.Validation, run.Test, everybody}; !slices.Contains(known, j.set) {
 		return fmt.Errorf("%w: --set is %q; it can be train, validation, test or all", errUsage, j.set)
 	}
-	if j.changed("mc") && (j.samples < 2 || j.samples > 10_000) {
-		return fmt.Errorf("%w: --mc is %d; it must lie between 2 and 10000", errUsage, j.samples)
+	if err := checkSamples(j.samples, j.changed("mc")); err != nil {
+		return err
 	}
 	if j.snapshots && j.changed("weights") {
 		return fmt.Errorf("%w: --snapshots takes all weights; leave --weights out", errUsage)
@@ -146,10 +147,10 @@ func (j *evaluateJob) checkFlags() error {
 
 // evaluate predicts, measures and compares. It writes nothing.
 func (j *evaluateJob) evaluate(ctx context.Context) (*evaluation.Report, error) {
-	defer j.close()
 	if err := j.openRuns(); err != nil {
 		return nil, err
 	}
+	defer j.close()
 	c, err := j.openCohort()
 	if err != nil {
 		return nil, err
@@ -192,38 +193,19 @@ func (j *evaluateJob) evaluate(ctx context.Context) (*evaluation.Report, error) 
 }
 
 // openRuns loads the weights of RUN and of the other members of the ensemble.
-func (j *evaluateJob) openRuns() error {
-	all := []string{j.weights}
+func (j *evaluateJob) openRuns() (err error) {
+	weights := []string{j.weights}
 	if j.snapshots {
-		all = []string{train.LastWeights, train.BestWeights, train.AveragedWeights}
+		weights = []string{train.LastWeights, train.BestWeights, train.AveragedWeights}
 		j.weights = "last, best and averaged"
 	}
-	for _, dir := range append([]string{j.run}, j.ensemble...) {
-		for _, weights := range all {
-			member, err := train.NewPredictor(dir, weights, j.threads)
-			if err != nil {
-				return fmt.Errorf("%w: %w", errInput, err)
-			}
-			member.Cache = j.cache
-			j.members = append(j.members, member)
-			if first := j.members[0]; !slices.Equal(member.Classes, first.Classes) {
-				return fmt.Errorf("average %s with %s: their classes differ: %s and %s", dir, j.run, strings.Join(member.Classes, ", "), strings.Join(first.Classes, ", "))
-			}
-			if j.samples > 0 && !member.HasDropout() {
-				return fmt.Errorf("--mc: %s: %w: its plan has no dropout, so all samples would be the same; train with --set net.dropout=0.3, or use --ensemble", dir, train.ErrNoDropout)
-			}
-		}
+	if j.ensemble, err = openEnsemble(append([]string{j.run}, j.others...), weights, j.samples, j.threads, j.cache); err != nil {
+		return err
 	}
-	if len(j.members[0].Classes) > 2 && (j.changed("threshold") || j.positive != "") {
-		return fmt.Errorf("%w: --threshold and --positive are for two classes; %s has %d", errUsage, j.run, len(j.members[0].Classes))
+	if n := len(j.members[0].Classes); n > 2 && (j.changed("threshold") || j.positive != "") {
+		return fmt.Errorf("%w: --threshold and --positive are for two classes; %s has %d", errUsage, j.run, n)
 	}
 	return nil
-}
-
-func (j *evaluateJob) close() {
-	for _, member := range j.members {
-		member.Close()
-	}
 }
 
 func (j *evaluateJob) workers() int {
@@ -300,26 +282,6 @@ func (j *evaluateJob) predictions(ctx context.Context, subjects []candidate, lab
 	return p, nil
 }
 
-// rows are all predictions for a subject that are to be averaged.
-func (j *evaluateJob) rows(subject cohort.Subject) (rows [][]float64, err error) {
-	for _, member := range j.members {
-		var own []run.Row
-		if j.samples > 0 {
-			own, err = member.Sample(subject, j.samples)
-		} else {
-			own = make([]run.Row, 1)
-			own[0], err = member.Predict(subject)
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range own {
-			rows = append(rows, evaluation.Widen(row))
-		}
-	}
-	return rows, nil
-}
-
 // fix fits what is asked for on the validation subjects: the temperature, which
 // it applies, and the threshold.
 func (j *evaluateJob) fix(ctx context.Context, p *evaluation.Predictions, how *evaluation.How) (*evaluation.Predictions, evaluation.Options, []string, error) {
@@ -378,14 +340,13 @@ func (j *evaluateJob) shared(fitted *evaluation.Predictions) []string {
 // correspond to what is evaluated: of one network those that the run recorded,
 // else they are predicted anew.
 func (j *evaluateJob) validation(ctx context.Context) (*evaluation.Predictions, string, error) {
-	first := j.members[0]
-	if len(j.members) == 1 && j.samples == 0 {
-		if e := first.Recorded(run.Validation); e != nil && e.Probabilities != nil {
-			p := evaluation.FromRun(&first.Run.Header, e)
-			if err := p.Check(); err != nil {
-				return nil, "", fmt.Errorf("read the validation predictions of %s: %w", j.run, err)
-			}
+	if j.single() {
+		p, err := j.recorded()
+		if err == nil {
 			return p, counted(len(p.Subjects), "validation subject"), nil
+		}
+		if !errors.Is(err, errUnrecorded) {
+			return nil, "", err
 		}
 	}
 	if len(j.validated) == 0 {

@@ -112,7 +112,7 @@ func (j *evaluateJob) choose(c *cohort.Cohort) (notes []string, err error) {
 
 // who names the run, or the ensemble.
 func (j *evaluateJob) who() string {
-	if len(j.ensemble) > 0 {
+	if len(j.others) > 0 {
 		return "a member of the ensemble"
 	}
 	return "the run"
