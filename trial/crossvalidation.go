@@ -87,8 +87,9 @@ type Fold struct {
 // train` divides a cohort, and the plan is resolved and the preprocessing fitted on
 // the training subjects alone. A fold is predicted with the plan's final weights.
 //
-// A fold that ctx interrupts is dropped; finished ones stay. train.ErrInterrupted
-// and train.ErrDiverged pass through.
+// A fold that ctx interrupts goes on after its last finished epoch when the
+// cross-validation does, and ends with the bits of one that was never interrupted.
+// train.ErrInterrupted and train.ErrDiverged pass through.
 func CrossValidate(ctx context.Context, dir string, c Config) (*CrossValidation, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -203,15 +204,15 @@ func (j *foldJob) run(ctx context.Context) error {
 	}
 	name := runName(j.repeat, j.fold)
 	partial := filepath.Join(j.folder.dir, name+".partial")
-	if err := os.RemoveAll(partial); err != nil {
-		return err
-	}
 	err = j.train(ctx, partial, plan, loaded)
 	if err == nil && !j.NoBaselines {
 		err = j.writeBaselines(ctx, partial, plan, loaded)
 	}
-	if err != nil {
+	if errors.Is(err, train.ErrDiverged) { // it would do so again
 		return errors.Join(err, os.RemoveAll(partial))
+	}
+	if err != nil {
+		return err
 	}
 	return os.Rename(partial, filepath.Join(j.folder.dir, name))
 }
@@ -227,15 +228,30 @@ func (j *foldJob) images() int {
 	return n
 }
 
+// train goes on with the run of the folder where there is one that can be gone on
+// with, else it begins.
 func (j *foldJob) train(ctx context.Context, dir string, plan train.Plan, images *train.Images) error {
+	options := train.Options{
+		Threads:  j.Reading.Threads,
+		Progress: func(p train.Progress) { j.tell(Progress{Share: p.Share, Epoch: p.Epoch}) },
+	}
+	if r, err := run.Open(dir); err == nil {
+		if r.Header.Status == run.Complete || r.Header.Status == run.Stopped {
+			return nil
+		}
+		err := train.Resume(ctx, dir, plan, images, options)
+		if !errors.Is(err, train.ErrMismatch) && !errors.Is(err, train.ErrCheckpoint) && !errors.Is(err, run.ErrInvalid) {
+			return err
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
 	writer, err := run.Create(dir, train.Header(plan, images, j.Creator), plan.YAML())
 	if err != nil {
 		return err
 	}
-	return train.Train(ctx, plan, images, writer, train.Options{
-		Threads:  j.Reading.Threads,
-		Progress: func(p train.Progress) { j.tell(Progress{Share: p.Share, Epoch: p.Epoch}) },
-	})
+	return train.Train(ctx, plan, images, writer, options)
 }
 
 func (j *foldJob) writeBaselines(ctx context.Context, dir string, plan train.Plan, images *train.Images) error {

@@ -130,27 +130,28 @@ func TestCrossValidate(t *testing.T) {
 	if part, err := Open(other); err != nil || part.Status != Running || len(part.Runs) != 2 || part.Results != nil {
 		t.Fatalf("after the interruption: %+v, %v", part, err)
 	}
-	if entries, _ := filepath.Glob(filepath.Join(other, "*.partial")); len(entries) > 0 {
-		t.Errorf("the interruption left %v", entries)
+	half, err := run.Open(filepath.Join(other, "fold-1-repeat-2.partial"))
+	if err != nil || len(half.Epochs) != 1 {
+		t.Fatalf("the interruption left %+v, %v; want a fold after its first epoch", half, err)
 	}
-	// As after a kill: a fold half done, and one finished that is not yet recorded.
-	if err := os.MkdirAll(filepath.Join(other, "fold-1-repeat-2.partial", "weights"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	// As after a kill: a fold is finished that is not yet recorded.
 	if err := os.CopyFS(filepath.Join(other, "fold-2-repeat-2"), os.DirFS(filepath.Join(dir, "fold-2-repeat-2"))); err != nil {
 		t.Fatal(err)
 	}
-	trained := 0
+	trained, epochs := 0, 0
 	c.Progress = func(p Progress) {
 		if p.Finished != nil {
 			trained++
+		}
+		if p.Epoch != nil {
+			epochs++
 		}
 	}
 	if _, err := CrossValidate(t.Context(), other, c); err != nil {
 		t.Fatal(err)
 	}
-	if trained != 1 {
-		t.Errorf("%d folds were trained again, want 1", trained)
+	if trained != 1 || epochs != 1 {
+		t.Errorf("%d folds and %d epochs were trained, want 1 and 1", trained, epochs)
 	}
 	sameFiles(t, "gone on", contents(t, other), want)
 }
@@ -318,8 +319,12 @@ func TestFolderRefusals(t *testing.T) {
 	}
 	sameFiles(t, "refused", contents(t, dir), before)
 
-	// More repeats go on; the results then are those of all.
+	// More repeats go on, whatever a kill has left of the next fold; the results then
+	// are those of all.
 	c.Repeats = 2
+	if err := os.MkdirAll(filepath.Join(dir, "fold-1-repeat-2.partial", "weights"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	longer, err := CrossValidate(t.Context(), dir, c)
 	if err != nil || len(longer.Runs) != 4 || len(longer.Results[0].Repeats) != 2 {
 		t.Errorf("another repeat: %v", err)

@@ -35,7 +35,7 @@ func cvCommand() *cobra.Command {
 			"validation as train does, and nothing is chosen by looking at the fold. Each repeat divides the\n" +
 			"subjects anew and trains with another seed. The interval does not pretend that folds are\n" +
 			"independent (Nadeau and Bengio 2003).\n\n" +
-			"Ctrl-C keeps the finished folds; the same command with the same --out goes on.",
+			"Ctrl-C keeps what is finished; the same command with the same --out goes on.",
 		Example: "  ballast cv COHORT\n" +
 			"  ballast cv COHORT --folds 10 --repeats 1 --epochs 30\n" +
 			"  ballast cv COHORT --plan plan.yaml --out runs/cv-low-lr --json",
@@ -117,7 +117,7 @@ func (j *cvJob) run(ctx context.Context) (result *trial.CrossValidation, dir str
 		Progress:    j.progress(bar),
 	})
 	if errors.Is(err, train.ErrInterrupted) || errors.Is(err, context.Canceled) {
-		j.tell([]string{fmt.Sprintf("finished folds are in %s; the same command with --out %s goes on", dir, quoted(dir))}, "")
+		j.tell([]string{fmt.Sprintf("what is finished is in %s; the same command with --out %s goes on", dir, quoted(dir))}, "")
 	}
 	return result, dir, err
 }
