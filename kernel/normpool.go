@@ -2,8 +2,9 @@ package kernel
 
 // The tail of a block: normalisation, activation and max pooling. Pooling comes
 // first, while the output of the convolution is in the cache: normalisation is
-// monotone and the activation commutes with the maximum, so both run on the few pooled voxels. What
-// the pass back needs of the large output is its element under each maximum.
+// monotone and the activation commutes with the maximum, so both run on the few
+// pooled voxels. What the pass back needs of the large output is its element under
+// each maximum.
 
 // A PoolTail is the tail of a block, run with the convolution that it follows.
 type PoolTail struct {
