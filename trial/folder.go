@@ -66,10 +66,7 @@ func openFolder(dir string, c Config, layout [][]cohort.Split) (*folder, error) 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == PlanFile }) {
-		return nil, fmt.Errorf("%w: it holds %s; choose another folder or remove it", run.ErrExists, entries[0].Name())
-	}
-	if len(entries) > 1 {
+	if len(entries) > 0 {
 		return nil, fmt.Errorf("%w: it holds %s and no %s; choose another folder or remove it", run.ErrExists, entries[0].Name(), RecordFile)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -326,22 +323,20 @@ func (f *folder) write() error {
 
 // replace writes a file under a temporary name and renames it.
 func replace(name string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	temporary := name + ".tmp"
+	file, err := os.Create(temporary)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(data)
 	if err == nil {
-		err = file.Chmod(0o644)
-	}
-	if err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), name)
+		err = os.Rename(temporary, name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
+		return errors.Join(err, os.Remove(temporary))
 	}
 	return nil
 }
