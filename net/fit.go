@@ -40,7 +40,8 @@ func (n *Net) Fit(tensors []Tensor) Fit {
 	}
 	for _, t := range tensors {
 		weight := t.Name[:strings.LastIndex(t.Name, ".")+1] + "weight"
-		if _, there := used[weight]; entries[weight] != nil && !there && entries[t.Name] != nil && used[t.Name].Name != "" {
+		_, fits := used[t.Name]
+		if _, whole := used[weight]; fits && !whole && entries[weight] != nil {
 			delete(used, t.Name)
 			fit.Left = append(fit.Left, Leftover{t.Name, "the file gives no " + weight + " that fits"})
 		}

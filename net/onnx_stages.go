@@ -162,8 +162,8 @@ func binMatrix(size, bins int, transposed bool) []float32 {
 }
 
 // onnx: x (N, C, D, H, W) -> x normalised over groups of channels, by way of
-// InstanceNormalization of (N, groups, C/groups * D*H*W), as ONNX had no operator
-// for it before version 21.
+// InstanceNormalization of (N, groups, C/groups * D*H*W): ONNX has an operator for
+// it only from version 18 on.
 func (l *groupNorm) onnx(g *onnxGraph, x string) string {
 	s, groups := l.kernel.Shape, l.kernel.Groups
 	ones, zeros := make([]float32, groups), make([]float32, groups)

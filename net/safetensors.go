@@ -117,7 +117,7 @@ func safetensorsHeader(tensors []Tensor, metadata map[string]string) ([]byte, er
 // before it is held against the size. The error wraps ErrSafetensors unless reading
 // itself fails.
 func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
-	tensors, others, metadata, err := ReadSafetensorsOf(r, size)
+	tensors, others, metadata, err := ReadAnySafetensors(r, size)
 	if err == nil && len(others) > 0 {
 		return nil, nil, invalid("tensor %q holds %s; only %s are read", others[0].Name, others[0].DType, strings.Join(floatTypes(), ", "))
 	}
@@ -127,9 +127,9 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, er
 // A Skipped tensor is one of a type that is not read, such as I64.
 type Skipped struct{ Name, DType string }
 
-// ReadSafetensorsOf reads a file of any program: tensors that do not hold floating-point
+// ReadAnySafetensors reads a file of any program: tensors that do not hold floating-point
 // numbers, such as batch-norm counters, are skipped and listed.
-func ReadSafetensorsOf(r io.ReaderAt, size int64) ([]Tensor, []Skipped, map[string]string, error) {
+func ReadAnySafetensors(r io.ReaderAt, size int64) ([]Tensor, []Skipped, map[string]string, error) {
 	entries, metadata, start, err := readHeader(r, size)
 	if err != nil {
 		return nil, nil, nil, err

@@ -110,7 +110,7 @@ func TestReadSafetensorsOfOtherPrograms(t *testing.T) {
 		7, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0, 0, 0, 0, 0, 0, 0x10, 0xbf, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f,
 	})
-	tensors, skipped, _, err := ReadSafetensorsOf(bytes.NewReader(file), int64(len(file)))
+	tensors, skipped, _, err := ReadAnySafetensors(bytes.NewReader(file), int64(len(file)))
 	if err != nil || len(tensors) != 3 || len(skipped) != 1 || skipped[0] != (Skipped{"bn.num_batches_tracked", "I64"}) {
 		t.Fatalf("read %v, skipped %v, %v", tensors, skipped, err)
 	}
@@ -178,7 +178,7 @@ func FuzzReadSafetensors(f *testing.F) {
 	f.Add(safetensors(`{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"n":{"dtype":"I64","shape":[],"data_offsets":[4,12]}}`, make([]byte, 12)))
 	f.Add(safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  `, make([]byte, 8)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		tensors, _, metadata, err := ReadSafetensorsOf(bytes.NewReader(file), int64(len(file)))
+		tensors, _, metadata, err := ReadAnySafetensors(bytes.NewReader(file), int64(len(file)))
 		if err != nil {
 			if !errors.Is(err, ErrSafetensors) {
 				t.Fatalf("error %v does not wrap ErrSafetensors", err)

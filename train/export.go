@@ -152,14 +152,7 @@ func preparationSteps(c prep.Config) []string {
 	if c.Bias == "n4" {
 		steps = append(steps, "estimate the bias field by N4 and divide it out")
 	}
-	where := map[string]string{"mask": "the bounding box of the mask", "foreground": "the bounding box of what is brighter than background", "none": "the whole image"}[c.Crop]
-	if c.Dims == 2 && c.Slice != "" {
-		where += map[string]string{"middle": ", in its middle slice", "mask-largest": ", in the slice where the mask is largest", "all": ", in each of its slices by itself"}[c.Slice]
-	}
-	axes := 3 - c.Dims
-	steps = append(steps, fmt.Sprintf("resample (%s%s) to a grid of %s at %s mm, centred on %s; outside the image lies %s",
-		c.Resample, map[bool]string{true: ", antialiased where the grid is coarser"}[c.Resample != "nearest"],
-		times(c.Grid[axes:]), times(c.Spacing[axes:]), where, map[bool]string{true: "the background value", false: c.Pad}[c.Pad == "background"]))
+	steps = append(steps, resampleStep(c))
 	over := map[string]string{"foreground": "the foreground on the grid", "mask": "the mask on the grid", "image": "the whole grid"}[c.Over]
 	if len(c.Clip) == 2 {
 		steps = append(steps, fmt.Sprintf("clip to percentiles %g and %g of %s", c.Clip[0], c.Clip[1], over))
@@ -174,6 +167,23 @@ func preparationSteps(c prep.Config) []string {
 		steps = append(steps, "subtract the minimum and divide by the range of "+over)
 	}
 	return steps
+}
+
+func resampleStep(c prep.Config) string {
+	where := map[string]string{"mask": "the bounding box of the mask", "foreground": "the bounding box of what is brighter than background", "none": "the whole image"}[c.Crop]
+	if c.Dims == 2 {
+		where += map[string]string{"middle": ", in its middle slice", "mask-largest": ", in the slice where the mask is largest", "all": ", in each of its slices by itself"}[c.Slice]
+	}
+	how, outside := c.Resample, c.Pad
+	if how != "nearest" {
+		how += ", antialiased where the grid is coarser"
+	}
+	if outside == "background" {
+		outside = "the background value"
+	}
+	axes := 3 - c.Dims
+	return fmt.Sprintf("resample (%s) to a grid of %s at %s mm, centred on %s; outside the image lies %s",
+		how, times(c.Grid[axes:]), times(c.Spacing[axes:]), where, outside)
 }
 
 func orientStep(c prep.Config) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ballast/net"
@@ -26,10 +27,7 @@ func RenameTensors(tensors []net.Tensor, strip []string, renames []Rename) ([]ne
 	for _, prefix := range strip {
 		rules = append(rules, Rename{From: prefix})
 	}
-	named, origin := make([]net.Tensor, len(tensors)), map[string]string{}
-	for i, t := range tensors {
-		named[i] = t
-	}
+	named, origin := slices.Clone(tensors), map[string]string{}
 	for _, group := range [][]Rename{rules, renames} {
 		if err := renameByFirst(named, group); err != nil {
 			return nil, err
@@ -94,20 +92,11 @@ func NetOfRun(dir string) (net.Config, error) {
 	if err != nil {
 		return net.Config{}, fmt.Errorf("read %s: %w", filepath.Join(dir, "plan.yaml"), err)
 	}
-	covariates := 0
-	if len(plan.Data.Covariates) > 0 {
-		path := filepath.Join(dir, CovariatesFile)
-		text, err := readLimited(path, maxPrepFile)
-		if err != nil {
-			return net.Config{}, fmt.Errorf("the plan has covariates: %w", err)
-		}
-		fitted, err := ReadCovariates(text)
-		if err != nil {
-			return net.Config{}, fmt.Errorf("read %s: %w", path, err)
-		}
-		covariates = fitted.Width()
+	covariates, err := readRunCovariates(dir, &plan)
+	if err != nil {
+		return net.Config{}, err
 	}
-	return plan.netConfig(len(r.Header.Classes), covariates), nil
+	return plan.netConfig(len(r.Header.Classes), covariates.Width()), nil
 }
 
 // NetOfPlan is the network of a resolved plan, whose covariates count as none:

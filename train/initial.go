@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"ballast/net"
@@ -41,7 +42,21 @@ func readInitial(p *Plan, config net.Config) (tensors []net.Tensor, notes []stri
 		return nil, nil, fmt.Errorf("net.weights: none of the %d tensors of %s fits network %q (%s); ballast import-weights shows what does not fit",
 			len(all)+len(skipped), p.Net.Weights, config.Name, firstLeftover(fit.Left))
 	}
-	return fit.Used, fitNotes(p.Net.Weights, fit), nil
+	notes = fitNotes(p.Net.Weights, fit)
+	if drawn := frozenOf(p.Net.Freeze, fit.Missing); len(drawn) > 0 {
+		notes = append(notes, "frozen, though the file does not give them: "+firstFew(drawn))
+	}
+	return fit.Used, notes, nil
+}
+
+// frozenOf returns those names that begin with one of the words; see net.Net.Freeze.
+func frozenOf(words, names []string) (frozen []string) {
+	for _, name := range names {
+		if slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(name+".", word+".") }) {
+			frozen = append(frozen, name)
+		}
+	}
+	return frozen
 }
 
 // LeftSkipped lists tensors that could not be read, without the counters of
@@ -134,7 +149,7 @@ func readSafetensors(path string) ([]net.Tensor, []net.Skipped, map[string]strin
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read weights %s: %w", path, err)
 	}
-	tensors, skipped, metadata, err := net.ReadSafetensorsOf(file, info.Size())
+	tensors, skipped, metadata, err := net.ReadAnySafetensors(file, info.Size())
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read weights %s: %w", path, err)
 	}

@@ -111,11 +111,12 @@ func values(tensors map[string]net.Tensor) []byte {
 func TestStartWithoutTheHead(t *testing.T) {
 	p := smallPlan()
 	p.Net.Weights = startOf(t, p)
+	p.Net.Freeze = []string{"head.bias"}
 	images := blobs(p, 10, 6, 0)
 	images.Classes = []string{"a", "b", "c"}
 	images = begun(t, p, images)
 	notes := strings.Join(images.Notes, "\n")
-	for _, want := range []string{"from 10 of the network's 12", "does not give them: head.weight, head.bias", "head.weight (it has shape [2 6], the network needs [3 6])"} {
+	for _, want := range []string{"from 10 of the network's 12", "does not give them: head.weight, head.bias", "frozen, though the file does not give them: head.bias", "head.weight (it has shape [2 6], the network needs [3 6])"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("notes without %q:\n%s", want, notes)
 		}

@@ -124,20 +124,11 @@ func readLimited(path string, limit int64) ([]byte, error) {
 }
 
 func readWeights(path string) ([]net.Tensor, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read weights: %w", err)
+	tensors, skipped, _, err := readSafetensors(path)
+	if err == nil && len(skipped) > 0 {
+		err = fmt.Errorf("read weights %s: %s holds %s, not numbers of a network", path, skipped[0].Name, skipped[0].DType)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read weights: %w", err)
-	}
-	tensors, _, err := net.ReadSafetensors(file, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("read weights %s: %w", path, err)
-	}
-	return tensors, nil
+	return tensors, err
 }
 
 // Close ends the predictor's workers.

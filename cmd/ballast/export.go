@@ -84,10 +84,14 @@ func mustBeFree(path string) error {
 
 // writeFree writes a file that was not there before.
 func writeFree(path string, data []byte) error {
+	if err := mustBeFree(path); err != nil {
+		return err
+	}
 	temporary, err := writeBeside(path, data)
 	if err == nil {
-		// Unlike a renaming, a link fails where another program was faster.
-		err = errors.Join(os.Link(temporary, path), os.Remove(temporary))
+		if err = os.Rename(temporary, path); err != nil {
+			_ = os.Remove(temporary)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, withoutPath(err))

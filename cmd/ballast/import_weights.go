@@ -78,7 +78,7 @@ func (j *importJob) check() ([]train.Rename, error) {
 	}
 	for _, prefix := range j.strip {
 		if prefix == "" {
-			return nil, fmt.Errorf("%w: --strip is empty; name the beginning to take off, as in module.", errUsage)
+			return nil, fmt.Errorf("%w: --strip is empty; name the beginning to take off (as module.)", errUsage)
 		}
 	}
 	return renames, mustBeFree(j.out)
@@ -122,7 +122,8 @@ func (j *importJob) run(renames []train.Rename) (*importResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &importResult{Out: j.out, Network: config.Name, Missing: fit.Missing, Left: fit.Left, tensors: len(read) + len(skipped)}
+	result := &importResult{Out: j.out, Network: config.Name, Missing: []string{}, Left: []net.Leftover{}, tensors: len(read) + len(skipped)}
+	result.Missing, result.Left = append(result.Missing, fit.Missing...), append(result.Left, fit.Left...)
 	for _, t := range fit.Used {
 		result.Used = append(result.Used, t.Name)
 	}
