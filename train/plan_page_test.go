@@ -63,15 +63,15 @@ This page is made from the code by ` + "`go test ./train -run TestPlanPage -upda
 		}
 		fmt.Fprintf(&page, "| `%s` | `%s` | %s |\n", key, strings.TrimSpace(string(text)), meaning)
 	})
+	page.WriteString(`
+Lengths are in mm; an image without a scale counts a pixel as 1 mm. In 3D W runs towards the patient's right, H towards
+anterior, D towards superior; in 2D W and H are the columns and rows on the screen.
+`)
 	page.WriteString("\n## recipe: steady\n\nSets these keys; [training.md](../training.md#recipes) says why. Others keep their value. `recipe: plain` sets the same\n" +
 		"keys to their default. A recipe comes before the other keys of the same text, wherever it stands there, and after what\n" +
 		"an earlier text set: `--recipe steady --set optimizer.lr=3e-4` is steady with another rate.\n\n| key | value |\n| --- | --- |\n")
 	for _, s := range steady {
 		fmt.Fprintf(&page, "| `%s` | `%s` |\n", s.key, s.value)
 	}
-	page.WriteString(`
-Lengths are in mm; an image without a scale counts a pixel as 1 mm. In 3D W runs towards the patient's right, H towards
-anterior, D towards superior; in 2D W and H are the columns and rows on the screen.
-`)
 	return page.String()
 }

@@ -17,10 +17,7 @@ var steady = []setting{
 	{"optimizer.name", "adamw"},
 	{"optimizer.weight_decay", "0.05"},
 	{"optimizer.clip", "5"},
-	{"schedule.name", "cosine"},
-	{"schedule.warm_up", "3"},
 	{"loss.smoothing", "0.05"},
-	{"net.dropout", "0.2"},
 	{"average.name", "ema"},
 	{"validation.weights", "averaged"},
 }

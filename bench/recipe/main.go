@@ -44,7 +44,7 @@ func main() {
 	flag.Parse()
 	write := len(arms) == 0
 	if write {
-		arms = []string{"plain", "plain validation.weights=averaged", "steady"}
+		arms = []string{"plain", "plain validation.weights=averaged", "steady", "steady schedule.name=cosine schedule.warm_up=3 net.dropout=0.2"}
 	}
 	table, err := compare(arms, *seeds, *fresh, *epochs)
 	switch {
@@ -95,7 +95,7 @@ func compare(arms []string, seeds, fresh, epochs int) (string, error) {
 			}
 		}
 		for a, arm := range arms {
-			fmt.Fprintf(&table, "| %d, %d | %s |%s |\n", size[0], size[1], arm, strings.Join(cells(outcomes[a]), " |"))
+			fmt.Fprintf(&table, "| %d, %d | `%s` |%s |\n", size[0], size[1], arm, strings.Join(cells(outcomes[a]), " |"))
 		}
 	}
 	return table.String(), nil
