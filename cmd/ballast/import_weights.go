@@ -159,7 +159,7 @@ func examplesOf(fit net.Fit) string {
 	if len(fit.Left) > 0 {
 		text = fmt.Sprintf(" (%s: %s)", fit.Left[0].Name, fit.Left[0].Reason)
 	}
-	return fmt.Sprintf("%s; its first tensor is %s; --map and --strip change names", text, fit.Missing[0])
+	return fmt.Sprintf("%s; the first that the network wants is %s; --map and --strip change names", text, fit.Missing[0])
 }
 
 // print shows the result in lines, or as JSON.
