@@ -136,6 +136,8 @@ func (t *trainer) goOn(dir string, r *run.Run) (epochs int, err error) {
 	switch {
 	case c.epoch > len(r.Epochs):
 		return 0, fmt.Errorf("%w: it is that of epoch %d, but %d epochs are recorded: %s is damaged", ErrCheckpoint, c.epoch, len(r.Epochs), run.EpochsFile)
+	case c.step != r.Epochs[c.epoch-1].Step:
+		return 0, fmt.Errorf("%w: it is that of step %d, but epoch %d ended with step %d", ErrCheckpoint, c.step, c.epoch, r.Epochs[c.epoch-1].Step)
 	case c.origin.plan != t.origin().plan:
 		return 0, fmt.Errorf("%w: %s was changed", ErrMismatch, run.PlanFile)
 	case c.origin.images != t.origin().images:

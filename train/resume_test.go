@@ -188,10 +188,16 @@ func TestResumeAfterAnInterrupt(t *testing.T) {
 func TestResumeRefuses(t *testing.T) {
 	p := smallPlan()
 	images := blobs(p, 8, 5, 3)
-	begun := func(t *testing.T) string {
-		dir, over := diesAfter(t, p, images, 8) // after the second epoch's checkpoint
-		if over {
-			t.Fatal("the training was over")
+	begun := func(t *testing.T) string { // and interrupted in the third epoch
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		dir, err := trainInto(t, ctx, p, images, Options{Progress: func(progress Progress) {
+			if progress.Epoch != nil && progress.Epoch.Epoch == 2 {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
 		}
 		return dir
 	}
@@ -233,6 +239,11 @@ func TestResumeRefuses(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(dir, "weights", "last.safetensors"))
 			return errors.Join(err, os.WriteFile(filepath.Join(dir, run.CheckpointFile), text, 0o644))
 		}, 0, ErrCheckpoint, `its format is ""`},
+		{"a checkpoint of another step", func(_ *testing.T, dir string, _ *Images) error {
+			name := filepath.Join(dir, run.EpochsFile)
+			text, err := os.ReadFile(name)
+			return errors.Join(err, os.WriteFile(name, bytes.Replace(text, []byte(`"step":6`), []byte(`"step":5`), 1), 0o644))
+		}, 0, ErrCheckpoint, "it is that of step 6, but epoch 2 ended with step 5"},
 		{"lost epochs", func(_ *testing.T, dir string, _ *Images) error {
 			return os.Truncate(filepath.Join(dir, run.EpochsFile), 0)
 		}, 0, ErrCheckpoint, "0 epochs are recorded"},
@@ -383,4 +394,46 @@ func TestImagesHash(t *testing.T) {
 	if got := images.hash(pool); got != hex.EncodeToString(want[:]) {
 		t.Errorf("hash %s, want %x", got, want)
 	}
+}
+
+// A checkpoint is read, or refused with an error of its own; what is read is either
+// restored or refused.
+func FuzzReadCheckpoint(f *testing.F) {
+	p := smallPlan()
+	p.Net.Width, p.Epochs = 2, 1
+	images := blobs(p, 4, 2, 0)
+	t, err := newTrainer(p, images, Options{Threads: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(t.pool.Close)
+	recorded := &recording{files: map[string][]byte{}}
+	t.course.epochs, t.step, t.batches = 1, 2, 2
+	t.state, t.mean = t.net.State(nil), t.averaged.State(nil)
+	if err := t.saveCheckpoint(recorded); err != nil {
+		f.Fatal(err)
+	}
+	whole := recorded.files[run.CheckpointFile]
+	f.Add(whole)
+	f.Add(whole[:len(whole)-4])
+	f.Add(bytes.Replace(whole, []byte(`"epoch":"1"`), []byte(`"epoch":"x"`), 1))
+	f.Add(bytes.Replace(whole, []byte("optimizer.first."), []byte("optimizer.fifth."), 1))
+	f.Add([]byte{})
+	folder := f.TempDir()
+	f.Fuzz(func(tt *testing.T, data []byte) {
+		if err := os.WriteFile(filepath.Join(folder, run.CheckpointFile), data, 0o644); err != nil {
+			tt.Fatal(err)
+		}
+		c, err := readCheckpoint(folder)
+		if err != nil {
+			if !errors.Is(err, ErrCheckpoint) {
+				tt.Errorf("an error that is not one of a checkpoint: %v", err)
+			}
+			return
+		}
+		c.step = 2 // what the epochs' record says; see goOn
+		if err := t.restore(c, nil); err != nil && !errors.Is(err, ErrCheckpoint) {
+			tt.Errorf("restoring: %v", err)
+		}
+	})
 }
