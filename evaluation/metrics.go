@@ -11,12 +11,12 @@ import (
 
 // The methods of intervals.
 const (
-	methodWilson    = "Wilson"
-	methodRecovery  = "Wilson per class, variances recovered"
-	methodDeLong    = "DeLong"
-	methodLogit     = "DeLong, on the logit scale"
-	methodPrecision = "logit scale, Boyd et al."
-	methodBootstrap = "bootstrap of subjects within classes"
+	methodWilson         = "Wilson"
+	methodRecovery       = "Wilson per class, variances recovered"
+	methodRecoveredAreas = "DeLong on the logit scale, variances recovered"
+	methodLogit          = "DeLong, on the logit scale"
+	methodPrecision      = "logit scale, Boyd et al."
+	methodBootstrap      = "bootstrap of subjects within classes"
 )
 
 // Metrics computes every measure of the predictions. Accuracy, recalls,
@@ -302,8 +302,8 @@ func (s *sample) recalls() []Metric {
 }
 
 // Compare returns, for each measure that both predictions of the same subjects
-// have, first - second: the AUROC of two classes with DeLong's interval for
-// correlated curves, the others with a bootstrap that resamples the subjects of
+// have, first - second: the AUROC of two classes with the interval of
+// stat.AUROCDifferenceInterval, the others with a bootstrap that resamples the subjects of
 // both alike. It panics when the subjects differ.
 func Compare(first, second *Predictions, o Options) []Metric { return compare(first, second, o, o) }
 
@@ -345,7 +345,7 @@ func (s *sample) compareAreas(other *sample) Metric {
 	mine, positive := s.scores(s.Positive)
 	theirs, _ := other.scores(s.Positive)
 	difference, variance := stat.AUROCDifference(mine, theirs, positive)
-	m := s.metric(AUROC, "AUROC", difference, methodDeLong)
+	m := s.metric(AUROC, "AUROC", difference, methodRecoveredAreas)
 	if few := s.few(2); few != "" {
 		m.Value = run.Float(math.NaN())
 		return m.cannot("%s", few)
@@ -353,6 +353,8 @@ func (s *sample) compareAreas(other *sample) Metric {
 	if variance == 0 {
 		return m.cannot("both rank the subjects alike")
 	}
-	half := stat.NormalQuantile((1+s.Level)/2) * math.Sqrt(variance)
-	return m.between(difference-half, difference+half)
+	if m = m.between(stat.AUROCDifferenceInterval(mine, theirs, positive, s.Level)); !m.HasInterval() {
+		return m.cannot("one of them ranks every subject rightly, so its variance is estimated as 0")
+	}
+	return m
 }

@@ -175,7 +175,7 @@ func TestCompare(t *testing.T) {
 	other := ten()
 	for i := range other.Subjects {
 		s := &other.Subjects[i]
-		p := 0.5*s.Probabilities[1] + 0.5*float64(s.Class)
+		p := 0.9*s.Probabilities[1] + 0.1*float64(s.Class)
 		s.Probabilities = []float64{1 - p, p}
 	}
 	first, second := Metrics(other, Options{Draws: 1}), Metrics(ten(), Options{Draws: 1})

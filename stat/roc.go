@@ -170,6 +170,41 @@ func AUROCDifference(a, b []float64, positive []bool) (difference, variance floa
 	return difference, variance
 }
 
+// AUROCDifferenceInterval returns the interval of a - b, the difference of two
+// areas under the ROC curve of the same subjects, from the interval (l, u) of each
+// (AUROCInterval) and the correlation r of the two estimates after DeLong:
+//
+//	a - b - sqrt((a - la)² + (ub - b)² - 2 r (a - la)(ub - b))
+//	a - b + sqrt((ua - a)² + (b - lb)² - 2 r (ua - a)(b - lb))
+//
+// Unlike the normal interval it agrees with those of the areas: against a score
+// that is the same for all subjects, whose area is 0.5 without any error, it is
+// that of a less 0.5. It is NaN where an area has no interval, as at 0 and 1.
+// Zou, "Toward using confidence intervals to compare correlations" (Psychological
+// Methods 2007), the method of variance estimates recovery.
+func AUROCDifferenceInterval(a, b []float64, positive []bool, level float64) (low, high float64) {
+	difference, variance := AUROCDifference(a, b, positive)
+	first, ofFirst := AUROC(a, positive)
+	second, ofSecond := AUROC(b, positive)
+	correlation := 0.0
+	if ofFirst > 0 && ofSecond > 0 {
+		correlation = (ofFirst + ofSecond - variance) / (2 * math.Sqrt(ofFirst*ofSecond))
+	}
+	downA, upA := distances(first, ofFirst, level)
+	downB, upB := distances(second, ofSecond, level)
+	side := func(x, y float64) float64 { return math.Sqrt(max(0, x*x+y*y-2*correlation*x*y)) }
+	return difference - side(downA, upB), difference + side(upA, downB)
+}
+
+// distances are those of the ends of an area's interval from it.
+func distances(area, variance, level float64) (down, up float64) {
+	if variance == 0 && area == 0.5 {
+		return 0, 0
+	}
+	low, high := AUROCInterval(area, variance, level)
+	return area - low, high - area
+}
+
 // meanAndVariance returns mean and sample variance; the variance is NaN for
 // fewer than two values.
 func meanAndVariance(values []float64) (mean, variance float64) {
