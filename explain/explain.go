@@ -86,7 +86,8 @@ type Map struct {
 	Field  *cohort.Volume // 1 in the field of view, 0 outside
 	Slices int            // results of the preparation: 1, or the slices of a volume in 2D
 	Peak   *Peak          // nil when no voxel is positive
-	Inside *Inside        // nil without a mask or without a peak
+	Trough *Peak          // the lowest value; nil when no voxel is negative, as of Grad-CAM
+	Inside *Inside        // nil without a mask, or where the map is zero
 }
 
 // A work is an explanation that is being made.

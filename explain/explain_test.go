@@ -313,6 +313,26 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+// Covering what speaks against a class raises its log-odds: the trough lies there.
+func TestTrough(t *testing.T) {
+	config := prep.Config{Dims: 3, Crop: "none", Grid: [3]int{14, 20, 22}, Spacing: [3]float64{3.6, 1.9, 1.9}, Normalise: "none"}
+	image, world := subject(t, 0.2, [3]int{2, 0, 1}, 5)
+	n := detector(t, 3, config.Grid, "")
+	e, err := Explain(context.Background(), Model{n, config}, Subject{Images: []cohort.Image{image}}, Options{Method: Occlusion, Class: 0, Box: [3]int{3, 5, 5}, Stride: [3]int{2, 2, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := e.Maps[0]
+	if m.Trough == nil || !(m.Trough.Value < 0) || m.Inside == nil || !m.Inside.Trough || m.Inside.Peak {
+		t.Fatalf("trough %+v, inside %+v", m.Trough, m.Inside)
+	}
+	for axis := range 3 {
+		if !(math.Abs(m.Trough.World[axis]-world[axis]) < 4.5) {
+			t.Errorf("trough at %v, want %v", m.Trough.World, world)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	config := prep.Config{Dims: 3, Crop: "none", Grid: [3]int{14, 20, 22}, Spacing: [3]float64{3.6, 1.9, 1.9}, Normalise: "none"}
 	image, _ := subject(t, 0, [3]int{0, 1, 2}, 0)

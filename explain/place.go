@@ -17,9 +17,10 @@ type Peak struct {
 
 // Inside says how a map lies to a mask, within the field of view.
 type Inside struct {
-	Mass  float64 // share of the map's positive mass that lies in the mask
-	Field float64 // share of the field of view that the mask fills: what Mass would be of a map that is the same everywhere
-	Peak  bool    // whether the peak lies in the mask
+	Mass   float64 // share of the map's positive mass that lies in the mask; NaN when there is none
+	Field  float64 // share of the field of view that the mask fills: what Mass would be of a map that is the same everywhere
+	Peak   bool    // whether the peak lies in the mask
+	Trough bool    // whether the trough does
 }
 
 // place brings the maps of all results, on the grid (D, H, W), into the subject's
@@ -35,18 +36,19 @@ func (w *work) place(maps [][]float32) {
 		r.field.Back(ones, m.Field)
 	}
 	for _, m := range w.images {
-		m.Peak = peakOf(m.Volume)
-		if m.Mask != nil && m.Peak != nil {
+		m.Peak, m.Trough = extremeOf(m.Volume, 1), extremeOf(m.Volume, -1)
+		if m.Mask != nil && (m.Peak != nil || m.Trough != nil) {
 			m.Inside = m.inside()
 		}
 	}
 }
 
-// peakOf returns nil when no voxel is positive.
-func peakOf(v *cohort.Volume) *Peak {
+// extremeOf returns the largest value with the sign 1, the lowest with -1; nil when
+// no voxel has the sign.
+func extremeOf(v *cohort.Volume, sign float32) *Peak {
 	largest := float32(0)
 	for _, x := range v.Data {
-		largest = max(largest, x)
+		largest = max(largest, sign*x)
 	}
 	if !(largest > 0) {
 		return nil
@@ -55,7 +57,7 @@ func peakOf(v *cohort.Volume) *Peak {
 	var equal []int
 	var centre [3]float64
 	for n, x := range v.Data {
-		if x >= largest*(1-1e-6) {
+		if sign*x >= largest*(1-1e-6) {
 			equal = append(equal, n)
 		}
 	}
@@ -103,6 +105,6 @@ func (m *Map) inside() *Inside {
 			within += float64(max(x, 0))
 		}
 	}
-	p := m.Peak.Voxel
-	return &Inside{Mass: within / mass, Field: float64(masked) / float64(field), Peak: m.Mask.At(p[0], p[1], p[2]) > 0}
+	in := func(p *Peak) bool { return p != nil && m.Mask.At(p.Voxel[0], p.Voxel[1], p.Voxel[2]) > 0 }
+	return &Inside{Mass: within / mass, Field: float64(masked) / float64(field), Peak: in(m.Peak), Trough: in(m.Trough)}
 }

@@ -319,13 +319,26 @@ func (e *explainer) describe(subject cohort.Subject, i int, made *explain.Explan
 		Probabilities: made.Probabilities, Slices: m.Slices, Passes: made.Passes, Sanity: sanityOf(made.Sanity),
 		pixels: isPicture(m.Image),
 	}
-	if m.Peak != nil {
-		image.Peak = &explainedPeak{Voxel: m.Peak.Voxel, World: m.Peak.World, Value: m.Peak.Value}
-	}
+	image.Peak, image.Trough = placeOf(m.Peak), placeOf(m.Trough)
 	if m.Inside != nil {
-		image.Inside = &explainedInside{Mass: m.Inside.Mass, Field: m.Inside.Field, Peak: m.Inside.Peak}
+		image.Inside = &explainedInside{Mass: numberOf(m.Inside.Mass), Field: m.Inside.Field, Peak: m.Inside.Peak, Trough: m.Inside.Trough}
 	}
 	return image
+}
+
+func placeOf(p *explain.Peak) *explainedPeak {
+	if p == nil {
+		return nil
+	}
+	return &explainedPeak{Voxel: p.Voxel, World: p.World, Value: p.Value}
+}
+
+// numberOf is nil for NaN, which JSON cannot hold.
+func numberOf(x float64) *float64 {
+	if math.IsNaN(x) {
+		return nil
+	}
+	return &x
 }
 
 // isPicture tells a volume of a file without anatomy by the affine that
@@ -392,6 +405,7 @@ type explainedImage struct {
 	Slices        int              `json:"slices"`
 	Passes        int              `json:"passes"`
 	Peak          *explainedPeak   `json:"peak"`   // null: no voxel speaks for the class
+	Trough        *explainedPeak   `json:"trough"` // the lowest value; null: no voxel is below zero
 	Inside        *explainedInside `json:"inside"` // null without a mask
 	Sanity        *explainedSanity `json:"sanity,omitempty"`
 	Overlay       string           `json:"overlay"`
@@ -415,9 +429,10 @@ func (p *explainedPeak) place(pixels bool) string {
 }
 
 type explainedInside struct {
-	Mass  float64 `json:"mass_share"`  // of the positive mass that lies in the mask
-	Field float64 `json:"field_share"` // of the field of view that the mask fills
-	Peak  bool    `json:"peak"`        // whether the peak lies in the mask
+	Mass   *float64 `json:"mass_share"`  // of the positive mass that lies in the mask; null: there is none
+	Field  float64  `json:"field_share"` // of the field of view that the mask fills
+	Peak   bool     `json:"peak"`        // whether the peak lies in the mask
+	Trough bool     `json:"trough"`      // whether the lowest value does
 }
 
 type explainedSanity struct {
@@ -430,15 +445,9 @@ func sanityOf(s *explain.Sanity) *explainedSanity {
 	if s == nil {
 		return nil
 	}
-	number := func(x float64) *float64 {
-		if math.IsNaN(x) {
-			return nil
-		}
-		return &x
-	}
-	sanity := &explainedSanity{Median: number(s.Median), Hardly: s.Hardly()}
+	sanity := &explainedSanity{Median: numberOf(s.Median), Hardly: s.Hardly()}
 	for _, r := range s.Correlations {
-		sanity.Correlations = append(sanity.Correlations, number(r))
+		sanity.Correlations = append(sanity.Correlations, numberOf(r))
 	}
 	return sanity
 }
@@ -465,16 +474,34 @@ func (m *explainedImage) describe(text *strings.Builder, e *explanations) {
 	} else {
 		fmt.Fprintf(text, "  peak %s\n", m.Peak.place(m.pixels))
 	}
-	if m.Inside != nil {
-		where := "outside"
-		if m.Inside.Peak {
-			where = "inside"
-		}
-		fmt.Fprintf(text, "  %.0f %% of the positive mass lies in the mask, which fills %.1f %% of the field of view; the peak lies %s\n",
-			100*m.Inside.Mass, 100*m.Inside.Field, where)
+	if m.Trough != nil {
+		fmt.Fprintf(text, "  lowest %s\n", m.Trough.place(m.pixels))
 	}
+	m.describeInside(text)
 	m.Sanity.describe(text)
 	fmt.Fprintf(text, "  %s\n  %s\n", m.Overlay, m.Picture)
+}
+
+// describeInside says how the map lies to the mask.
+func (m *explainedImage) describeInside(text *strings.Builder) {
+	if m.Inside == nil {
+		return
+	}
+	where := func(p *explainedPeak, inside bool, name string) string {
+		switch {
+		case p == nil:
+			return ""
+		case inside:
+			return "; the " + name + " lies inside"
+		}
+		return "; the " + name + " lies outside"
+	}
+	mass := 0.0
+	if m.Inside.Mass != nil {
+		mass = *m.Inside.Mass
+	}
+	fmt.Fprintf(text, "  %.0f %% of the positive mass lies in the mask, which fills %.1f %% of the field of view%s%s\n", 100*mass, 100*m.Inside.Field,
+		where(m.Peak, m.Inside.Peak, "peak"), where(m.Trough, m.Inside.Trough, "lowest value"))
 }
 
 func (s *explainedSanity) describe(text *strings.Builder) {

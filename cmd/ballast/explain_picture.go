@@ -239,8 +239,11 @@ func (p *mapPicture) title() []string {
 	} else {
 		lines = append(lines, "nothing in the image speaks for the class")
 	}
-	if a.Inside != nil {
-		lines = append(lines, fmt.Sprintf("green outline: mask, %.0f %% of the positive mass in %.1f %% of the field of view", 100*a.Inside.Mass, 100*a.Inside.Field))
+	if a.Trough != nil {
+		lines = append(lines, "lowest "+a.Trough.place(a.pixels))
+	}
+	if a.Inside != nil && a.Inside.Mass != nil {
+		lines = append(lines, fmt.Sprintf("green outline: mask, %.0f %% of the positive mass in %.1f %% of the field of view", 100**a.Inside.Mass, 100*a.Inside.Field))
 	}
 	if a.Sanity != nil && a.Sanity.Hardly {
 		lines = append(lines, fmt.Sprintf("the map hardly depends on the weights: rank correlation %.2f with random ones", *a.Sanity.Median))
