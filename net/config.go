@@ -203,6 +203,15 @@ func (c Config) poolings() int {
 	return c.blocks() + len(c.convolutions())
 }
 
+// LeastSize returns the number of voxels that an image needs along every axis, but
+// for the depth in 2D. Unknown networks need one.
+func (c Config) LeastSize() int {
+	if !slices.Contains(Names(), c.Name) {
+		return 1
+	}
+	return 1 << c.poolings()
+}
+
 // checkSize refuses images too small for the poolings.
 func (c Config) checkSize() error {
 	poolings, advice := c.poolings(), "a finer grid"
@@ -213,7 +222,7 @@ func (c Config) checkSize() error {
 		advice = "a cnn or a resnet, or a finer grid"
 	}
 	for axis := 3 - c.Dims; axis < 3; axis++ {
-		if need := 1 << poolings; c.Size[axis] < need {
+		if need := c.LeastSize(); c.Size[axis] < need {
 			return c.refuse("%d poolings by 2 need at least %d voxels along every axis, the %s has %d; use %s",
 				poolings, need, [3]string{"depth", "height", "width"}[axis], c.Size[axis], advice)
 		}

@@ -226,6 +226,23 @@ func TestResolveChoosesSlices(t *testing.T) {
 	}
 }
 
+// A chosen grid has the voxels that the network's poolings need.
+func TestResolveChoosesAGridForTheNetwork(t *testing.T) {
+	c, split := study(t)
+	for name, least := range map[string]int{"cnn4": 16, "vgg11": 32, "cnn6": 64, "resnet10": 16} {
+		p := DefaultPlan()
+		p.Net.Name = name
+		p, err := Resolve(context.Background(), p, c, split, Reading{Threads: 2})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := slices.Min(p.Prep.Grid); got != least {
+			t.Errorf("%s: grid %v, want at least %d voxels and no more than needed", name, p.Prep.Grid, least)
+		}
+	}
+}
+
 func TestResolveRefusesUnevenSequencesAndMissingMasks(t *testing.T) {
 	c, split := study(t)
 	c.Subjects[3].Images[0].Also = nil

@@ -208,6 +208,10 @@ func chooseGrid(p *Plan, m measured) error {
 		}
 	}
 	grid, spacing := prep.Choose(m.extents, dims, most)
+	least := net.Config{Name: p.Net.Name, Depth: p.Net.Depth}.LeastSize()
+	for axis := 3 - dims; axis < 3; axis++ { // deep networks see more background
+		grid[axis] = max(grid[axis], least)
+	}
 	if len(p.Prep.Grid) == 0 {
 		p.Prep.Grid = append([]int(nil), grid[3-dims:]...)
 	}
