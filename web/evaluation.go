@@ -82,7 +82,7 @@ func newEvaluationPage(r *evaluation.Report) *evaluationPage {
 		Style: template.CSS(styleText + checkStyle + evaluationStyle),
 		Name:  lastParts(r.Run), Lead: glue(r.Headline()), How: glue(r.How.Sentence(r)),
 		Who:         glue(fmt.Sprintf("Measured on %s of %s.", r.Set, lastParts(r.Cohort))),
-		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Needed: glue(r.Needed()), Scale: intervalScale(),
+		Calibration: glue(r.CalibrationSentence()), Doubt: glue(r.Uncertainty.Sentence), Needed: glue(strings.ReplaceAll(r.Needed(), " -", " −")), Scale: intervalScale(),
 	}
 	for _, note := range r.Notes {
 		p.Notes = append(p.Notes, glue(sentence(note)))

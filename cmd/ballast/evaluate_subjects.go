@@ -35,8 +35,10 @@ func (j *evaluateJob) candidates(c *cohort.Cohort) (all []candidate, doubtful in
 	}
 	sets := map[string]run.Subject{}
 	setOf := map[string]string{}
-	for name, subjects := range first.Run.Header.Sets {
-		for _, s := range subjects {
+	// In order, so that of a subject in two sets, which is leakage, always the same
+	// one counts.
+	for _, name := range slices.Sorted(maps.Keys(first.Run.Header.Sets)) {
+		for _, s := range first.Run.Header.Sets[name] {
 			sets[s.ID], setOf[s.ID] = s, name
 		}
 	}
