@@ -174,7 +174,7 @@ func TestResumeAfterCtrlC(t *testing.T) {
 		t.Skip("no SIGINT on Windows")
 	}
 	_, train := tinyTraining(t)
-	train = append(train, "--set", "epochs=60")
+	train = append(train, "--set", "epochs=30")
 	whole, dir := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "run")
 	if text, err := program(append(train, "--out", whole)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
