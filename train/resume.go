@@ -141,7 +141,7 @@ func (t *trainer) goOn(dir string, r *run.Run) (epochs int, err error) {
 	case c.origin.plan != t.origin().plan:
 		return 0, fmt.Errorf("%w: %s was changed", ErrMismatch, run.PlanFile)
 	case c.origin.images != t.origin().images:
-		return 0, fmt.Errorf("%w: the prepared images have other values: the cohort's files, or the program that prepares them, were changed", ErrMismatch)
+		return 0, fmt.Errorf("%w: the prepared images or the covariates have other values: the cohort's files, or the program that prepares them, were changed", ErrMismatch)
 	}
 	return c.epoch, t.restore(c, r.Epochs[:c.epoch])
 }

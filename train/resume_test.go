@@ -211,7 +211,7 @@ func TestResumeRefuses(t *testing.T) {
 		{"other voxels", func(_ *testing.T, _ string, images *Images) error {
 			images.Test.Samples[0].Image.Data[0] += 1e-6
 			return nil
-		}, 0, ErrMismatch, "prepared images have other values"},
+		}, 0, ErrMismatch, "prepared images or the covariates have other values"},
 		{"another subject", func(_ *testing.T, _ string, images *Images) error {
 			images.Validation.Subjects[1].ID = "stranger"
 			return nil
