@@ -190,4 +190,7 @@ type Report struct {
 	Views    []View    `json:"views"`
 	Findings []Finding `json:"findings"` // every cause, most severe first; ruled out last
 	Notes    []string  `json:"notes"`    // what was left out or merged, and what to record to know more
+	// Curves is what is known of a log of another trainer; nil for a run. Then
+	// Finite has no estimate, and its ends are bounds and no interval.
+	Curves *CurveFacts `json:"curves,omitempty"`
 }

@@ -21,6 +21,7 @@ func (r *Report) Text(w io.Writer, width int, colour bool) error {
 	t.jitter(r)
 	t.budget(r)
 	t.findings(r)
+	t.missing(r)
 	t.notes(r)
 	return t.Flush()
 }
@@ -195,6 +196,17 @@ func (t Treatment) settings() []string {
 	}
 	slices.Sort(settings)
 	return settings
+}
+
+// missing lists what would decide more about the curves of another trainer.
+func (t *text) missing(r *Report) {
+	if r.Curves == nil || len(r.Curves.Missing) == 0 {
+		return
+	}
+	t.heading("Not said, and what it would decide")
+	for _, m := range r.Curves.Missing {
+		t.wrap(fmt.Sprintf("  %-15s ", m.Option), m.Decides)
+	}
 }
 
 func (t *text) notes(r *Report) {

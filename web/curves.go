@@ -119,17 +119,22 @@ type chanceBand struct {
 	values   int
 }
 
-// newChanceBand takes the level at each epoch from a centred running mean of
-// the logged accuracy, and the 2.5 % and 97.5 % quantiles of the exact binomial
-// distribution with the evaluated number of subjects at that level.
+// newChanceBand is the band of a run.
 func newChanceBand(r *run.Run) chanceBand {
+	return chanceBandOf(validLogged.points(r, accuracyOf), evaluatedSubjects(r))
+}
+
+// chanceBandOf takes the level at each epoch from a centred running mean of
+// the accuracy, and the 2.5 % and 97.5 % quantiles of the exact binomial
+// distribution with that number of subjects at that level.
+func chanceBandOf(accuracy []point, subjects int) chanceBand {
 	var points []point
-	for _, p := range validLogged.points(r, accuracyOf) {
+	for _, p := range accuracy {
 		if finite(p.value) {
 			points = append(points, p)
 		}
 	}
-	b := chanceBand{subjects: evaluatedSubjects(r), values: len(points)}
+	b := chanceBand{subjects: subjects, values: len(points)}
 	b.class = "chance"
 	if b.subjects == 0 || len(points) < 5 {
 		return b
