@@ -44,7 +44,7 @@ func judgeCurveOverfitting(e *curveEvidence) judgement {
 	}
 	part, known := e.lossesPart(&j)
 	switch {
-	case part >= steepRise, graded == Likely:
+	case part >= steepRise, graded == Likely, part >= riseShare && graded == Possible:
 		j.verdict = Likely
 	case part >= riseShare, graded == Possible:
 		j.verdict = Possible

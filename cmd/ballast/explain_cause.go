@@ -29,24 +29,31 @@ func explainCause(c *cobra.Command, args []string, fromCohort bool) (done bool, 
 	if _, err := os.Stat(args[0]); err == nil {
 		return true, fmt.Errorf("%w: %s needs an image beside the run, or --cohort and --subject; %s --help shows an example", errUsage, c.CommandPath(), c.CommandPath())
 	}
-	at := slices.IndexFunc(diagnosis.Causes, func(cause *diagnosis.Cause) bool { return cause.ID == args[0] })
+	causes := allCauses()
+	at := slices.IndexFunc(causes, func(cause *diagnosis.Cause) bool { return cause.ID == args[0] })
 	if at < 0 {
 		return true, fmt.Errorf("%w: %q is neither a run nor a cause%s; %s alone lists the causes", errUsage, args[0], nearestCause(args[0]), c.CommandPath())
 	}
-	cause := diagnosis.Causes[at]
+	cause := causes[at]
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n\n%s\n\nIts severity is measured in points of %s.\n",
 		cause.Title, filled(cause.Explain, textWidth(c.OutOrStdout())), cause.Of)
 	return true, err
 }
 
+// allCauses are the causes that are judged from a run, and those that are judged
+// from the curves of a log only.
+func allCauses() []*diagnosis.Cause {
+	return slices.Concat(diagnosis.Causes, diagnosis.CurveCauses())
+}
+
 // listCauses prints the id and the title of every cause.
 func listCauses(w io.Writer) error {
 	longest := 0
-	for _, cause := range diagnosis.Causes {
+	for _, cause := range allCauses() {
 		longest = max(longest, len(cause.ID))
 	}
 	var text strings.Builder
-	for _, cause := range diagnosis.Causes {
+	for _, cause := range allCauses() {
 		fmt.Fprintf(&text, "%-*s  %s\n", longest, cause.ID, cause.Title)
 	}
 	text.WriteString("\nballast explain ID says what a cause is; ballast explain RUN IMAGE maps where a network looks.\n")
@@ -57,7 +64,7 @@ func listCauses(w io.Writer) error {
 // nearestCause suggests an id for a misspelt one.
 func nearestCause(word string) string {
 	best, least := "", len(word)/2+1
-	for _, cause := range diagnosis.Causes {
+	for _, cause := range allCauses() {
 		if d := stat.EditDistance(word, cause.ID); d < least {
 			best, least = cause.ID, d
 		}

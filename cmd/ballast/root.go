@@ -94,7 +94,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	})
 	root.SetVersionTemplate("ballast {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(demoCommand(), checkCommand(), initCommand(), trainCommand(), cvCommand(), resumeCommand(), lrRangeCommand(), netCommand(), splitCommand(), diagnoseCommand(), predictCommand(), evaluateCommand(), explainCommand(), exportCommand(), importWeightsCommand(), phantomCommand(), lookCommand(), volumeCommand(), cacheCommand(), benchCommand(), versionCommand())
+	root.AddCommand(demoCommand(), checkCommand(), initCommand(), trainCommand(), cvCommand(), resumeCommand(), lrRangeCommand(), netCommand(), splitCommand(), diagnoseCommand(), watchCommand(), predictCommand(), evaluateCommand(), explainCommand(), exportCommand(), importWeightsCommand(), phantomCommand(), lookCommand(), volumeCommand(), cacheCommand(), benchCommand(), versionCommand())
 	return root
 }
 
