@@ -68,8 +68,8 @@ var subjectLeakage = Cause{
 func blind(record string) func(*curveEvidence) judgement {
 	return func(e *curveEvidence) judgement {
 		j := judgement{verdict: CannotTell, severity: math.NaN()}
-		j.say(finiteCount(e.judged()), "%.0f validation values do not show it; to know, %s", finiteCount(e.judged()), record)
-		j.treatment = &Treatment{Text: "Record what decides it: " + record + ".", Plan: map[string]any{}}
+		j.say(finiteCount(e.judged()), "no curve of %.0f values shows it", finiteCount(e.judged()))
+		j.treatment = advise("To know, " + record + ".")
 		return j
 	}
 }
@@ -100,7 +100,10 @@ func advise(text string) *Treatment { return &Treatment{Text: text, Plan: map[st
 // significantTrend is the one-sided p-value from which a trend counts. It is
 // strict because the test takes epochs as independent, while neighbours share
 // most of their weights and so their noise.
-const significantTrend = 0.001
+const (
+	significantTrend = 0.001
+	suggestedTrend   = 0.01 // makes possible what the other makes likely
+)
 
 // mostTrend bounds the values of a trend test, which takes quadratic time.
 const mostTrend = 400
@@ -135,12 +138,10 @@ func (e *curveEvidence) turn(curve []float64) (lowest int, rise float64) {
 }
 
 // risesFrom reports whether a curve rises from an index on by more than chance.
-func risesFrom(curve []float64, from int) bool { return risingP(thin(curve[from:])) < significantTrend }
+func risesFrom(curve []float64, from int, p float64) bool { return risingP(thin(curve[from:])) < p }
 
 // fallsFrom is the reverse.
-func fallsFrom(curve []float64, from int) bool {
-	return fallingP(thin(curve[from:])) < significantTrend
-}
+func fallsFrom(curve []float64, from int, p float64) bool { return fallingP(thin(curve[from:])) < p }
 
 // positive reports whether a curve has values and all are above zero, so that
 // ratios of them mean something. Dice losses often are negative.

@@ -40,7 +40,7 @@ func judgeCurveCoin(e *curveEvidence) judgement {
 	case beaten <= guess && float64(stat.LeastSignificant(int(n), guess, 0.05)) <= (guess+0.6*(1-guess))*n:
 		j.verdict = Possible
 	}
-	if least && j.verdict != Likely {
+	if least && j.verdict != Likely && !(beaten <= guess) {
 		j.say(100*beaten, "it beats guessing if the commonest class has less than %.0f %% of the cases: --prevalence decides", 100*beaten)
 	}
 	j.treat(advise("Show first that there is something to learn: cross-validate over all patients, compare with a linear model on " +

@@ -42,9 +42,9 @@ func judgeCurveOverfitting(e *curveEvidence) judgement {
 		j.say(gap, "over the last third of the epochs %.1f %% of the training cases are right as logged and %.1f %% of the validation cases: a gap of %.1f points%s",
 			100*e.late(e.trainAccuracy), 100*e.late(e.accuracy), gap, casesInterval(low, high))
 	}
-	part, known := e.lossesPart(&j)
+	part, sure, known := e.lossesPart(&j)
 	switch {
-	case part >= steepRise, graded == Likely, part >= riseShare && graded == Possible:
+	case sure && part >= steepRise, graded == Likely, part >= riseShare && graded == Possible:
 		j.verdict = Likely
 	case part >= riseShare, graded == Possible:
 		j.verdict = Possible
@@ -79,23 +79,23 @@ func casesInterval(low, high float64) string {
 }
 
 // lossesPart returns by what share the validation loss rises from its lowest
-// point on while the training loss falls, 0 where these are no trends, and
-// whether both are known.
-func (e *curveEvidence) lossesPart(j *judgement) (part float64, known bool) {
+// point on while the training loss falls, 0 where these are not even suggested
+// trends; whether they are significant ones; and whether both losses are known.
+func (e *curveEvidence) lossesPart(j *judgement) (part float64, sure, known bool) {
 	lowest, rise := e.turn(e.loss)
 	if lowest < 0 || !positive(e.loss) || finiteCount(e.trainLoss) < fewEpochs {
-		return 0, false
+		return 0, false, false
 	}
 	least := smoothed(e.loss)[lowest]
 	j.say(rise, "the smoothed validation loss is lowest at epoch %d of %d and %.0f %% higher over the last third", e.epochs[lowest], e.epochs[len(e.epochs)-1], 100*rise/least)
-	falls := fallsFrom(e.trainLoss, lowest)
+	falls := fallsFrom(e.trainLoss, lowest, suggestedTrend)
 	if falls {
 		j.say(1, "the training loss has gone on falling")
 	}
-	if falls && rise > riseNats && risesFrom(e.loss, lowest) {
+	if falls && rise > riseNats && risesFrom(e.loss, lowest, suggestedTrend) {
 		part = rise / least
 	}
-	return part, true
+	return part, fallsFrom(e.trainLoss, lowest, significantTrend) && risesFrom(e.loss, lowest, significantTrend), true
 }
 
 // judgeCurveConfidence looks for a validation loss that rises though the
@@ -122,9 +122,9 @@ func judgeCurveConfidence(e *curveEvidence) judgement {
 	}
 	fall := 100 * (smoothed(e.accuracy)[lowest] - e.late(e.accuracy))
 	j.say(rise, "the validation loss has risen by %.2f since epoch %d while the accuracy changed by %+.1f points", rise, e.epochs[lowest], -fall)
-	rising := fall <= relevantOptimism && risesFrom(e.loss, lowest) && rise >= riseShare*smoothed(e.loss)[lowest]
+	rising := fall <= relevantOptimism && risesFrom(e.loss, lowest, suggestedTrend) && rise >= riseShare*smoothed(e.loss)[lowest]
 	switch {
-	case rising && rise >= 0.2, worse:
+	case rising && rise >= 0.2 && risesFrom(e.loss, lowest, significantTrend), worse:
 		j.verdict = Likely
 	case rising && rise >= 0.1:
 		j.verdict = Possible
@@ -157,7 +157,7 @@ func judgeValidationBetter(e *curveEvidence) judgement {
 		return cannotTell(0, "it takes accuracies of both sets to see")
 	}
 	j := judgement{verdict: CannotTell, severity: math.Max(0, -gap)}
-	j.say(-gap, "over the last third of the epochs the validation accuracy is %+.1f points above the training accuracy as logged%s", -gap, casesInterval(-high, -low))
+	j.say(-gap, "over the last third of the epochs the validation accuracy less the training accuracy as logged is %+.1f points%s", -gap, casesInterval(-high, -low))
 	switch {
 	case -high >= relevantGain, -gap >= relevantGap && math.IsNaN(high):
 		j.verdict = Likely

@@ -73,7 +73,7 @@ func (e *curveEvidence) lossGrowth() float64 {
 	values := finiteOf(e.trainLoss)
 	if lowest, rise := e.turn(e.trainLoss); lowest >= 0 {
 		least := smoothed(e.trainLoss)[lowest]
-		if ratio := (least + rise) / least; ratio >= growth && rise > jumpNats && risesFrom(e.trainLoss, lowest) {
+		if ratio := (least + rise) / least; ratio >= growth && rise > jumpNats && risesFrom(e.trainLoss, lowest, significantTrend) {
 			return ratio
 		}
 		return 1
@@ -106,7 +106,7 @@ func judgeRateTooLow(e *curveEvidence) judgement {
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
 	j.say(float64(rises), "the training loss rises in %d of %d steps", rises, len(steps))
 	smooth := float64(rises) <= 0.1*float64(len(steps))
-	falls := fallsFrom(e.trainLoss, 0)
+	falls := fallsFrom(e.trainLoss, 0, significantTrend)
 	switch {
 	case smooth && falls && (short.verdict == Likely || short.verdict == Possible), smooth && falls && little.verdict == Likely:
 		j.verdict = Possible

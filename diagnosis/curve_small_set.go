@@ -22,7 +22,7 @@ func judgeCurveSmallSet(e *curveEvidence) judgement {
 	j.say(b.independent, "%.0f cases drawn anew every time would make it move by %.1f points; the same cases make it move by less, unless they reverse together", n, b.independent)
 	j.say(b.low, "so the set alone accounts for at least %.0f %% of the variance (steps of few cases can be little else) and at most %.0f %%", 100*b.low, 100*b.high)
 	if e.excess > 1 {
-		j.say(e.excess, "after the curve has settled its variance is at least %.1f times that of independent draws: the small set is not all there is", e.excess)
+		j.say(e.excess, "after the curve has settled its variance is at least %.2f times that of independent draws: the small set is not all there is", e.excess)
 	}
 	switch {
 	case b.steps < leastSteps:

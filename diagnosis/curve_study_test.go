@@ -90,8 +90,7 @@ func (c *curveTruth) untrue(f *Finding) bool {
 
 // studyCurves counts untrue verdicts on clean runs, with the options given and
 // without; ever counts those that a reader who looks after every epoch meets.
-func studyCurves(seeds uint64, courses, sets int) (alarms, detection, sizes string) {
-	ns := []int{20, 40, 100, 400, 2000}
+func studyCurves(seeds uint64, courses, sets int, ns ...int) (alarms string) {
 	alarms = "| n | options | judged once: untrue per run | of these | looked at after every epoch: untrue per run |\n|--:|---|--:|---|--:|\n"
 	type key struct {
 		n     int
@@ -141,7 +140,7 @@ func studyCurves(seeds uint64, courses, sets int) (alarms, detection, sizes stri
 				float64(total)/float64(runs[at]), strings.Join(parts, ", "), float64(ever[at])/float64(courses))
 		}
 	}
-	return alarms, studyPlantedCurves(seeds, courses, sets), studySizes(seeds, courses)
+	return alarms
 }
 
 // claims returns the untrue verdicts on a log.
@@ -265,6 +264,11 @@ func studySizes(seeds uint64, courses int) string {
 	return table
 }
 
+func curveTables(tables map[string]string, seeds uint64, courses, sets int) {
+	tables["curve-alarms"] = studyCurves(seeds, courses, sets, 20, 40, 100, 400, 2000)
+	tables["curve-detection"], tables["curve-sizes"] = studyPlantedCurves(seeds, courses, sets), studySizes(seeds, courses)
+}
+
 // TestCurveStudy measures the verdicts from curves alone on simulated runs, and
 // writes their tables into docs/logs.md with -study=evaluate. Without -study a
 // small part runs, and only frequent false alarms are an error.
@@ -272,7 +276,7 @@ func TestCurveStudy(t *testing.T) {
 	tables := map[string]string{}
 	switch *study {
 	case "":
-		alarms, _, _ := studyCurves(evaluationSeeds+500, 2, 2)
+		alarms := studyCurves(evaluationSeeds+500, 2, 2, 20, 100)
 		for _, row := range regexp.MustCompile(`(?m)^\| \d+ \| [a-z ]+ \| ([0-9.]+) `).FindAllStringSubmatch(alarms, -1) {
 			if row[1] > "0.500" {
 				t.Errorf("healthy runs give more than one untrue verdict in two:\n%s", alarms)
@@ -280,13 +284,13 @@ func TestCurveStudy(t *testing.T) {
 		}
 		return
 	case "develop":
-		tables["curve-alarms"], tables["curve-detection"], tables["curve-sizes"] = studyCurves(developmentSeeds, 30, 4)
+		curveTables(tables, developmentSeeds, 30, 4)
 		for _, name := range []string{"curve-alarms", "curve-detection", "curve-sizes"} {
 			fmt.Printf("\n%s\n%s", name, tables[name])
 		}
 		return
 	}
-	tables["curve-alarms"], tables["curve-detection"], tables["curve-sizes"] = studyCurves(evaluationSeeds, 60, 6)
+	curveTables(tables, evaluationSeeds, 60, 6)
 	const file = "../docs/logs.md"
 	text, err := os.ReadFile(file)
 	if err != nil {

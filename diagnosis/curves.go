@@ -274,7 +274,7 @@ func (e *curveEvidence) jitters() map[string]Interval {
 		result["accuracy"] = Interval{Number(e.jitter), unknown, unknown, Points}
 	}
 	if j := math.Sqrt(halfMeanSquare(e.steps(e.loss, 0))); isFinite(j) {
-		result["loss"] = Interval{Number(j), unknown, unknown, Nats}
+		result["loss"] = Interval{Number(j), unknown, unknown, Units}
 	}
 	return result
 }

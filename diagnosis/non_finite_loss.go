@@ -5,7 +5,7 @@ import "math"
 var nonFiniteLoss = Cause{
 	ID:    "non-finite-loss",
 	Title: "The loss is not a number",
-	Explain: "A loss became NaN or infinite. From there on the weights hold no numbers, and whatever accuracy is logged " +
+	Explain: "A loss became infinite or no number at all. From there on the weights hold no numbers, and whatever accuracy is logged " +
 		"belongs to a network that always gives the same answer.",
 	Of: "generalisation",
 }

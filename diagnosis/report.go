@@ -54,7 +54,8 @@ func (x Number) Known() bool { return !math.IsNaN(float64(x)) && !math.IsInf(flo
 // The units of an Interval.
 const (
 	Points = "percentage points"
-	Nats   = "nats" // of cross-entropy
+	Nats   = "nats"              // of cross-entropy
+	Units  = "units of the loss" // of another trainer, which need not be nats
 	Ratio  = "share"
 )
 

@@ -104,8 +104,11 @@ func (t *text) jitter(r *Report) {
 			continue
 		}
 		digits, unit := 1, "points"
-		if j.Unit == Nats {
+		switch j.Unit {
+		case Nats:
 			digits, unit = 3, "nats"
+		case Units:
+			digits, unit = 3, ""
 		}
 		interval := ""
 		if j.Low.Known() && j.High.Known() {

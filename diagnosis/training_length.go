@@ -124,9 +124,9 @@ func judgeTooLong(e *curveEvidence) judgement {
 	j.say(rise, "the smoothed validation loss is lowest, %.3f, at epoch %d of %d, and %.0f %% higher over the last third", least, e.epochs[lowest], e.epochs[len(e.epochs)-1], 100*rise/least)
 	fall := e.sayAccuracySince(&j, lowest)
 	early := float64(lowest) <= longPast*float64(len(e.epochs)-1)
-	rising := risesFrom(e.loss, lowest) && rise > riseNats
+	rising := risesFrom(e.loss, lowest, suggestedTrend) && rise > riseNats
 	switch {
-	case early && rising && rise >= steepRise*least:
+	case early && rising && rise >= steepRise*least && risesFrom(e.loss, lowest, significantTrend):
 		j.verdict, j.severity = Likely, math.Max(0, fall)
 	case early && rising && rise >= riseShare*least:
 		j.verdict, j.severity = Possible, math.Max(0, fall)

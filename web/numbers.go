@@ -46,7 +46,7 @@ func percent(share float64) string { return number(diagnosis.Ratio, share) + " %
 // number writes a value of a unit of package diagnosis, without the unit.
 func number(unit string, x float64) string {
 	switch unit {
-	case diagnosis.Nats:
+	case diagnosis.Nats, diagnosis.Units:
 		return decimal(x, 3)
 	case diagnosis.Ratio:
 		return decimal(100*x, 0)
@@ -58,6 +58,8 @@ func unitName(unit string) string {
 	switch unit {
 	case diagnosis.Nats:
 		return "nats"
+	case diagnosis.Units:
+		return ""
 	case diagnosis.Ratio:
 		return "%"
 	}
