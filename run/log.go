@@ -355,11 +355,13 @@ func (s *search) distinct(all []*Curves, order map[*Curves]int) []*Curves {
 	dropped := map[*Curves]bool{}
 	for i, kept := range byFormat {
 		for _, other := range byFormat[i+1:] {
-			if !dropped[kept] && !dropped[other] && order[kept] != order[other] && sameRun(kept, other) {
-				dropped[other] = true
-				kept.Notes = append(kept.Notes, fmt.Sprintf("the same run in another format is left out: %s (%s)",
-					strings.ReplaceAll(other.Name, nameSeparator, " "), other.Format))
+			if dropped[kept] || dropped[other] || order[kept] != order[other] && !sameRun(kept, other) ||
+				order[kept] == order[other] && !copied(kept, other) {
+				continue
 			}
+			dropped[other] = true
+			kept.Notes = append(kept.Notes, fmt.Sprintf("the same run is left out where it stands again: %s (%s)",
+				strings.ReplaceAll(other.Name, nameSeparator, " "), other.Format))
 		}
 	}
 	return slices.DeleteFunc(all, func(c *Curves) bool { return dropped[c] })
@@ -389,6 +391,28 @@ func sameRun(a, b *Curves) bool {
 		}
 	}
 	return len(different) >= 3 && 10*equal >= 9*compared
+}
+
+// copied reports whether two files of one folder hold the same run, number for
+// number: MMEngine writes every log twice.
+func copied(a, b *Curves) bool {
+	if filepath.Dir(fileOf(a.Name)) != filepath.Dir(fileOf(b.Name)) || fileOf(a.Name) == fileOf(b.Name) ||
+		len(a.Points) < 2 || len(a.Points) != len(b.Points) {
+		return false
+	}
+	for i := range a.Points {
+		x, y := a.Points[i].values(), b.Points[i].values()
+		for j := range x {
+			if x[j] != y[j] && (x[j] == x[j] || y[j] == y[j]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p Point) values() [5]Float {
+	return [...]Float{p.LearningRate, p.TrainAccuracy, p.TrainLoss, p.ValidationAccuracy, p.ValidationLoss}
 }
 
 // remark adds what concerns the whole search to the first run.

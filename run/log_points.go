@@ -96,12 +96,8 @@ func gridOf(validation []sample, training *series) grid {
 		}
 		return orderGrid
 	}
-	if training != nil && len(training.samples) > 0 {
-		n := len(training.samples)
-		otherSteps := training.samples[n-1].step > 2*validation[len(validation)-1].step+1
-		if otherSteps && increasing(validation, func(s sample) float64 { return s.time }) && !math.IsNaN(training.samples[0].time) {
-			return timeGrid
-		}
+	if (chosen{trainLoss: training}).trainsByStep(validation) && increasing(validation, func(s sample) float64 { return s.time }) {
+		return timeGrid
 	}
 	return stepGrid
 }
@@ -162,26 +158,34 @@ type pointBuilder struct {
 	grid     grid
 	ordered  []float64 // keys of the cells
 	cells    map[float64]*cell
+	clock    map[int64]float64 // of timeGrid: when the validation of a step was
 	repeated bool
 	full     bool
 }
 
 // key is the place of a sample on the grid; index counts within its series.
-func (b *pointBuilder) key(s sample, index int) float64 {
+func (b *pointBuilder) key(s sample, index int, validation bool) float64 {
 	switch b.grid {
 	case epochGrid:
 		return math.Round(s.epoch)
 	case stepGrid:
 		return float64(s.step)
 	case timeGrid:
+		if at, known := b.clock[s.step]; known && validation {
+			return at
+		}
 		return s.time
 	}
 	return float64(index)
 }
 
 func (b *pointBuilder) keys(validation []sample) {
+	b.clock = map[int64]float64{}
 	for i, s := range validation {
-		b.addCell(b.key(s, i))
+		if b.grid == timeGrid {
+			b.clock[s.step] = s.time
+		}
+		b.addCell(b.key(s, i, false))
 	}
 	sort.Float64s(b.ordered)
 }
@@ -234,7 +238,9 @@ func (b *pointBuilder) fill(value int, s *series, l *loggedRun) {
 		m.sum += one.value
 		m.count++
 		at.occupied = true
-		at.setStep(one.step, s.role.set, b.grid, l.stepsFrom0)
+		if !l.stepsCountRows {
+			at.setStep(one.step, s.role.set, b.grid, l.stepsFrom0)
+		}
 	}
 }
 
@@ -260,7 +266,7 @@ func (b *pointBuilder) place(s sample, index, length int, validation bool) *cell
 	if b.grid == orderGrid && !validation && length != len(b.ordered) {
 		return nil
 	}
-	key := b.key(s, index)
+	key := b.key(s, index, validation)
 	if b.grid == epochGrid && !validation {
 		key = math.Ceil(s.epoch)
 	}
@@ -302,7 +308,9 @@ func (b *pointBuilder) points(l *loggedRun) []Point {
 
 func (b *pointBuilder) remarks(l *loggedRun) {
 	switch b.grid {
-	case stepGrid, timeGrid:
+	case timeGrid:
+		l.note("training and validation count different steps: they are put together by the clock")
+	case stepGrid:
 		l.note("the log does not say where epochs end: every validation is one point, and training values are means since the one before")
 	case orderGrid:
 		l.note("the log gives no epochs and no steps: every validation counts as one epoch")

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 )
 
 // A sample is one logged value and where it stands.
@@ -25,17 +27,18 @@ type series struct {
 
 // A loggedRun is one run as its log tells it, before anything is decided.
 type loggedRun struct {
-	name       string
-	series     []*series
-	byName     map[string]*series
-	notes      []string
-	validation int
-	classes    int
-	stepsFrom0 bool    // the first optimiser step has number 0
-	evaluated  bool    // the log is known to name its validation values without saying so
-	count      int     // samples of all series
-	percent    bool    // the log puts % behind its measures
-	lastEpoch  float64 // of a log that is read epoch by epoch; NaN at first
+	name           string
+	series         []*series
+	byName         map[string]*series
+	notes          []string
+	validation     int
+	classes        int
+	stepsFrom0     bool    // the first optimiser step has number 0
+	stepsCountRows bool    // steps are no optimiser steps
+	evaluated      bool    // the log is known to name its validation values without saying so
+	count          int     // samples of all series
+	percent        bool    // the log puts % behind its measures
+	lastEpoch      float64 // of a log that is read epoch by epoch; NaN at first
 }
 
 // Limits that keep a hostile or endless log from filling the memory.
@@ -172,7 +175,7 @@ func (l *loggedRun) errorsToAccuracy() {
 			whole = 100
 		}
 		for i := range one.samples {
-			one.samples[i].value = whole - one.samples[i].value
+			one.samples[i].value = complement(whole, one.samples[i].value)
 		}
 		one.role.quantity, one.role.measure = measureQuantity, "accuracy"
 		l.note("accuracy is 1 - %s", one.name)
@@ -267,11 +270,39 @@ func (l *loggedRun) shares(s *series) bool {
 		return false
 	case largest > 1.0001:
 		for i := range s.samples {
-			s.samples[i].value /= 100
+			s.samples[i].value = hundredth(s.samples[i].value)
 		}
 		l.note("%s is in per cent and was divided by 100", s.name)
+	case l.percent && largest > 0:
+		l.note("%s is printed with %% and holds no value above 1: taken as a share", s.name)
 	}
 	return true
+}
+
+// hundredth divides by 100 in decimal: 52.63 becomes the float nearest to 0.5263,
+// so that the printed digits, which tell the size of a set, survive.
+func hundredth(x float64) float64 {
+	mantissa, exponent, found := strings.Cut(strconv.FormatFloat(x, 'e', -1, 64), "e")
+	power, err := strconv.Atoi(exponent)
+	if !found || err != nil {
+		return x / 100 // not finite
+	}
+	share, _ := strconv.ParseFloat(mantissa+"e"+strconv.Itoa(power-2), 64)
+	return share
+}
+
+// complement is whole - x with the decimal places of x.
+func complement(whole, x float64) float64 {
+	text := strconv.FormatFloat(x, 'f', -1, 64)
+	places := 0
+	if point := strings.IndexByte(text, '.'); point >= 0 {
+		places = len(text) - point - 1
+	}
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(whole-x, 'f', places, 64), 64)
+	if err != nil {
+		return whole - x
+	}
+	return rounded
 }
 
 // curves decides what the series mean and puts them on one grid of points.
@@ -304,16 +335,25 @@ func (l *loggedRun) resolveEpochs(c chosen) {
 		return
 	}
 	validation := c.validationGrid()
-	if !unknownEpochs(validation) || !countEpochs(validation) {
+	if !unknownEpochs(validation) || !countEpochs(validation) || c.trainsByStep(validation) {
 		return
 	}
-	stepsAreEpochs(validation)
 	last := validation[len(validation)-1].step
 	for _, one := range l.series {
 		if n := len(one.samples); n > 0 && unknownEpochs(one.samples) && one.samples[n-1].step <= last+1 {
 			stepsAreEpochs(one.samples)
 		}
 	}
+}
+
+// trainsByStep reports whether training was logged on another, finer count of
+// steps than validation, and both by the clock, which aligns them.
+func (c chosen) trainsByStep(validation []sample) bool {
+	if c.trainLoss == nil || len(c.trainLoss.samples) == 0 || math.IsNaN(validation[0].time) {
+		return false
+	}
+	last := c.trainLoss.samples[len(c.trainLoss.samples)-1]
+	return last.step > 2*validation[len(validation)-1].step+1 && !math.IsNaN(last.time)
 }
 
 // epochAt is the epoch logged at a step, or at the last one before it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -35,6 +36,9 @@ func readText(r io.Reader) ([]*loggedRun, error) {
 	t.flush()
 	return t.finished(), t.all.err
 }
+
+// monai is how MONAI's tutorials print a value of the validation set.
+var monai = regexp.MustCompile(`\bcurrent (?:mean |average )?(?:accuracy|dice|auc)`)
 
 // mayMatter passes over lines without any word that the reader knows.
 func mayMatter(line []byte) bool {
@@ -152,6 +156,9 @@ func (t *textReader) line(text string) {
 		if strings.Contains(lower, remark) {
 			return
 		}
+	}
+	if monai.MatchString(lower) {
+		t.run.evaluated = true
 	}
 	p := parseTextLine(lower)
 	if p.marker != "" && p.marker != t.marker {

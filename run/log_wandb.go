@@ -23,7 +23,7 @@ import (
 // little-endian, the type 1 for a whole record, 2, 3, 4 for its first, middle
 // and last part; fewer than seven bytes at the end of a block are padding
 // (wandb/core/pkg/leveldb/record.go). A record is a protocol buffer
-// (wandb_internal.proto): history = 2, config = 5, exit = 18.
+// (wandb_internal.proto): history = 2, config = 5, run = 17, exit = 18.
 
 const (
 	wandbMagic  = ":W&B\xE1\xBE\x00"
@@ -188,6 +188,13 @@ func (w *wandbReader) record(record []byte) error {
 			return w.history(bytes)
 		case 5:
 			return w.config(bytes)
+		case 17: // RunRecord.config = 4
+			return wireFields(bytes, func(number protowire.Number, bytes []byte, _ uint64) error {
+				if number != 4 {
+					return nil
+				}
+				return w.config(bytes)
+			})
 		case 18:
 			w.exited = true
 		}
@@ -255,8 +262,9 @@ func (w *wandbReader) row(values map[string]float64, order []string, s sample) {
 	if step, ok := values["_step"]; ok && step >= 0 && step < math.MaxInt32 {
 		s.step = int64(step)
 	}
-	if step, ok := values["trainer/global_step"]; ok && step >= 0 && step < math.MaxInt32 {
-		s.step = int64(step) // Lightning's own count of optimiser steps
+	step, ownSteps := values["trainer/global_step"] // Lightning's count of optimiser steps
+	if ownSteps && step >= 0 && step < math.MaxInt32 {
+		s.step = int64(step)
 	}
 	if stamp, ok := values["_timestamp"]; ok {
 		s.time = stamp
@@ -266,14 +274,17 @@ func (w *wandbReader) row(values map[string]float64, order []string, s sample) {
 		if found := runPrefix.FindStringSubmatch(key); found != nil {
 			prefix, name = found[1]+" "+found[2], key[len(found[0]):]
 		}
-		if s.value = values[key]; roleOf(name).quantity == epochQuantity {
+		switch roleOf(name).quantity {
+		case otherQuantity, epochQuantity, stepQuantity, timeQuantity:
 			continue
 		}
 		one := s
+		one.value = values[key]
 		if epoch, ok := epochOf(values, key[:len(key)-len(name)]); ok {
 			one.epoch = epoch
 		}
-		if run := w.run(prefix); run != nil && !strings.HasPrefix(name, "_") {
+		if run := w.run(prefix); run != nil {
+			run.stepsCountRows = !ownSteps
 			run.add(name, anySet, one)
 		}
 	}
