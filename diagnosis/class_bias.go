@@ -116,6 +116,10 @@ func (e *curveEvidence) findPrevalence() {
 	if n == 0 || f.Classes > 2 || f.Validation > mostPoleCases {
 		return
 	}
+	landings := map[float64]int{}
+	for _, a := range e.accuracy {
+		landings[math.Round(a*n)]++
+	}
 	best, surest := 0.0, inferredPoleP
 	tried := map[float64]bool{}
 	for _, a := range e.accuracy {
@@ -124,8 +128,11 @@ func (e *curveEvidence) findPrevalence() {
 			continue
 		}
 		tried[k] = true
+		if landings[k] < leastLandings || landings[n-k] < leastLandings {
+			continue
+		}
 		s := e.polesAt(k / n)
-		if p := math.Max(s.pHigh, s.pLow); s.low >= leastLandings && s.high >= leastLandings && p < surest {
+		if p := math.Max(s.pHigh, s.pLow); p < surest {
 			best, surest = k/n, p
 		}
 	}

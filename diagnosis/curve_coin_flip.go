@@ -33,7 +33,7 @@ func judgeCurveCoin(e *curveEvidence) judgement {
 	}
 	weak := guess + weakGain*(1-guess)
 	switch {
-	case !least && beaten > guess, beaten >= extremeShare:
+	case !least && beaten > guess, least && beaten >= extremeShare:
 		j.verdict = RuledOut
 	case upper < weak:
 		j.verdict = Likely

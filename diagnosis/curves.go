@@ -19,11 +19,14 @@ type CurveOptions struct {
 // ErrOptions is wrapped when the options cannot be true.
 var ErrOptions = errors.New("impossible option")
 
+// mostGiven bounds the cases of a validation set, as sums over them are taken.
+const mostGiven = 1_000_000
+
 // Check says what is wrong with the options; the error wraps ErrOptions.
 func (o CurveOptions) Check() error {
 	switch {
-	case o.Validation < 0:
-		return fmt.Errorf("%w: a validation set of %d cases", ErrOptions, o.Validation)
+	case o.Validation < 0 || o.Validation > mostGiven:
+		return fmt.Errorf("%w: a validation set of %d cases; it has between 1 and %d", ErrOptions, o.Validation, mostGiven)
 	case o.Classes < 0 || o.Classes == 1:
 		return fmt.Errorf("%w: %d classes; a classifier has at least 2", ErrOptions, o.Classes)
 	case !(o.Prevalence >= 0 && o.Prevalence <= 1):
@@ -167,7 +170,7 @@ func (e *curveEvidence) findSize(logged int) {
 	switch {
 	case e.options.Validation > 0:
 		f.Validation, f.ValidationFrom = e.options.Validation, Given
-	case logged > 0:
+	case logged > 0 && logged <= mostGiven:
 		f.Validation, f.ValidationFrom = logged, Logged
 	case inferred.Cases > 0:
 		f.Validation, f.ValidationFrom = inferred.Cases, Inferred

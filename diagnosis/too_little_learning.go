@@ -50,7 +50,7 @@ func judgeTooLittleLearning(e *curveEvidence) judgement {
 		j.say(100*guess, "guessing gives %s%.1f %%", map[bool]string{true: "at least "}[least], 100*guess)
 	}
 	switch {
-	case level >= extremeShare, way >= progress, !least && way >= 0.5:
+	case level >= extremeShare && !(way < 0.5), way >= progress, !least && way >= 0.5:
 		j.verdict = RuledOut
 	case finiteCount(e.trainAccuracy) < leastSteps:
 	case way < noProgress, standing && !(way > 0.5):
