@@ -43,7 +43,7 @@ type role struct {
 // error but fluctuate in the same way.
 var measureRanks = map[string]int{
 	"accuracy": 0, "balanced accuracy": 1, "AUROC": 2, "F1": 3, "Dice": 4, "IoU": 5,
-	"MCC": 6, "kappa": 7, "mAP": 8, "R2": 9,
+	"MCC": 6, "kappa": 7, "mAP": 8, "R2": 9, "pixel accuracy": 10,
 }
 
 var setWords = map[string]loggedSet{
@@ -67,6 +67,8 @@ var quantityWords = map[string]role{
 	"iou": {quantity: measureQuantity, measure: "IoU"}, "miou": {quantity: measureQuantity, measure: "IoU"}, "jaccard": {quantity: measureQuantity, measure: "IoU"},
 	"mcc": {quantity: measureQuantity, measure: "MCC"}, "kappa": {quantity: measureQuantity, measure: "kappa"},
 	"map": {quantity: measureQuantity, measure: "mAP"}, "map50": {quantity: measureQuantity, measure: "mAP"},
+	// Of pixels, by MMSegmentation: over all classes, mean of the classes.
+	"aacc": {quantity: measureQuantity, measure: "pixel accuracy"}, "macc": {quantity: measureQuantity, measure: "pixel accuracy", rank: 1},
 	"r2":  {quantity: measureQuantity, measure: "R2"},
 	"err": {quantity: errorQuantity}, "error": {quantity: errorQuantity},
 	"lr":    {quantity: rateQuantity},
@@ -96,27 +98,25 @@ var wrongWords = map[string]bool{
 var stepWords = map[string]bool{"step": true, "batch": true, "iter": true, "iterations": true, "iteration": true}
 
 // words cuts a name into lower-case words at everything that is no letter or
-// digit and where a small letter is followed by a capital: "valAcc@1" is
-// "val", "acc1".
+// digit and, unless it is a word as it stands ("mIoU"), where a small letter is
+// followed by a capital: "valAcc@1" is "val", "acc1".
 func words(name string) []string {
 	name = strings.ReplaceAll(strings.ReplaceAll(name, "@", ""), "top-", "top")
 	var all []string
-	start, before := 0, ' '
-	for i, r := range name {
-		separator := !unicode.IsLetter(r) && !unicode.IsDigit(r)
-		if separator || unicode.IsUpper(r) && unicode.IsLower(before) {
-			if i > start {
-				all = append(all, strings.ToLower(name[start:i]))
-			}
-			start = i
-			if separator {
-				start += len(string(r))
-			}
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		if _, known := quantityWords[strings.ToLower(part)]; known {
+			all = append(all, strings.ToLower(part))
+			continue
 		}
-		before = r
-	}
-	if start < len(name) {
-		all = append(all, strings.ToLower(name[start:]))
+		start, before := 0, ' '
+		for i, r := range part {
+			if unicode.IsUpper(r) && unicode.IsLower(before) {
+				all = append(all, strings.ToLower(part[start:i]))
+				start = i
+			}
+			before = r
+		}
+		all = append(all, strings.ToLower(part[start:]))
 	}
 	return all
 }

@@ -182,7 +182,10 @@ func (b *pointBuilder) key(s sample, index int, validation bool) float64 {
 func (b *pointBuilder) keys(validation []sample) {
 	b.clock = map[int64]float64{}
 	for i, s := range validation {
-		if b.grid == timeGrid {
+		if _, known := b.clock[s.step]; known {
+			b.clock = nil // steps tell nothing
+		}
+		if b.grid == timeGrid && b.clock != nil {
 			b.clock[s.step] = s.time
 		}
 		b.addCell(b.key(s, i, false))

@@ -35,8 +35,11 @@ func isTable(head []byte) bool {
 		return false
 	}
 	t, ok := readHeader(string(first.line))
-	if !ok || !first.next() {
-		return ok
+	if !ok || strings.ContainsAny(string(first.line), ":=") {
+		return false
+	}
+	if !first.next() {
+		return true // the training has just begun
 	}
 	filled, numbers := 0, 0
 	for _, text := range splitCells(string(first.line), t.separator) {
