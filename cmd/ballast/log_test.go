@@ -286,3 +286,42 @@ func TestFailOnOfARun(t *testing.T) {
 		t.Errorf("watch --once of a run: %q", text)
 	}
 }
+
+// Public logs of other trainers: each is diagnosed, or refused in one line; a
+// size that is inferred divides the true one.
+func TestSharedLogs(t *testing.T) {
+	root := os.Getenv("BALLAST_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	files, err := filepath.Glob(filepath.Join(root, "logs", "*", "facts.json"))
+	if err != nil || len(files) == 0 {
+		t.Skip("logs: shared data absent")
+	}
+	for _, file := range files {
+		var facts struct {
+			Validation int `json:"n_val"`
+		}
+		if err := json.Unmarshal(readFile(t, file), &facts); err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Dir(file)
+		code, stdout, stderr := ballast(t, "diagnose", folder, "--json")
+		if code == exitFailed && strings.Contains(stderr, "no validation values") && strings.Count(stderr, "\n") == 1 {
+			continue
+		}
+		var reports []logReport
+		if code == exitDone && !strings.HasPrefix(stdout, "[") {
+			stdout = "[" + stdout + "]"
+		}
+		if err := json.Unmarshal([]byte(stdout), &reports); code != exitDone || err != nil || len(reports) == 0 {
+			t.Errorf("%s: exit %d, %v: %s", folder, code, err, stderr)
+			continue
+		}
+		for _, r := range reports {
+			if n := r.Curves.Validation; n > 0 && r.Curves.ValidationFrom == "inferred" && facts.Validation%n != 0 {
+				t.Errorf("%s, %s: %d cases are inferred, %d are true", folder, r.Curves.Name, n, facts.Validation)
+			}
+		}
+	}
+}
