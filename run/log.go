@@ -233,6 +233,8 @@ func unreadable(head []byte) string {
 		return "a zip archive"
 	case has("\x1f\x8b"):
 		return "a gzip file"
+	case has(`{"epoch":`) && strings.Contains(string(head), `"evaluations":[`), has("{") && strings.Contains(string(head), `"epochs_planned":`):
+		return "part of a run of ballast"
 	case len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5:
 		return "a Python pickle"
 	}
@@ -248,6 +250,8 @@ var whatToDo = map[string]string{
 	"a gzip file":        "unpack it",
 	"a Python pickle":    "which may run code when it is read; save the history with json.dump",
 	"an Aim repository":  "export the runs as CSV",
+
+	"part of a run of ballast": "give the run's folder",
 }
 
 func (s *search) hint(path, what string) {
@@ -459,6 +463,9 @@ func (s *search) noValidation() error {
 	err := fmt.Errorf("open log %s: %w: %s of format %s with %s", s.root, ErrNoValidation, plural(len(s.without), "run"), c.Format, what)
 	if len(c.Notes) > 0 {
 		err = fmt.Errorf("%w (%s)", err, c.Notes[0])
+	}
+	if s.single && (c.Format == "tensorboard" || c.Format == "mlflow") {
+		err = fmt.Errorf("%w; validation may stand in another file: give the folder of the run", err)
 	}
 	return err
 }

@@ -26,7 +26,7 @@ func isText(head []byte) bool {
 
 // readText reads the runs of such a text; none when it holds no log.
 func readText(r io.Reader) ([]*loggedRun, error) {
-	t := textReader{all: newLines(r)}
+	t := textReader{all: newLines(r), parser: textParser{roles: roleCache{}}}
 	t.begin()
 	for t.all.next() {
 		if mayMatter(t.all.line) {
@@ -107,6 +107,7 @@ type textReader struct {
 	size      int    // of the validation set of the run to come
 	names     []string
 	values    map[string]*textValue
+	parser    textParser
 }
 
 func (t *textReader) begin() {
@@ -157,10 +158,10 @@ func (t *textReader) line(text string) {
 			return
 		}
 	}
-	if monai.MatchString(lower) {
+	if strings.Contains(lower, "current ") && monai.MatchString(lower) {
 		t.run.evaluated = true
 	}
-	p := parseTextLine(lower)
+	p := t.parser.parse(lower)
 	if p.marker != "" && p.marker != t.marker {
 		t.changeMarker(p.marker)
 	}

@@ -32,14 +32,29 @@ type textPair struct {
 var (
 	sizeBefore = regexp.MustCompile(`validate on (\d+) samples|\b(\d+) validation (?:cases|samples|images|subjects|scans|patients|volumes)\b`)
 	sizeAfter  = regexp.MustCompile(`\bval(?:idation)? (?:cases|samples|images|subjects|scans|patients|volumes|set size|size)\s*[:=]\s*(\d+)`)
-	progress   = regexp.MustCompile(`[mu]?s/step|s/it\b|it/s\b|eta:|\[=*>?\.*\]|━|%\|`)
-	batches    = regexp.MustCompile(`\d+\s*/\s*\d+|\b(?:batch|iter|iteration|step|minibatch)s?\b\W{0,3}\d`)
 )
+
+// progressMarks stand in the progress bars of Keras and tqdm.
+var progressMarks = [...]string{"s/step", "s/it", "it/s", "eta:", "[=", "[>", "=]", "━", "%|"}
+
+// batchWords stand before the number of a mini-batch.
+var batchWords = map[string]bool{"batch": true, "batches": true, "iter": true, "iteration": true, "iters": true, "step": true, "steps": true, "minibatch": true, "it": true}
+
+var sizeWords = [...]string{"sample", "image", "case", "subject", "scan", "patient", "volume", "size"}
+
+func containsAny(text string, words []string) bool {
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
 
 // validationSize reads "validate on 120 samples" and its like; 0 if the line
 // says nothing of the kind.
 func validationSize(line string) int {
-	if !strings.Contains(line, "valid") && !strings.Contains(line, "val ") {
+	if !strings.Contains(line, "val") || !containsAny(line, sizeWords[:]) {
 		return 0
 	}
 	for _, pattern := range []*regexp.Regexp{sizeBefore, sizeAfter} {
@@ -65,7 +80,6 @@ type token struct {
 	kind   tokenKind
 	text   string
 	number float64
-	spaced bool // white space before it
 }
 
 // A lineParser goes through the tokens of a line.
@@ -77,12 +91,34 @@ type lineParser struct {
 	set    loggedSet // that a word by itself named on this line
 	words  int       // words that are no part of the epoch
 	last   int       // index of the pair just read, -1 after anything else
-	slash  bool      // a number over a number that is no epoch was seen
+	batch  bool      // the number of a mini-batch was seen
+	roles  roleCache
 }
 
-// parseTextLine reads a line in lower case.
-func parseTextLine(line string) textLine {
-	p := lineParser{tokens: tokenize(line), last: -1}
+// A roleCache remembers what names stand for: a log has few, on many lines.
+type roleCache map[string]role
+
+func (r roleCache) of(name string) role {
+	known, found := r[name]
+	if !found {
+		known = roleOf(name)
+		if len(r) < 10_000 && r != nil {
+			r[name] = known
+		}
+	}
+	return known
+}
+
+// A textParser is what parsing keeps from line to line.
+type textParser struct {
+	roles  roleCache
+	tokens []token
+}
+
+// parse reads a line in lower case.
+func (t *textParser) parse(line string) textLine {
+	t.tokens = tokenize(line, t.tokens[:0])
+	p := lineParser{tokens: t.tokens, last: -1, roles: t.roles}
 	for p.at < len(p.tokens) {
 		p.step()
 	}
@@ -91,14 +127,14 @@ func parseTextLine(line string) textLine {
 	p.result.bare = p.result.hasEpoch && p.words == 0 && len(p.result.pairs) == 0
 	p.result.kind = wholeValue
 	switch {
-	case progress.MatchString(line):
+	case containsAny(line, progressMarks[:]):
 		p.result.kind = runningValue
 		for _, pair := range p.result.pairs {
 			if pair.role.set == validationSet {
 				p.result.kind = wholeValue // the last state of a bar
 			}
 		}
-	case p.slash || batches.MatchString(withoutEpoch(line)):
+	case p.batch:
 		p.result.kind = batchValue
 		for _, pair := range p.result.pairs {
 			if pair.outOf > 0 {
@@ -108,10 +144,6 @@ func parseTextLine(line string) textLine {
 	}
 	return p.result
 }
-
-var epochText = regexp.MustCompile(`epochs?\W{0,4}\d+\s*(?:/|of)\s*\d+`)
-
-func withoutEpoch(line string) string { return epochText.ReplaceAllString(line, "epoch") }
 
 func (p *lineParser) peek(ahead int) token {
 	if p.at+ahead < len(p.tokens) {
@@ -206,7 +238,7 @@ func (p *lineParser) epoch(word string) bool {
 
 // number gives a number to the name before it.
 func (p *lineParser) number(one token) {
-	percent := p.peek(0).text == "%" && !p.peek(0).spaced || p.peek(0).text == "%"
+	percent := p.peek(0).text == "%"
 	outOf := 0.0
 	if p.peek(0).text == "/" && p.peek(1).kind == numberToken {
 		outOf = p.peek(1).number
@@ -215,7 +247,7 @@ func (p *lineParser) number(one token) {
 	key := p.key
 	p.key, p.last = nil, -1
 	if len(key) == 0 {
-		p.slash = p.slash || outOf > 0
+		p.batch = p.batch || outOf > 0
 		return
 	}
 	if key[len(key)-1] == "is" || key[len(key)-1] == "of" {
@@ -226,7 +258,8 @@ func (p *lineParser) number(one token) {
 	}
 	pair, ok := p.pair(strings.Join(key, " "), one.number)
 	if !ok {
-		p.slash = p.slash || outOf > 0
+		p.batch = p.batch || batchWords[key[len(key)-1]]
+		p.batch = p.batch || outOf > 0
 		return
 	}
 	pair.percent = percent
@@ -242,7 +275,7 @@ func (p *lineParser) number(one token) {
 
 // pair makes a pair of a name that means something.
 func (p *lineParser) pair(name string, value float64) (textPair, bool) {
-	r := roleOf(name)
+	r := p.roles.of(name)
 	if r.quantity == otherQuantity || r.quantity == epochQuantity || r.quantity == stepQuantity || r.quantity == timeQuantity {
 		if alone := p.alone(name); alone != anySet {
 			p.set = alone
@@ -306,34 +339,29 @@ func (p *lineParser) boundary() {
 	p.key, p.last = nil, -1
 }
 
-// tokenize cuts a line into words, numbers and punctuation.
-func tokenize(line string) []token {
-	var tokens []token
-	spaced := true
+// tokenize appends the words, numbers and punctuation of a line to tokens.
+func tokenize(line string, tokens []token) []token {
 	for i := 0; i < len(line); {
 		c := line[i]
 		switch n := numberLength(line[i:], i > 0 && isWordByte(line[i-1])); {
 		case c == ' ' || c == '\t':
 			i++
-			spaced = true
-			continue
 		case n > 0:
 			value, _ := strconv.ParseFloat(line[i:i+n], 64)
-			tokens = append(tokens, token{kind: numberToken, text: line[i : i+n], number: value, spaced: spaced})
+			tokens = append(tokens, token{kind: numberToken, text: line[i : i+n], number: value})
 			i += n
 		case isLetter(c):
 			n := wordLength(line[i:])
-			tokens = append(tokens, wordOrNumber(line[i:i+n], spaced))
+			tokens = append(tokens, wordOrNumber(line[i:i+n]))
 			i += n
 		case c >= '0' && c <= '9': // digits that run into letters: 30s, 3d
 			n := wordLength(line[i:])
-			tokens = append(tokens, token{kind: markToken, text: "?", spaced: spaced})
+			tokens = append(tokens, token{kind: markToken, text: "?"})
 			i += max(n, 1)
 		default:
-			tokens = append(tokens, token{kind: markToken, text: line[i : i+1], spaced: spaced})
+			tokens = append(tokens, token{kind: markToken, text: line[i : i+1]})
 			i++
 		}
-		spaced = false
 	}
 	return tokens
 }
@@ -343,13 +371,13 @@ func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c == '_' || c >= 0x8
 func isWordByte(c byte) bool { return isLetter(c) || c >= '0' && c <= '9' }
 
 // wordOrNumber reads nan and inf, which Python prints, as numbers.
-func wordOrNumber(text string, spaced bool) token {
+func wordOrNumber(text string) token {
 	switch text {
 	case "nan", "inf", "infinity":
 		value, _ := strconv.ParseFloat(text, 64)
-		return token{kind: numberToken, text: text, number: value, spaced: spaced}
+		return token{kind: numberToken, text: text, number: value}
 	}
-	return token{kind: wordToken, text: text, spaced: spaced}
+	return token{kind: wordToken, text: text}
 }
 
 // wordLength is the length of the word at the start: letters and digits, joined
