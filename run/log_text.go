@@ -153,7 +153,8 @@ func (t *textReader) line(text string) {
 	if n := validationSize(lower); n > 0 {
 		t.foundSize(n)
 	}
-	for _, remark := range [...]string{"improved from", "not improve", "improvement", "early stop", "earlystop", "reducing learning rate", "reducelronplateau"} {
+	for _, remark := range [...]string{"improved from", "not improve", "improvement", "early stop", "earlystop", "reducing learning rate", "reducelronplateau",
+		"train_runtime"} { // Hugging Face's summary of a training
 		if strings.Contains(lower, remark) {
 			return
 		}
@@ -237,7 +238,7 @@ func (t *textReader) beginsWithin(next float64) {
 // contradicts reports whether a line gives an epoch, the first of its run, that
 // was given with another validation value: a run of one epoch that was repeated.
 func (t *textReader) contradicts(p textLine) bool {
-	if !t.validated || p.epoch > 1 {
+	if !t.validated || p.epoch > 1 || p.kind != wholeValue {
 		return false
 	}
 	for _, pair := range p.pairs {

@@ -128,12 +128,7 @@ func (t *textParser) parse(line string) textLine {
 	p.result.kind = wholeValue
 	switch {
 	case containsAny(line, progressMarks[:]):
-		p.result.kind = runningValue
-		for _, pair := range p.result.pairs {
-			if pair.role.set == validationSet {
-				p.result.kind = wholeValue // the last state of a bar
-			}
-		}
+		p.result.kind, p.result.bare = runningValue, false
 	case p.batch:
 		p.result.kind = batchValue
 		for _, pair := range p.result.pairs {

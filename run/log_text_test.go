@@ -94,6 +94,38 @@ var textCases = []struct {
 		want: [][][5]float64{{{1, 6, 0.05, 5.8, 0.125}, {2, 5, 0.07, 4.8, 0.15}}},
 	},
 	{
+		name: "Keras 2.2, a bar of the validation before the line of the epoch",
+		text: "Epoch 1/2\n13/13 [====] - 2s 144ms/step - loss: 0.0030 - acc: 1.0000\n - 15s - loss: 0.1278 - acc: 0.8987 - val_loss: 0.0030 - val_acc: 1.0000\nEpoch 2/2\n13/13 [====] - 2s 144ms/step - loss: 0.0015 - acc: 1.0000\n - 14s - loss: 0.1260 - acc: 0.9591 - val_loss: 0.0015 - val_acc: 1.0000\n",
+		want: [][][5]float64{{{1, 0.1278, 0.8987, 0.003, 1}, {2, 0.126, 0.9591, 0.0015, 1}}},
+	},
+	{
+		name: "Lightning's bar, which shows the validation of the epoch before until the next",
+		text: "Epoch 0:   0%|          | 0/6 [00:00<?, ?it/s]\rEpoch 0: 100%|██████████| 6/6 [00:00<00:00, 50.1it/s, v_num=0, train_loss=0.720]\rEpoch 0: 100%|██████████| 6/6 [00:00<00:00, 50.1it/s, v_num=0, train_loss=0.720, val_loss=0.650, val_acc=0.500]\n" +
+			"Epoch 1:  50%|█████     | 3/6 [00:00<00:00, 50.1it/s, v_num=0, train_loss=0.640, val_loss=0.650, val_acc=0.500]\rEpoch 1: 100%|██████████| 6/6 [00:00<00:00, 50.1it/s, v_num=0, train_loss=0.610, val_loss=0.600, val_acc=0.600]\n",
+		want: [][][5]float64{{{1, 0.72, -1, 0.65, 0.5}, {2, 0.61, -1, 0.6, 0.6}}},
+	},
+	{
+		name: "times, best values, smoothed values",
+		text: "Epoch 1/2\n------------------------------\nEpoch 1 completed in 801.3s\n   Train Loss: 0.1450\n   Val Loss: 0.2099\nNew best validation loss: 0.2099\nModel saved as 'best_model.pth'\n\n" +
+			"Epoch 2/2\n------------------------------\nEpoch 2 completed in 796.4s\n   Train Loss: 0.1173\n   Val Loss: 0.1783, Smoothed Validation Loss: 0.19\nNew best validation loss: 0.1783\n",
+		want: [][][5]float64{{{1, 0.145, -1, 0.2099, -1}, {2, 0.1173, -1, 0.1783, -1}}},
+	},
+	{
+		name: "training and validation on lines of their own, with the epoch",
+		text: "Epoch [1/650], Train Loss: 0.0210, Train L1 Loss: 0.5784\nEpoch [1/650], Validation Loss: 0.0064, Validation L1: 0.5746\nEpoch [2/650], Train Loss: 0.0041, Train L1 Loss: 0.4272\nEpoch [2/650], Validation Loss: 0.0066, Validation L1: 0.5970\n",
+		want: [][][5]float64{{{1, 0.021, -1, 0.0064, -1}, {2, 0.0041, -1, 0.0066, -1}}},
+	},
+	{
+		name: "a logger that prints every line twice, and a last epoch without validation",
+		text: "INFO:root:Epoch 1 - loss: 0.69, accuracy: 0.51, Val_Loss: 0.68, Val_Acc: 0.52\nEpoch 1 - loss: 0.69, accuracy: 0.51, Val_Loss: 0.68, Val_Acc: 0.52\nINFO:root:Epoch 2 - loss: 0.52, accuracy: 0.74, Val_Loss: 0.51, Val_Acc: 0.75\nEpoch 2 - loss: 0.52, accuracy: 0.74, Val_Loss: 0.51, Val_Acc: 0.75\nINFO:root:Epoch 3 - loss: 0.5, accuracy: 0.76\n",
+		want: [][][5]float64{{{1, 0.69, 0.51, 0.68, 0.52}, {2, 0.52, 0.74, 0.51, 0.75}, {3, 0.5, 0.76, -1, -1}}},
+	},
+	{
+		name: "Hugging Face 5 dictionaries, numbers in quotes",
+		text: "{'loss': '0.7771', 'grad_norm': '0.61', 'learning_rate': '0.009167', 'epoch': '0.5'}\n{'loss': '0.73', 'learning_rate': '0.007917', 'epoch': '1'}\n{'eval_loss': '0.7665', 'eval_accuracy': '0.4211', 'eval_runtime': '0.0021', 'epoch': '1'}\n{'loss': '0.7', 'learning_rate': '0.0067', 'epoch': '2'}\n{'eval_loss': '0.7238', 'eval_accuracy': '0.4737', 'epoch': '2'}\n{'train_runtime': '0.7142', 'train_loss': '0.7064', 'epoch': '2'}\n",
+		want: [][][5]float64{{{1, 0.75355, -1, 0.7665, 0.4211}, {2, 0.7, -1, 0.7238, 0.4737}}},
+	},
+	{
 		name: "tensor and numpy wrappers",
 		text: "epoch: 1 loss: tensor(0.7, device='cuda:0') val_loss: tensor(0.6) val_auc: np.float64(0.71)\nepoch: 2 loss: tensor(0.5) val_loss: tensor(0.5) val_auc: np.float64(0.81)\n",
 		want: [][][5]float64{{{1, 0.7, -1, 0.6, 0.71}, {2, 0.5, -1, 0.5, 0.81}}},
