@@ -229,6 +229,8 @@ func unreadable(head []byte) string {
 		return "an HDF5 file"
 	case has("MATLAB 5.0 MAT-file"):
 		return "a MATLAB file"
+	case has("Wall time,Step,Value"):
+		return "one curve from TensorBoard's page"
 	case has("PK\x03\x04"):
 		return "a zip archive"
 	case has("\x1f\x8b"):
@@ -251,7 +253,8 @@ var whatToDo = map[string]string{
 	"a Python pickle":    "which may run code when it is read; save the history with json.dump",
 	"an Aim repository":  "export the runs as CSV",
 
-	"part of a run of ballast": "give the run's folder",
+	"one curve from TensorBoard's page": "at most 1000 points of it; give the event files",
+	"part of a run of ballast":          "give the run's folder",
 }
 
 func (s *search) hint(path, what string) {

@@ -174,6 +174,7 @@ func TestNotALog(t *testing.T) {
 		{"prose.txt", "The loss of 3 patients was noted.\n", ErrNotLog, "looked for"},
 		{"participants.tsv", "participant_id\tage\tsex\nsub-01\t30\tF\n", ErrNotLog, "Keras"},
 		{"mlflow.db", "SQLite format 3\x00rest", ErrNotLog, "an SQLite database: of MLflow"},
+		{"val_loss.csv", "Wall time,Step,Value\n1.5,1,0.5\n2.5,2,0.4\n", ErrNotLog, "give the event files"},
 		{"model.h5", "\x89HDF\r\n\x1a\n", ErrNotLog, "an HDF5 file"},
 		{"info.mat", "MATLAB 5.0 MAT-file, Platform", ErrNotLog, "writetable"},
 		{"history.pkl", "\x80\x04\x95\x00", ErrNotLog, "json.dump"},

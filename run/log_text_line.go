@@ -315,6 +315,11 @@ func (p *lineParser) mark(one token) {
 			return
 		}
 		p.boundary()
+	case ",":
+		if p.peek(0).kind == numberToken && isCurve(p.roles.of(strings.Join(p.key, " "))) {
+			return // "loss_train, 0.838"
+		}
+		p.boundary()
 	case "'", "\"", "%", "[":
 	default:
 		p.boundary()

@@ -126,6 +126,12 @@ var textCases = []struct {
 		want: [][][5]float64{{{1, 0.75355, -1, 0.7665, 0.4211}, {2, 0.7, -1, 0.7238, 0.4737}}},
 	},
 	{
+		name: "commas between names and numbers, phases, sets in names without a joint",
+		text: "epoch 1, phase train, total step 0\nepoch 1, phase train, step 10, loss_train, 0.8\nepoch 1, phase train, step 20, loss_train, 0.6\nepoch 1, phase valid, total step 20\nepoch 1 | val_loss: 0.659\nepoch 1 | val_dsc: 0.7392\n" +
+			"epoch 2, phase train, step 30, loss_train, 0.4\nepoch 2, phase valid, total step 40\nepoch 2 | val_loss: 0.5\nepoch 2 | val_dsc: 0.8\n",
+		want: [][][5]float64{{{1, 0.7, -1, 0.659, 0.7392}, {2, 0.4, -1, 0.5, 0.8}}},
+	},
+	{
 		name: "tensor and numpy wrappers",
 		text: "epoch: 1 loss: tensor(0.7, device='cuda:0') val_loss: tensor(0.6) val_auc: np.float64(0.71)\nepoch: 2 loss: tensor(0.5) val_loss: tensor(0.5) val_auc: np.float64(0.81)\n",
 		want: [][][5]float64{{{1, 0.7, -1, 0.6, 0.71}, {2, 0.5, -1, 0.5, 0.81}}},
