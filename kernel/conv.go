@@ -22,7 +22,7 @@ type Conv struct {
 	forward    forwardPass
 	data       dataPass
 	weights    weightsPass
-	workspaces *workspaces
+	workspaces workspaces
 }
 
 // NewConv returns the convolution of in to that many channels. The kernel's
@@ -39,9 +39,7 @@ func NewConv(in Shape, channels int, kernel, stride [3]int, halo int) *Conv {
 	if in.Halo < kernel[2]/2 {
 		panic(fmt.Sprintf("kernel: convolution of width %d needs a halo of %d, input has %d", kernel[2], kernel[2]/2, in.Halo))
 	}
-	c := &Conv{In: in, Out: Blocked(in.N, channels, size[0], size[1], size[2], halo), Kernel: kernel, Stride: stride,
-		workspaces: &workspaces{}}
-	c.workspaces.conv = c
+	c := &Conv{In: in, Out: Blocked(in.N, channels, size[0], size[1], size[2], halo), Kernel: kernel, Stride: stride}
 	c.forward.init(c)
 	c.data.init(c)
 	c.weights.init(c)
@@ -151,6 +149,21 @@ func (c *chunks) at(index int) chunk {
 		part.hEnd = c.shape.H
 	}
 	return part
+}
+
+// largest returns a chunk that is as large as any, with as many neighbours around it.
+func (c *chunks) largest() chunk {
+	planes := max(c.planes, c.shape.D-(c.planeGroups-1)*c.planes)
+	rows := max(c.rows, c.shape.H-(c.rowGroups-1)*c.rows)
+	planes, rows = min(planes, c.shape.D), min(rows, c.shape.H)
+	d, h := min(1, c.shape.D-planes), min(1, c.shape.H-rows)
+	return chunk{nEnd: c.samples, blocks: c.blocks, d: d, dEnd: d + planes, h: h, hEnd: h + rows}
+}
+
+// most returns the number of elements of the largest chunk.
+func (c *chunks) most() int {
+	part := c.largest()
+	return part.nEnd * part.blocks * (part.dEnd - part.d) * (part.hEnd - part.h) * c.shape.W * Lanes
 }
 
 // ordinal returns the place of a chunk's rows among those of its sample and block.

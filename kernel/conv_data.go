@@ -43,6 +43,7 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	pool.Run(c.blockPairs(), p.transposeTask)
 	p.chunks = divide(layout, 0, blocks)
+	c.prepare(pool, 0)
 	if c.minimal() {
 		p.column = p.chunks.column(c.Kernel[0])
 		pool.Run(p.chunks.columns(p.column), p.minimalTask)

@@ -60,6 +60,11 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 	if c.minimal() {
 		p.column = p.chunks.column(c.Kernel[0])
 	}
+	passing := 0
+	if y == nil {
+		passing = p.chunks.most()
+	}
+	c.prepare(pool, passing)
 	pool.Run(p.chunks.columns(p.column), p.task)
 	p.minimal = minimalPass{}
 	p.x, p.weight, p.bias, p.y, p.after = nil, nil, nil, nil, nil
@@ -167,29 +172,34 @@ func (w *workspace) floats(count int) []float32 {
 	return w.rows[:count]
 }
 
-// newWorkspace returns a workspace. Minimal filtering gets its buffers at once, as
-// large as any of its passes needs them.
-func (c *Conv) newWorkspace() *workspace {
-	if !c.minimal() {
-		return new(workspace)
-	}
-	tiles, products, sums := c.minimalWorkspace()
-	return &workspace{tiles: make([]float32, tiles), sums: make([]float32, products), rows: make([]float32, sums)}
+// workspaces lends workspaces to tasks, no more than there are workers.
+type workspaces struct {
+	lock   sync.Mutex
+	made   int
+	unused []*workspace
 }
 
-// workspaces lends workspaces to tasks: never more than tasks run at once.
-type workspaces struct {
-	conv   *Conv
-	lock   sync.Mutex
-	unused []*workspace
+// prepare makes a workspace for every worker, with so many elements for rows, before
+// the tasks of a pass: which of them a task gets, and whether two run at once, must
+// not decide when memory is allocated.
+func (c *Conv) prepare(pool *Pool, rows int) {
+	s := &c.workspaces
+	tiles, products, sums := 0, 0, 0
+	if c.minimal() {
+		tiles, products, sums = c.minimalWorkspace()
+	}
+	for ; s.made < pool.Workers(); s.made++ {
+		s.unused = append(s.unused, new(workspace))
+	}
+	for _, w := range s.unused {
+		w.tiles, w.sums = enoughFloats(w.tiles, tiles), enoughFloats(w.sums, products)
+		w.rows = enoughFloats(w.rows, max(rows, sums))
+	}
 }
 
 func (s *workspaces) take() *workspace {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if len(s.unused) == 0 {
-		return s.conv.newWorkspace()
-	}
 	w := s.unused[len(s.unused)-1]
 	s.unused = s.unused[:len(s.unused)-1]
 	return w

@@ -89,6 +89,11 @@ func (c *Conv) backwardWeights(pool *Pool, x, dw []float32) {
 		}
 		p.sums = c.partial[:p.splits*size]
 	}
+	made := 0
+	if p.source != nil {
+		made = weightBlocks * c.rowsTogether() * c.Out.W * Lanes
+	}
+	c.prepare(pool, made)
 	pool.Run(c.pairGroups()*p.splits, task)
 	if p.splits > 1 {
 		pool.Run((size+addedTogether-1)/addedTogether, p.add)

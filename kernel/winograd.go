@@ -37,15 +37,15 @@ func (c *Conv) transformedLen() int { return c.WeightLen() / 3 * positions }
 // transforms what its tasks need.
 func (c *Conv) minimalWorkspace() (tiles, products, sums int) {
 	slabs := c.slabs()
-	in, gradient, sums := c.laySlab(slabs.slab(slabs.number/2), min(weightBlocks, c.Out.Blocks()))
+	in, gradient, sums := c.laySlab(slabs.largest(), min(weightBlocks, c.Out.Blocks()))
 	tiles, products = in.len(), gradient.len()
-	for _, p := range []minimalPass{{source: c.In, target: c.Out, kernel: c.Kernel}, {source: c.Out, target: c.In, kernel: c.Kernel}} {
-		var m minimalRows
-		chunks := divide(p.target, 0, min(minimalBlocks, p.target.Blocks()))
-		part := chunks.at(chunks.number / 2)
-		m.lay(&p, part)
-		sums = max(sums, (part.nEnd-part.n)*part.blocks*(part.dEnd-part.d)*(part.hEnd-part.h)*p.target.W*Lanes) // rows that pass
-		tiles, products = max(tiles, m.in.len()), max(products, m.sums.len())
+	for _, way := range [2][2]*Shape{{&c.In, &c.Out}, {&c.Out, &c.In}} {
+		source, target := way[0], way[1]
+		chunks := divide(*target, 0, min(minimalBlocks, target.Blocks()))
+		part := chunks.largest()
+		rows, summed, _ := layRows(source, target, c.Kernel, &part)
+		tiles, products = max(tiles, rows.len()), max(products, summed.len())
+		sums = max(sums, chunks.most()) // rows that pass
 	}
 	return tiles, products, sums
 }

@@ -59,29 +59,25 @@ type minimalRows struct {
 
 // begin prepares for a column of chunks that begins with the given one.
 func (m *minimalRows) begin(p *minimalPass, w *workspace, part chunk) {
-	m.lay(p, part)
-	m.list = &w.list
+	m.minimalPass, m.list = p, &w.list
+	m.in, m.sums, m.slots = layRows(&p.source, &p.target, p.kernel, &part)
 	w.tiles, w.sums = enoughFloats(w.tiles, m.in.len()), enoughFloats(w.sums, m.sums.len())
 	m.in.data, m.sums.data = w.tiles, w.sums
 	m.ready = max(0, part.d-p.kernel[0]/2)
 }
 
-// lay lays out what the chunks of a column need.
-func (m *minimalRows) lay(p *minimalPass, part chunk) {
+// layRows lays out what the chunks of a column need to make rows of the target.
+func layRows(source, target *Shape, kernel [3]int, part *chunk) (in, sums tileRegion, slots int) {
 	samples := part.nEnd - part.n
-	m.minimalPass, m.slots = p, min(p.kernel[0], p.source.D)
-	m.in = newTileRegion(samples, p.target.W, p.source.Blocks(), m.slots, max(0, part.h-p.kernel[1]/2), min(p.source.H, part.hEnd+p.kernel[1]/2))
-	m.sums = newTileRegion(samples, p.target.W, part.blocks, 1, 0, m.together(samples))
+	slots = min(kernel[0], source.D)
+	in = newTileRegion(samples, target.W, source.Blocks(), slots, max(0, part.h-kernel[1]/2), min(source.H, part.hEnd+kernel[1]/2))
+	together := max(1, cachedTiles/(samples*tilesOf(target.W)))
+	return in, newTileRegion(samples, target.W, part.blocks, 1, 0, together), slots
 }
 
-// cachedTiles is the number of tiles of a block whose products are summed before
-// the next rows: so few that the sums stay in the cache.
+// cachedTiles is the number of tiles of a block, of whole rows, whose products are
+// summed before the next rows: so few that the sums stay in the cache.
 const cachedTiles = 128
-
-// together returns the number of rows that are summed together.
-func (m *minimalRows) together(samples int) int {
-	return max(1, cachedTiles/(samples*tilesOf(m.target.W)))
-}
 
 // do computes the rows of a chunk, the next of the column. The products of a
 // position are added to zero in the order source block, kd, kh, source lane, each
