@@ -31,6 +31,7 @@ var classImbalance = Cause{
 type poles struct {
 	high, low, expectedLow, expected float64
 	pHigh, pLow                      float64 // Poisson tails of both together and of the low pole alone
+	lastLow                          int     // last epoch on the low pole
 	variance                         float64
 }
 
@@ -49,7 +50,7 @@ func (e *curveEvidence) polesAt(p float64) poles {
 			s.high++
 		case down:
 			s.low++
-			isLow[t] = true
+			isLow[t], s.lastLow = true, e.epochs[t]
 		}
 		around := e.neighbours(t)
 		if isFinite(around) {
@@ -179,6 +180,9 @@ func judgeClassBias(e *curveEvidence) judgement {
 	j.say(s.low, "%.0f epochs have exactly %.1f %% right, the share of the rarer class (%.1f expected of smooth change), and %.0f exactly %.1f %%, that of the commoner",
 		s.low, 100*(1-p), s.expectedLow, s.high, 100*p)
 	j.say(s.variance, "steps to or from the lower of the two make up %.0f %% of the curve's variance", 100*s.variance)
+	if s.low > 0 {
+		j.say(float64(s.lastLow), "the last epoch at the lower of the two is %d of %d", s.lastLow, e.epochs[len(e.epochs)-1])
+	}
 	unlikely := math.Max(s.pHigh, s.pLow)
 	switch {
 	case s.low == 0:

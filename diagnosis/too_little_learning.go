@@ -28,10 +28,9 @@ const (
 // judgeTooLittleLearning places the late training accuracy between guessing
 // and perfect, and looks at how far the training loss came.
 func judgeTooLittleLearning(e *curveEvidence) judgement {
-	level, guess := e.late(e.trainAccuracy), math.NaN()
+	level := e.late(e.trainAccuracy)
 	accuracy := isFinite(level) && e.isAccuracy()
-	g, least := e.guess()
-	guess = g
+	guess, least := e.guess()
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
 	standing := e.trainingStands(&j)
 	if !accuracy {
