@@ -140,8 +140,8 @@ func (h *historyReader) list(path []string, depth int) error {
 			err = h.skip(depth + 1)
 		default:
 			if value, ok := numberOf(token); ok && len(path) > 0 && len(path) <= deepest {
-				run := h.run(path[:len(path)-1])
-				run.add(path[len(path)-1], anySet, sample{epoch: float64(index + 1), step: -1, time: math.NaN(), value: value})
+				above, set := aboveSet(path[:len(path)-1])
+				h.run(above).add(path[len(path)-1], set, sample{epoch: float64(index + 1), step: -1, time: math.NaN(), value: value})
 			}
 		}
 		if err != nil {
@@ -150,6 +150,16 @@ func (h *historyReader) list(path []string, depth int) error {
 	}
 	_, err := h.decoder.Token()
 	return err
+}
+
+// aboveSet cuts a set that ends a path, as in {"train": {"loss": [...]}, "val": ...}.
+func aboveSet(path []string) ([]string, loggedSet) {
+	if n := len(path); n > 0 {
+		if set := setWords[strings.ToLower(path[n-1])]; set != anySet {
+			return path[:n-1], set
+		}
+	}
+	return path, anySet
 }
 
 // epoch reads an object of a list: the values of one epoch, which may say its
@@ -161,6 +171,7 @@ func (h *historyReader) epoch(path []string, index, depth int) error {
 	if err := h.fields("", values, &order, depth); err != nil {
 		return err
 	}
+	path, set := aboveSet(path)
 	run := h.run(path)
 	for _, name := range order {
 		switch q := roleOf(name).quantity; {
@@ -170,14 +181,16 @@ func (h *historyReader) epoch(path []string, index, depth int) error {
 			s.step = int64(values[name])
 		}
 	}
-	if last := run.lastEpoch; !math.IsNaN(last) && s.epoch < last {
-		run = h.another(path)
+	if set == anySet {
+		if last := run.lastEpoch; !math.IsNaN(last) && s.epoch < last {
+			run = h.another(path)
+		}
+		run.lastEpoch = s.epoch
 	}
-	run.lastEpoch = s.epoch
 	for _, name := range order {
 		if q := roleOf(name).quantity; q != epochQuantity && q != stepQuantity {
 			s.value = values[name]
-			run.add(name, anySet, s)
+			run.add(name, set, s)
 		}
 	}
 	return nil

@@ -25,6 +25,10 @@ func TestReadHistory(t *testing.T) {
 			[]string{""}, [][][5]float64{{{1, 1, 0.5, 2, 0.25}, {2, 0.5, 0.75, 1, 0.5}}}},
 		{"list of objects, two runs", `[{"epoch": 1, "val_loss": 2}, {"epoch": 2, "val_loss": 1}, {"epoch": 1, "val_loss": 4}, {"epoch": 2, "val_loss": 3}]`,
 			[]string{"", ""}, [][][5]float64{{{1, -1, -1, 2, -1}, {2, -1, -1, 1, -1}}, {{1, -1, -1, 4, -1}, {2, -1, -1, 3, -1}}}},
+		{"objects of sets", `{"train": {"loss": [1, 2], "accs": [0.5, 0.6]}, "val": {"loss": [3, 4], "accs": [0.25, 0.5]}}`,
+			[]string{""}, [][][5]float64{{{1, 1, 0.5, 3, 0.25}, {2, 2, 0.6, 4, 0.5}}}},
+		{"lists of sets", `{"train": [{"epoch": 1, "loss": 1}, {"epoch": 2, "loss": 2}], "val": [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 4}]}`,
+			[]string{""}, [][][5]float64{{{1, 1, -1, 3, -1}, {2, 2, -1, 4, -1}}}},
 		{"numbers as text", `{"val_loss": ["0.5", "nan", "0.25"]}`,
 			[]string{""}, [][][5]float64{{{1, -1, -1, 0.5, -1}, {2, -1, -1, math.NaN(), -1}, {3, -1, -1, 0.25, -1}}}},
 	} {
