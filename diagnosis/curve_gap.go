@@ -48,7 +48,7 @@ func judgeCurveOverfitting(e *curveEvidence) judgement {
 		j.verdict = Likely
 	case part >= riseShare, graded == Possible:
 		j.verdict = Possible
-	case graded == RuledOut && known, !isFinite(gap) && known:
+	case graded == RuledOut && known, !isFinite(gap) && known && e.late(e.loss)-e.late(e.trainLoss) <= riseShare*e.late(e.loss):
 		j.verdict = RuledOut
 	}
 	if len(j.evidence) == 0 {

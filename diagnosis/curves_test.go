@@ -167,6 +167,8 @@ func TestCurveVerdicts(t *testing.T) {
 		{"three epochs of explosion", logSketch{epochs: 3, accuracy: level(0.5), loss: of(1, 9, 30, 44), trainLoss: of(1, 75, 120, 184)}, all, "learning-rate-too-high", Likely},
 		{"a gap of 40 points", with(func(s *logSketch) { s.training = level(0.99); s.accuracy = of(100, 60, 61, 59) }), all, "overfitting", Likely},
 		{"no gap", with(func(s *logSketch) { s.training = level(0.8) }), all, "overfitting", RuledOut},
+		{"losses alone, far apart", with(func(s *logSketch) { s.accuracy, s.training, s.trainLoss = nil, nil, falling(0.9, 0.1, 3) }), all, "overfitting", CannotTell},
+		{"losses alone, close together", with(func(s *logSketch) { s.accuracy, s.training, s.trainLoss = nil, nil, falling(0.9, 0.48, 3) }), all, "overfitting", RuledOut},
 		{"validation loss rises, training falls", with(func(s *logSketch) {
 			s.loss = func(t int) float64 { return 0.5 + 0.02*math.Abs(float64(t-10)) }
 			s.trainLoss = falling(0.9, 0.1, 10)
