@@ -121,7 +121,7 @@ func (h *historyReader) object(path []string, depth int) error {
 func (h *historyReader) forget(path []string) {
 	name := strings.Join(path, "/")
 	if one := h.byPath[name]; one != nil {
-		*one = *newLoggedRun(name)
+		*one = *one.another(name)
 	}
 }
 
@@ -258,6 +258,9 @@ func (h *historyReader) run(path []string) *loggedRun {
 		return one
 	}
 	one := newLoggedRun(name)
+	if len(h.runs) > 0 {
+		one = h.runs[0].another(name)
+	}
 	if h.byPath == nil {
 		h.byPath = map[string]*loggedRun{}
 	}

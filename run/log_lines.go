@@ -17,7 +17,6 @@ type lines struct {
 	reader *bufio.Reader
 	line   []byte
 	cut    bool  // some line was longer than longestLine
-	offset int64 // bytes consumed
 	err    error // why reading ended, io.EOF apart
 	done   bool
 }
@@ -70,7 +69,6 @@ func (l *lines) read() {
 			used = end + 1
 		}
 		l.reader.Discard(used)
-		l.offset += int64(used)
 		if end >= 0 {
 			return
 		}

@@ -60,7 +60,7 @@ func parseRow(line []byte) (values map[string]float64, order []string, mode stri
 
 // readMMEngine reads the runs of such a file.
 func readMMEngine(r io.Reader) ([]*loggedRun, error) {
-	var m rowReader
+	m := rowReader{run: newLoggedRun("")}
 	m.begin()
 	all := newLines(r)
 	bad := 0
@@ -87,7 +87,7 @@ type rowReader struct {
 
 func (m *rowReader) begin() {
 	if len(m.runs) < mostRuns {
-		m.run = newLoggedRun("")
+		m.run = m.run.another("")
 		m.runs = append(m.runs, m.run)
 	}
 	m.epoch = 0

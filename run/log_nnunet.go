@@ -40,7 +40,7 @@ func readNNUNet(r io.Reader) ([]*loggedRun, error) {
 		if found := nnunetEpoch.FindStringSubmatch(line); found != nil {
 			epoch, _ := strconv.ParseFloat(found[1], 64)
 			if epoch < s.epoch && len(runs) < mostRuns {
-				run = newLoggedRun("")
+				run = run.another("")
 				run.validation = runs[len(runs)-1].validation
 				runs = append(runs, run)
 			}

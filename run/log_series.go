@@ -37,19 +37,27 @@ type loggedRun struct {
 	stepsCountRows bool    // steps are no optimiser steps
 	evaluated      bool    // the log is known to name its validation values without saying so
 	count          int     // samples of all series
+	source         *int    // samples of all runs of the source
 	percent        bool    // the log puts % behind its measures
 	lastEpoch      float64 // of a log that is read epoch by epoch; NaN at first
 }
 
 // Limits that keep a hostile or endless log from filling the memory.
 const (
-	mostSamples = 4 << 20 // of one run: 128 MiB
+	mostSamples = 4 << 20 // of one source: 128 MiB
 	mostSeries  = 4096
 	mostRuns    = 10_000 // of one source
 )
 
 func newLoggedRun(name string) *loggedRun {
-	return &loggedRun{name: name, byName: map[string]*series{}, lastEpoch: math.NaN()}
+	return &loggedRun{name: name, byName: map[string]*series{}, lastEpoch: math.NaN(), source: new(int)}
+}
+
+// another begins a run of the same source, with which it shares the limit.
+func (l *loggedRun) another(name string) *loggedRun {
+	next := newLoggedRun(name)
+	next.source = l.source
+	return next
 }
 
 // note adds a remark once.
@@ -80,12 +88,13 @@ func (l *loggedRun) add(name string, set loggedSet, s sample) {
 		l.byName[key] = one
 		l.series = append(l.series, one)
 	}
-	if l.count >= mostSamples {
+	if *l.source >= mostSamples {
 		l.note("more than %d values: the rest is left out", mostSamples)
 		return
 	}
 	one.samples = append(one.samples, s)
 	l.count++
+	*l.source++
 }
 
 // pick returns the series of a role with the lowest rank, the first of equals.

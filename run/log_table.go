@@ -141,7 +141,7 @@ func readTable(r io.Reader) ([]*loggedRun, string, error) {
 	if !ok {
 		return nil, "", errors.New("no header line with the name of a curve")
 	}
-	reader := tableReader{table: t, format: t.format()}
+	reader := tableReader{table: t, format: t.format(), run: newLoggedRun("")}
 	reader.begin()
 	for row := 2; all.next(); row++ {
 		if string(all.line) == header {
@@ -174,7 +174,7 @@ func (t *tableReader) begin() {
 	if len(t.runs) >= mostRuns {
 		return
 	}
-	t.run, t.rows = newLoggedRun(""), 0
+	t.run, t.rows = t.run.another(""), 0
 	t.run.stepsFrom0 = t.format == "lightning-csv"
 	t.run.evaluated = t.format == "fastai-csv" || t.format == "ultralytics-csv"
 	t.before.epoch, t.before.step, t.before.validated = math.NaN(), math.NaN(), false

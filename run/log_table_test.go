@@ -127,10 +127,12 @@ func TestIsTable(t *testing.T) {
 // out and said.
 func TestEndlessTable(t *testing.T) {
 	run := newLoggedRun("")
-	run.count = mostSamples
+	*run.source = mostSamples
 	run.add("val_loss", anySet, sample{value: 1})
 	run.add("val_loss", anySet, sample{value: 2})
-	if run.count != mostSamples || len(run.notes) != 1 {
+	next := run.another("")
+	next.add("val_loss", anySet, sample{value: 3})
+	if run.count+next.count != 0 || len(run.notes) != 1 || len(next.notes) != 1 {
 		t.Errorf("%d samples, notes %q", run.count, run.notes)
 	}
 	line := strings.Repeat("x", 3*longestLine)

@@ -441,7 +441,11 @@ func (e *eventReader) file(file eventFile) error {
 
 func (e *eventReader) begin() *loggedRun {
 	if len(e.runs) < mostRuns {
-		e.runs = append(e.runs, newLoggedRun(""))
+		next := newLoggedRun("")
+		if len(e.runs) > 0 {
+			next = e.runs[0].another("")
+		}
+		e.runs = append(e.runs, next)
 	}
 	return e.runs[len(e.runs)-1]
 }

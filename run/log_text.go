@@ -26,7 +26,7 @@ func isText(head []byte) bool {
 
 // readText reads the runs of such a text; none when it holds no log.
 func readText(r io.Reader) ([]*loggedRun, error) {
-	t := textReader{all: newLines(r), parser: textParser{roles: roleCache{}}}
+	t := textReader{all: newLines(r), parser: textParser{roles: roleCache{}}, run: newLoggedRun("")}
 	t.begin()
 	for t.all.next() {
 		if mayMatter(t.all.line) {
@@ -111,8 +111,8 @@ type textReader struct {
 }
 
 func (t *textReader) begin() {
-	if t.run == nil || len(t.runs) < mostRuns {
-		t.run = newLoggedRun(t.marker)
+	if len(t.runs) < mostRuns {
+		t.run = t.run.another(t.marker)
 		t.run.validation = t.size
 		t.runs = append(t.runs, t.run)
 	}

@@ -241,12 +241,12 @@ func (p *lineParser) number(one token) {
 	}
 	key := p.key
 	p.key, p.last = nil, -1
+	if n := len(key); n > 0 && (key[n-1] == "is" || key[n-1] == "of") {
+		key = key[:n-1]
+	}
 	if len(key) == 0 {
 		p.batch = p.batch || outOf > 0
 		return
-	}
-	if key[len(key)-1] == "is" || key[len(key)-1] == "of" {
-		key = key[:len(key)-1]
 	}
 	if len(key) > 5 {
 		key = key[len(key)-5:]

@@ -175,6 +175,9 @@ func (w *wandbReader) run(prefix string) *loggedRun {
 	one, known := w.byPrefix[prefix]
 	if !known && len(w.runs) < mostRuns {
 		one = newLoggedRun(prefix)
+		if len(w.runs) > 0 {
+			one = w.runs[0].another(prefix)
+		}
 		w.byPrefix[prefix] = one
 		w.runs = append(w.runs, one)
 	}
