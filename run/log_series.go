@@ -141,8 +141,25 @@ func (l *loggedRun) choose() chosen {
 		if one != nil && one.remark != "" {
 			l.note("%s is taken as a validation curve: %s", one.name, one.remark)
 		}
+		if n := l.alike(one); n > 1 {
+			l.note("%s is taken of %d validation curves of its kind", one.name, n)
+		}
 	}
 	return c
+}
+
+// alike counts the series that have the role of one and no simpler name; 1 if
+// its name is as simple as can be.
+func (l *loggedRun) alike(one *series) (n int) {
+	if one == nil || one.role.rank <= 0 {
+		return 1
+	}
+	for _, other := range l.series {
+		if other.role.set == one.role.set && other.role.quantity == one.role.quantity && other.role.measure == one.role.measure {
+			n++
+		}
+	}
+	return n
 }
 
 // bestMeasure is the series of a set that can best play accuracy. One that was

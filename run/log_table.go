@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -150,6 +151,7 @@ func readTable(r io.Reader) ([]*loggedRun, string, error) {
 		}
 		reader.row(string(all.line), row)
 	}
+	reader.fillEpochs()
 	if all.cut {
 		reader.run.note("lines of more than %d bytes were cut", longestLine)
 	}
@@ -162,28 +164,48 @@ type tableReader struct {
 	format string
 	runs   []*loggedRun
 	run    *loggedRun
-	rows   int // of this run
+	rows   int      // of this run
+	epochs []sample // the epochs of its steps
 	before struct {
-		epoch, step float64
-		validated   bool
+		epoch     float64
+		validated bool
 	}
 	roles []role
 }
 
 func (t *tableReader) begin() {
+	t.fillEpochs()
 	if len(t.runs) >= mostRuns {
 		return
 	}
 	t.run, t.rows = t.run.another(""), 0
 	t.run.stepsFrom0 = t.format == "lightning-csv"
 	t.run.evaluated = t.format == "fastai-csv" || t.format == "ultralytics-csv"
-	t.before.epoch, t.before.step, t.before.validated = math.NaN(), math.NaN(), false
+	t.before.epoch, t.before.validated = math.NaN(), false
 	t.runs = append(t.runs, t.run)
 	if t.roles == nil {
 		for _, name := range t.names {
 			t.roles = append(t.roles, roleOf(name))
 		}
 	}
+}
+
+// fillEpochs gives values in rows without an epoch, such as the learning rates
+// of Lightning's monitor, that of the next step which has one.
+func (t *tableReader) fillEpochs() {
+	for _, one := range t.run.series {
+		for i := range one.samples {
+			s := &one.samples[i]
+			if !math.IsNaN(s.epoch) || s.step < 0 {
+				continue
+			}
+			next := sort.Search(len(t.epochs), func(i int) bool { return t.epochs[i].step >= s.step })
+			if next < len(t.epochs) {
+				s.epoch = t.epochs[next].epoch
+			}
+		}
+	}
+	t.epochs = t.epochs[:0]
 }
 
 // row adds one row, which may begin another run.
@@ -213,19 +235,18 @@ func (t *tableReader) row(line string, number int) {
 // split begins another run where the epoch falls, or stays in a table that
 // has one row per epoch.
 func (t *tableReader) split(values []float64, given []bool, validated bool) {
-	epoch, step := math.NaN(), math.NaN()
+	epoch := math.NaN()
 	if t.epoch >= 0 && given[t.epoch] {
 		epoch = values[t.epoch]
-	}
-	if t.step >= 0 && given[t.step] {
-		step = values[t.step]
 	}
 	falls := epoch < t.before.epoch
 	again := epoch == t.before.epoch && epoch <= 1 && t.step < 0 && validated && t.before.validated
 	if falls || again {
 		t.begin()
 	}
-	t.before.epoch, t.before.step, t.before.validated = epoch, step, validated
+	if !math.IsNaN(epoch) {
+		t.before.epoch, t.before.validated = epoch, validated
+	}
 }
 
 func (t *tableReader) addRow(values []float64, given []bool) {
@@ -240,6 +261,9 @@ func (t *tableReader) addRow(values []float64, given []bool) {
 		s.step = int64(values[t.step])
 	}
 	t.rows++
+	if n := len(t.epochs); s.step >= 0 && !math.IsNaN(s.epoch) && (n == 0 || t.epochs[n-1].step < s.step) && n < mostSamples {
+		t.epochs = append(t.epochs, s)
+	}
 	for i, name := range t.names {
 		if given[i] && i != t.epoch && i != t.step {
 			s.value = values[i]

@@ -16,6 +16,7 @@ var tableCases = []struct {
 	format string
 	want   [][][5]float64
 	note   string
+	rates  []float64
 }{
 	{
 		name:   "Keras, validation every second epoch, NA and nan",
@@ -48,6 +49,20 @@ var tableCases = []struct {
 		format: "lightning-csv",
 		want:   [][][5]float64{{{1, -1, -1, 0.8, 0.5}, {2, 0.8, -1, 0.7, 0.6}, {3, -1, -1, 0.6, 0.7}, {4, 0.5, -1, 0.5, 0.8}}},
 		note:   "every validation is one point",
+	},
+	{
+		name:   "Lightning with a monitor of the learning rate, in rows without an epoch",
+		text:   "epoch,lr-Adam,step,train_loss,val_acc,val_loss\n,0.1,0,,,\n0,,4,0.9,,\n0,,5,,0.5,0.8\n,0.01,6,,,\n1,,10,0.7,,\n1,,11,,0.6,0.7\n,0.001,12,,,\n",
+		format: "lightning-csv",
+		want:   [][][5]float64{{{1, 0.9, -1, 0.8, 0.5}, {2, 0.7, -1, 0.7, 0.6}}},
+		rates:  []float64{0.1, 0.01},
+	},
+	{
+		name:   "Ultralytics detection, losses in parts",
+		text:   "epoch,train/box_loss,train/cls_loss,metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,val/cls_loss,lr/pg0\n1,1.5,2.5,0.5,0.25,1.25,2.25,0.1\n2,1.25,2.25,0.6,0.3,1.5,2.0,0.1\n",
+		format: "ultralytics-csv",
+		want:   [][][5]float64{{{1, 1.5, -1, 1.25, 0.5}, {2, 1.25, -1, 1.5, 0.6}}},
+		note:   "val/box_loss is taken of 2",
 	},
 	{
 		name:   "timm, per cent",
@@ -102,6 +117,11 @@ func TestReadTable(t *testing.T) {
 				c := one.curves("", format)
 				comparePoints(t, c.Points, test.want[i])
 				notes += strings.Join(c.Notes, "\n")
+				for j, rate := range test.rates {
+					if float64(c.Points[j].LearningRate) != rate {
+						t.Errorf("learning rate %v, want %v", c.Points[j].LearningRate, rate)
+					}
+				}
 			}
 			if !strings.Contains(notes, test.note) {
 				t.Errorf("no note says %q: %q", test.note, notes)
