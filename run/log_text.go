@@ -97,7 +97,6 @@ type textReader struct {
 	run  *loggedRun
 
 	epoch     float64 // NaN before the first
-	total     float64 // of "3/20"; 0 if not given
 	counted   bool    // epochs have numbers
 	trailing  bool    // the number of an epoch stands after its values
 	keras     bool    // validation values are called val_..., training values have no set
@@ -116,7 +115,7 @@ func (t *textReader) begin() {
 		t.run.validation = t.size
 		t.runs = append(t.runs, t.run)
 	}
-	t.epoch, t.total, t.heading, t.validated = math.NaN(), 0, anySet, false
+	t.epoch, t.heading, t.validated = math.NaN(), anySet, false
 	t.names, t.values = nil, map[string]*textValue{}
 }
 
@@ -194,12 +193,8 @@ func (t *textReader) changeMarker(marker string) {
 func (t *textReader) header(p textLine) {
 	same := p.epoch == t.epoch
 	switch {
-	case math.IsNaN(t.epoch) && t.validated && !t.keras && !t.counted && len(p.pairs) == 0:
-		t.trailing = true
-		t.epoch = p.epoch
-		t.flush()
-	case math.IsNaN(t.epoch) && len(t.names) > 0 && t.keras:
-		t.beginsWithin(p.epoch)
+	case math.IsNaN(t.epoch) && len(t.names) > 0:
+		t.beforeFirst(p)
 	case t.trailing:
 		if p.epoch < t.epoch {
 			names, values := t.names, t.values
@@ -219,7 +214,28 @@ func (t *textReader) header(p textLine) {
 	if !same {
 		t.heading = anySet
 	}
-	t.epoch, t.total = p.epoch, p.total
+	t.epoch = p.epoch
+}
+
+// beforeFirst handles values before the first epoch of a run: the epoch's own
+// where its number comes after them, else settings or an evaluation before the
+// training, which belong to no epoch.
+func (t *textReader) beforeFirst(p textLine) {
+	trained := false
+	for _, name := range t.names {
+		r := t.parser.roles.of(name)
+		trained = trained || isCurve(r) && (r.set == trainSet || r.set == anySet)
+	}
+	switch {
+	case t.keras:
+		t.beginsWithin(p.epoch)
+	case t.validated && trained && !t.counted && !p.bare && len(p.pairs) == 0:
+		t.trailing = true
+		t.epoch = p.epoch
+		t.flush()
+	default:
+		t.names, t.values, t.validated = nil, map[string]*textValue{}, false
+	}
 }
 
 // beginsWithin handles Keras values before the first epoch of a file whose

@@ -10,7 +10,6 @@ import (
 // A textLine is what one line of a text says.
 type textLine struct {
 	epoch    float64
-	total    float64 // of "epoch 3/20"; 0 if not given
 	hasEpoch bool
 	bare     bool // nothing but the epoch
 	marker   string
@@ -213,20 +212,20 @@ func (p *lineParser) epoch(word string) bool {
 	if one.kind != numberToken || one.number < 0 || ahead > 3 || math.IsInf(one.number, 0) || math.IsNaN(one.number) {
 		return false
 	}
-	total, used := 0.0, ahead+1
+	used, plural := ahead+1, word == "epochs"
 	next := p.skipMarks(used, "])")
 	if over := p.peek(next); (over.text == "/" || over.text == "of") && p.peek(next+1).kind == numberToken {
-		total, used = p.peek(next+1).number, next+2
+		used, plural = next+2, false
 	}
 	used = p.skipMarks(used, "])'\":,")
 	p.at += used
 	p.key, p.last = nil, -1
 	if before == "at" || before == "best" || before == "from" || before == "in" || before == "after" || before == "for" || before == "last" ||
-		word == "epochs" && total == 0 {
+		plural {
 		return true
 	}
 	if !p.result.hasEpoch {
-		p.result.epoch, p.result.total, p.result.hasEpoch = one.number, total, true
+		p.result.epoch, p.result.hasEpoch = one.number, true
 	}
 	return true
 }

@@ -132,6 +132,11 @@ var textCases = []struct {
 		want: [][][5]float64{{{1, 0.7, -1, 0.659, 0.7392}, {2, 0.4, -1, 0.5, 0.8}}},
 	},
 	{
+		name: "an evaluation before the training",
+		text: "lr: 0.01\nInitial validation: loss 0.69 acc 0.5\nEpoch 1/2\ntrain loss 0.6 acc 0.6\nval loss 0.65 acc 0.55\nEpoch 2/2\ntrain loss 0.5 acc 0.7\nval loss 0.6 acc 0.65\n",
+		want: [][][5]float64{{{1, 0.6, 0.6, 0.65, 0.55}, {2, 0.5, 0.7, 0.6, 0.65}}},
+	},
+	{
 		name: "tensor and numpy wrappers",
 		text: "epoch: 1 loss: tensor(0.7, device='cuda:0') val_loss: tensor(0.6) val_auc: np.float64(0.71)\nepoch: 2 loss: tensor(0.5) val_loss: tensor(0.5) val_auc: np.float64(0.81)\n",
 		want: [][][5]float64{{{1, 0.7, -1, 0.6, 0.71}, {2, 0.5, -1, 0.5, 0.81}}},
