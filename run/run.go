@@ -2,7 +2,8 @@
 // and every subject's predicted probabilities after every epoch.
 //
 // It imports nothing from the module, so that a run of ballast and a log of
-// another trainer open alike. The format is described in docs/format/run.md.
+// another trainer open alike. The format is described in docs/format/run.md,
+// the logs that OpenLog reads in docs/logs.md.
 package run
 
 // Format is the version of the run format that this package writes.
