@@ -61,7 +61,7 @@ func readHeader(line string) (table, bool) {
 		return table{}, false
 	}
 	t := table{epoch: -1, step: -1, time: -1}
-	for _, separator := range []byte(",;\t|") {
+	for _, separator := range []byte(",;\t| ") {
 		names := splitCells(line, separator)
 		if len(names) > len(t.names) {
 			t.separator, t.names = separator, names
@@ -90,6 +90,9 @@ func readHeader(line string) (table, bool) {
 // splitCells cuts a line at a separator outside quotes and trims the cells:
 // some trainers pad them.
 func splitCells(line string, separator byte) []string {
+	if separator == ' ' { // columns that are lined up with blanks
+		return strings.Fields(line)
+	}
 	var cells []string
 	start, quoted := 0, false
 	for i := 0; i <= len(line); i++ {

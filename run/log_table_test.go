@@ -65,6 +65,12 @@ var tableCases = []struct {
 		note:   "val/box_loss is taken of 2",
 	},
 	{
+		name:   "fastai as it prints, lined up with blanks",
+		text:   "epoch     train_loss  valid_loss  accuracy  time    \n0         0.9         0.8         0.5       00:03   \n1         0.7         0.6         0.75      00:03   \n",
+		format: "fastai-csv",
+		want:   [][][5]float64{{{1, 0.9, -1, 0.8, 0.5}, {2, 0.7, -1, 0.6, 0.75}}},
+	},
+	{
 		name:   "timm, per cent",
 		text:   "epoch,train_loss,eval_loss,eval_top1,eval_top5\n0,0.7,0.6,52.63,100.0\n1,0.6,0.5,63.16,100.0\n",
 		format: "timm-csv",

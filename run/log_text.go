@@ -261,7 +261,7 @@ func (t *textReader) contradicts(p textLine) bool {
 		if pair.role.set != validationSet {
 			continue
 		}
-		if known := t.values[pair.name]; known != nil && len(known.values) > 0 && known.values[0] != pair.value {
+		if known := t.values[pair.name]; known != nil && known.kind == wholeValue && len(known.values) > 0 && known.values[0] != pair.value {
 			return true
 		}
 	}

@@ -130,13 +130,25 @@ func (t *textParser) parse(line string) textLine {
 		p.result.kind, p.result.bare = runningValue, false
 	case p.batch:
 		p.result.kind = batchValue
-		for _, pair := range p.result.pairs {
-			if pair.outOf > 0 {
-				p.result.kind = wholeValue
-			}
+		if p.evaluates() {
+			p.result.kind = wholeValue
 		}
 	}
 	return p.result
+}
+
+// evaluates reports whether a line with a number of batches gives values of a
+// whole set: "45/60" right, or training and validation side by side.
+func (p *lineParser) evaluates() bool {
+	train, validation := false, false
+	for _, pair := range p.result.pairs {
+		if pair.outOf > 0 {
+			return true
+		}
+		train = train || pair.role.set == trainSet
+		validation = validation || pair.role.set == validationSet
+	}
+	return train && validation
 }
 
 func (p *lineParser) peek(ahead int) token {

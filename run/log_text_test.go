@@ -137,6 +137,21 @@ var textCases = []struct {
 		want: [][][5]float64{{{1, 0.6, 0.6, 0.65, 0.55}, {2, 0.5, 0.7, 0.6, 0.65}}},
 	},
 	{
+		name: "tqdm for training and validation, then a line",
+		text: "Epoch 1/2: 100%|##########| 50/50 [00:10<00:00,  4.90it/s, loss=0.65]\nValidation: 100%|###| 5/5 [00:01<00:00, 4.2it/s, loss=0.3]\nEpoch 1/2 - Train Loss: 0.70, Train Acc: 0.55, Val Loss: 0.66, Val Acc: 0.60\nEpoch 2/2: 100%|##########| 50/50 [00:10<00:00,  4.90it/s, loss=0.55]\nEpoch 2/2 - Train Loss: 0.60, Train Acc: 0.65, Val Loss: 0.56, Val Acc: 0.70\n",
+		want: [][][5]float64{{{1, 0.7, 0.55, 0.66, 0.6}, {2, 0.6, 0.65, 0.56, 0.7}}},
+	},
+	{
+		name: "PyTorch quickstart",
+		text: "Epoch 1\n-------------------------------\nloss: 2.5  [   64/60000]\nloss: 2.25  [ 6464/60000]\nTest Error: \n Accuracy: 38.6%, Avg loss: 2.155749 \n\nEpoch 2\n-------------------------------\nloss: 2.0  [   64/60000]\nloss: 1.5  [ 6464/60000]\nTest Error: \n Accuracy: 58.6%, Avg loss: 1.9 \n\nDone!\n",
+		want: [][][5]float64{{{1, 2.375, -1, 2.155749, 0.386}, {2, 1.75, -1, 1.9, 0.586}}},
+	},
+	{
+		name: "evaluations by steps",
+		text: "step 0: train loss 4.2, val loss 4.3\niter 10: loss 4.1\nstep 250: train loss 2.2, val loss 2.3\nstep 500: train loss 1.2, val loss 1.9\n",
+		want: [][][5]float64{{{1, 4.2, -1, 4.3, -1}, {2, 2.2, -1, 2.3, -1}, {3, 1.2, -1, 1.9, -1}}},
+	},
+	{
 		name: "tensor and numpy wrappers",
 		text: "epoch: 1 loss: tensor(0.7, device='cuda:0') val_loss: tensor(0.6) val_auc: np.float64(0.71)\nepoch: 2 loss: tensor(0.5) val_loss: tensor(0.5) val_auc: np.float64(0.81)\n",
 		want: [][][5]float64{{{1, 0.7, -1, 0.6, 0.71}, {2, 0.5, -1, 0.5, 0.81}}},
