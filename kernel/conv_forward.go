@@ -74,7 +74,7 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 const shortRow = 6
 
 // minimalBlocks is the number of output blocks of one task of minimal filtering.
-const minimalBlocks = 4
+const minimalBlocks = 2
 
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {

@@ -87,13 +87,17 @@ def normalisation(case, width):
     return LAYERS[case.dims][1](width)
 
 
+def activation(case):
+    return nn.LeakyReLU(case.slope) if case.slope else nn.ReLU()
+
+
 def block(case, channels, width, pooled=True):
     conv, _, pool, _ = LAYERS[case.dims]
     with_norm = case.norm not in ("none", "batch-after-pool")
     parts = OrderedDict(conv=conv(channels, width, 3, padding=1, bias=not with_norm))
     if with_norm:
         parts["norm"] = normalisation(case, width)
-    parts["relu"] = nn.LeakyReLU(case.slope)
+    parts["relu"] = activation(case)
     if pooled:
         parts["pool"] = pool(2)
     return nn.Sequential(parts)
@@ -109,7 +113,7 @@ class Residual(nn.Module):
         self.norm1 = normalisation(case, width)
         self.conv2 = conv(width, width, 3, padding=1, bias=False)
         self.norm2 = normalisation(case, width)
-        self.activation = nn.LeakyReLU(case.slope)
+        self.activation = activation(case)
         self.shortcut = nn.Sequential()
         if channels != width or stride != 1:
             self.shortcut = nn.Sequential(

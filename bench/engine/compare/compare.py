@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "pytorch"))
-from steps import LAYERS, plain, residual  # noqa: E402
+from steps import LAYERS, Case, plain, residual  # noqa: E402
 
 RESIDUAL = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -33,11 +33,9 @@ class Workload:
 
     def __init__(self, spec, channels_last):
         dims, size = spec["dims"], spec["size"][3 - spec["dims"] :]
-        if spec["name"] in RESIDUAL:
-            layers, features = residual(dims, spec["channels"], spec["width"], RESIDUAL[spec["name"]])
-        else:
-            blocks = int(spec["name"].removeprefix("cnn"))
-            layers, features = plain(dims, spec["channels"], spec["width"], blocks, spec["norm"])
+        kind = RESIDUAL.get(spec["name"]) or int(spec["name"].removeprefix("cnn"))
+        case = Case(dims, spec["channels"], size, spec["classes"], spec["width"], kind, spec["norm"], spec["batch"])
+        layers, features = residual(case) if spec["name"] in RESIDUAL else plain(case)
         layers["average"], layers["flatten"] = LAYERS[dims][3](1), nn.Flatten()
         layers["head"] = nn.Linear(features, spec["classes"])
         self.net = nn.Sequential(layers)
