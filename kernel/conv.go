@@ -80,7 +80,7 @@ func (c *Conv) FLOPs() int64 {
 // filters minimally, with one worker. Each further worker takes less than that again.
 func (c *Conv) ScratchLen(data bool) int {
 	size := 0
-	if data {
+	if data && !c.minimal() {
 		size += c.WeightLen()
 	}
 	splits := c.splits()

@@ -30,20 +30,20 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	c.Out.check("output gradient", dy)
 	layout.check("input gradient", dx)
-	if len(c.transposed) < c.WeightLen() {
-		c.transposed = make([]float32, c.WeightLen())
-	}
 	p := &c.data
 	p.dy, p.weight, p.dx, p.layout = dy, weight, dx, layout
-	blocks := blockGroup(layout)
+	blocks, passing := blockGroup(layout), 0
 	if c.minimal() {
+		passing = c.taps() * Lanes * Lanes
 		blocks = min(minimalBlocks, layout.Blocks())
 		c.transformed = enoughFloats(c.transformed, c.transformedLen())
 		p.minimal = minimalPass{source: c.Out, target: layout, kernel: c.Kernel, backwards: true, x: dy, weights: c.transformed}
+	} else {
+		c.transposed = enoughFloats(c.transposed, c.WeightLen())
 	}
+	c.prepare(pool, passing)
 	pool.Run(c.blockPairs(), p.transposeTask)
 	p.chunks = divide(layout, 0, blocks)
-	c.prepare(pool, 0)
 	if c.minimal() {
 		p.column = p.chunks.column(c.Kernel[0])
 		pool.Run(p.chunks.columns(p.column), p.minimalTask)
@@ -183,20 +183,31 @@ func source(position, stride, size int) (int, bool) {
 	return position / stride, position >= 0 && position%stride == 0 && position/stride < size
 }
 
-// transpose fills one pair of blocks of c.transposed: [in block][out block][kd][kh][kw reversed][out lane][in lane].
+// transpose fills one pair of blocks of c.transposed: [in block][out block][kd][kh][kw reversed][out lane][in lane];
+// for minimal filtering of the transformed weights, the transposed ones passing by.
 func (p *dataPass) transpose(task int) {
 	const tile = Lanes * Lanes
 	c := p.conv
 	columns, rows := c.Kernel[2], c.Kernel[0]*c.Kernel[1]
 	ins, outs := c.In.Blocks(), c.Out.Blocks()
 	inBlock, outBlock := task/outs, task%outs
-	from := p.weight[(outBlock*ins+inBlock)*rows*columns*tile:][:rows*columns*tile]
-	to := c.transposed[(inBlock*outs+outBlock)*rows*columns*tile:][:rows*columns*tile]
+	size := rows * columns * tile
+	from := p.weight[(outBlock*ins+inBlock)*size:][:size]
+	if !c.minimal() {
+		transposeRows(from, c.transposed[task*size:][:size], rows, columns)
+		return
+	}
+	w := c.workspaces.take()
+	transposeRows(from, w.rows[:size], rows, columns)
+	transformWeightsFast(w.rows, c.transformed[task*rows*tile:], c.transformedLen()/positions, rows)
+	c.workspaces.give(w)
+}
+
+// transposeRows transposes the tiles of kernel rows and reverses each row.
+func transposeRows(from, to []float32, rows, columns int) {
+	const tile = Lanes * Lanes
 	for row := range rows {
 		transposeTilesFast(from[row*columns*tile:], to[row*columns*tile:], columns)
-	}
-	if c.minimal() {
-		transformWeightsFast(to, c.transformed[task*rows*tile:], c.transformedLen()/positions, rows)
 	}
 }
 

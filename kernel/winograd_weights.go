@@ -114,7 +114,8 @@ func (p *weightsPass) transformSlab(w *workspace, part chunk, inBlock, block, bl
 	return in, gradient
 }
 
-// multiplySlab adds the products of a slab to the sums [position][block][kd][kh][16][16].
+// multiplySlab adds the products of a slab to the sums [position][block][kd][kh][16][16],
+// one position after another: what a slab has of one stays in the first cache.
 func (p *weightsPass) multiplySlab(w *workspace, part chunk, in, gradient *tileRegion, blocks, stride int) {
 	const tile = Lanes * Lanes
 	c := p.conv
@@ -123,22 +124,22 @@ func (p *weightsPass) multiplySlab(w *workspace, part chunk, in, gradient *tileR
 		yBlock: gradient.block, xStride: Lanes, list: &w.list,
 	}
 	first, _ := c.slabPlanes(part)
-	for kh := range c.Kernel[1] {
-		up := kh - c.Kernel[1]/2
-		h, hEnd := max(part.h, -up), min(part.hEnd, c.In.H-up) // the rows whose source row is in the image
-		if h >= hEnd {
-			continue
-		}
-		s.voxels = (hEnd - h) * gradient.row / Lanes
-		for kd := range c.Kernel[0] {
-			front := kd - c.Kernel[0]/2
-			w.list.reset()
-			for d := max(part.d, -front); d < min(part.dEnd, c.In.D-front); d++ {
-				w.list.add((d+front-first)*in.plane+(h+up-in.h)*in.row, (d-part.d)*gradient.plane+(h-part.h)*gradient.row)
+	for position := range positions {
+		s.x, s.y = in.data[position*in.position:], gradient.data[position*gradient.position:]
+		for kh := range c.Kernel[1] {
+			up := kh - c.Kernel[1]/2
+			h, hEnd := max(part.h, -up), min(part.hEnd, c.In.H-up) // the rows whose source row is in the image
+			if h >= hEnd {
+				continue
 			}
-			for position := range positions {
+			s.voxels = (hEnd - h) * gradient.row / Lanes
+			for kd := range c.Kernel[0] {
+				front := kd - c.Kernel[0]/2
+				w.list.reset()
+				for d := max(part.d, -front); d < min(part.dEnd, c.In.D-front); d++ {
+					w.list.add((d+front-first)*in.plane+(h+up-in.h)*in.row, (d-part.d)*gradient.plane+(h-part.h)*gradient.row)
+				}
 				s.dst = w.rows[position*stride+(kd*c.Kernel[1]+kh)*tile:]
-				s.x, s.y = in.data[position*in.position:], gradient.data[position*gradient.position:]
 				s.run()
 			}
 		}
