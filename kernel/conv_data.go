@@ -32,10 +32,11 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	layout.check("input gradient", dx)
 	p := &c.data
 	p.dy, p.weight, p.dx, p.layout = dy, weight, dx, layout
-	blocks, passing := blockGroup(layout), 0
+	p.chunks = divide(layout, 0, blockGroup(layout))
+	passing := 0
 	if c.minimal() {
+		p.chunks = minimalChunks(layout, 0)
 		passing = c.taps() * Lanes * Lanes
-		blocks = min(minimalBlocks, layout.Blocks())
 		c.transformed = enoughFloats(c.transformed, c.transformedLen())
 		p.minimal = minimalPass{source: c.Out, target: layout, kernel: c.Kernel, backwards: true, x: dy, weights: c.transformed}
 	} else {
@@ -43,7 +44,6 @@ func (c *Conv) BackwardData(pool *Pool, dy, weight []float32, layout Shape, dx [
 	}
 	c.prepare(pool, passing)
 	pool.Run(c.blockPairs(), p.transposeTask)
-	p.chunks = divide(layout, 0, blocks)
 	if c.minimal() {
 		p.column = p.chunks.column(c.Kernel[0])
 		pool.Run(p.chunks.columns(p.column), p.minimalTask)

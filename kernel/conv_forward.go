@@ -48,14 +48,13 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 	c.In.check("convolution input", x)
 	p := &c.forward
 	p.x, p.weight, p.bias, p.y, p.after = x, weight, bias, y, after
-	blocks := blockGroup(c.Out)
+	p.chunks = divide(c.Out, pooled, blockGroup(c.Out))
 	if c.minimal() {
-		blocks = min(minimalBlocks, c.Out.Blocks())
+		p.chunks = minimalChunks(c.Out, pooled)
 		c.transformed = enoughFloats(c.transformed, c.transformedLen())
 		p.minimal = minimalPass{source: c.In, target: c.Out, kernel: c.Kernel, x: x, bias: bias, weights: c.transformed}
 		pool.Run(c.blockPairs(), p.transform)
 	}
-	p.chunks = divide(c.Out, pooled, blocks)
 	p.column = 1
 	if c.minimal() {
 		p.column = p.chunks.column(c.Kernel[0])
@@ -72,9 +71,6 @@ func (c *Conv) run(pool *Pool, x, weight, bias, y []float32, pooled int, after e
 
 // shortRow is the number of voxels of a row up to which a tile has four blocks.
 const shortRow = 6
-
-// minimalBlocks is the number of output blocks of one task of minimal filtering.
-const minimalBlocks = 2
 
 // blockGroup returns how many output blocks one task does: as many as one tile.
 func blockGroup(s Shape) int {

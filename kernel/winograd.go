@@ -33,6 +33,17 @@ func (c *Conv) minimal() bool {
 // transformedLen returns the number of transformed weights.
 func (c *Conv) transformedLen() int { return c.WeightLen() / 3 * positions }
 
+// minimalChunks divides an output as divide does. A chunk has four blocks, for which
+// the input is transformed once, where that leaves chunks enough and rows long
+// enough, otherwise two.
+func minimalChunks(s Shape, pooled int) chunks {
+	wide := divide(s, pooled, min(4, s.Blocks()))
+	if wide.number >= leastChunks && wide.samples*wide.rows*tilesOf(s.W) >= cachedTiles/4 {
+		return wide
+	}
+	return divide(s, pooled, min(2, s.Blocks()))
+}
+
 // minimalWorkspace returns the number of elements of the buffers in which a worker
 // transforms what its tasks need.
 func (c *Conv) minimalWorkspace() (tiles, products, sums int) {
@@ -41,7 +52,7 @@ func (c *Conv) minimalWorkspace() (tiles, products, sums int) {
 	tiles, products = in.len(), gradient.len()
 	for _, way := range [2][2]*Shape{{&c.In, &c.Out}, {&c.Out, &c.In}} {
 		source, target := way[0], way[1]
-		chunks := divide(*target, 0, min(minimalBlocks, target.Blocks()))
+		chunks := minimalChunks(*target, 0)
 		part := chunks.largest()
 		rows, summed, _ := layRows(source, target, c.Kernel, &part)
 		tiles, products = max(tiles, rows.len()), max(products, summed.len())
