@@ -18,9 +18,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"ballast/bench/engine"
 	"ballast/diagnosis"
 	"ballast/phantom"
 	"ballast/prep"
@@ -63,7 +63,7 @@ func main() {
 	flag.Parse()
 	table, err := compare(*fresh, *epochs, *out)
 	if err == nil {
-		err = publish(table)
+		err = engine.Publish(page, "trained", table)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -71,19 +71,6 @@ func main() {
 }
 
 const page = "docs/budget.md"
-
-// publish puts the table in its place on the page.
-func publish(table string) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return fmt.Errorf("%w; run the command in the project's folder", err)
-	}
-	place := regexp.MustCompile(`(?s)(<!-- table trained -->\n).*?(<!-- end -->)`)
-	if !place.Match(text) {
-		return fmt.Errorf("%s has no place for the table", page)
-	}
-	return os.WriteFile(page, place.ReplaceAll(text, []byte("${1}"+table+"${2}")), 0o644)
-}
 
 // compare returns the Markdown table of all studies.
 func compare(fresh, epochs int, out string) (string, error) {

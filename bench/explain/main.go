@@ -18,9 +18,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"ballast/bench/engine"
 	"ballast/cohort"
 	"ballast/explain"
 	"ballast/net"
@@ -80,7 +80,7 @@ func main() {
 	if err == nil && s.seed != evaluationSeed {
 		_, err = os.Stdout.WriteString(table)
 	} else if err == nil {
-		err = publish(table)
+		err = engine.Publish(page, "pointing", table)
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -88,19 +88,6 @@ func main() {
 }
 
 const page = "docs/explaining.md"
-
-// publish puts the table in its place on the page.
-func publish(table string) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return fmt.Errorf("%w; run the command in the project's folder", err)
-	}
-	place := regexp.MustCompile(`(?s)(<!-- table pointing -->\n).*?(<!-- end -->)`)
-	if !place.Match(text) {
-		return fmt.Errorf("%s has no place for the table", page)
-	}
-	return os.WriteFile(page, place.ReplaceAll(text, []byte("${1}"+table+"${2}")), 0o644)
-}
 
 // table trains all networks and returns the Markdown table.
 func (s study) table() (string, error) {

@@ -15,10 +15,9 @@ import (
 	"fmt"
 	"log"
 	"math"
-	"os"
-	"regexp"
 	"strings"
 
+	"ballast/bench/engine"
 	"ballast/phantom"
 	"ballast/train"
 )
@@ -49,7 +48,7 @@ func main() {
 	table, err := compare(arms, *seeds, *fresh, *epochs)
 	switch {
 	case err == nil && write:
-		err = publish(table)
+		err = engine.Publish(page, "recipe", table)
 	case err == nil:
 		fmt.Print(table)
 	}
@@ -59,19 +58,6 @@ func main() {
 }
 
 const page = "docs/training.md"
-
-// publish puts the table in its place on the page.
-func publish(table string) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return fmt.Errorf("%w; run the command in the project's folder", err)
-	}
-	place := regexp.MustCompile(`(?s)(<!-- table recipe -->\n).*?(<!-- end -->)`)
-	if !place.Match(text) {
-		return fmt.Errorf("%s has no place for the table", page)
-	}
-	return os.WriteFile(page, place.ReplaceAll(text, []byte("${1}"+table+"${2}")), 0o644)
-}
 
 // An outcome is what one run shows, in points.
 type outcome struct {
