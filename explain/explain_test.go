@@ -292,7 +292,7 @@ func TestSanity(t *testing.T) {
 			t.Errorf("median %g: %v", c.median, got)
 		}
 	}
-	if got := median([]float64{3, 1, 2, 10}); got != 2.5 {
+	if got := stat.Quantile([]float64{3, 1, 2, 10}, 0.5); got != 2.5 {
 		t.Errorf("median %g, want 2.5", got)
 	}
 }

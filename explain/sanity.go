@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"ballast/stat"
 )
 
 // A Sanity holds the maps of a subject against those that networks of the same
@@ -41,23 +43,15 @@ func (w *work) sanity(ctx context.Context, maps [][]float32) (*Sanity, error) {
 			known = append(known, r)
 		}
 	}
-	s.Median = median(known)
+	s.Median = stat.Quantile(known, 0.5)
 	return s, nil
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // rankCorrelation is Spearman's: the correlation of the ranks, equal values having
 // the mean of theirs; NaN when all values of one side are equal.
 func rankCorrelation(a, b []float32) float64 {
 	x, y := ranks(a), ranks(b)
-	middle := float64(len(a)-1) / 2
+	middle := float64(len(a)+1) / 2
 	xx, yy, xy := 0.0, 0.0, 0.0
 	for n := range x {
 		xx += (x[n] - middle) * (x[n] - middle)
@@ -67,31 +61,11 @@ func rankCorrelation(a, b []float32) float64 {
 	return xy / math.Sqrt(xx*yy)
 }
 
-// ranks returns the rank of each value from 0.
+// ranks returns the rank of each value from 1.
 func ranks(values []float32) []float64 {
-	order := make([]int, len(values))
-	for n := range order {
-		order[n] = n
+	wide := make([]float64, len(values))
+	for n, v := range values {
+		wide[n] = float64(v)
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch {
-		case values[a] < values[b]:
-			return -1
-		case values[a] > values[b]:
-			return 1
-		}
-		return 0
-	})
-	ranks := make([]float64, len(values))
-	for first := 0; first < len(order); {
-		last := first
-		for last+1 < len(order) && values[order[last+1]] == values[order[first]] {
-			last++
-		}
-		for n := first; n <= last; n++ {
-			ranks[order[n]] = float64(first+last) / 2
-		}
-		first = last + 1
-	}
-	return ranks
+	return stat.MidRanks(wide)
 }
