@@ -329,14 +329,7 @@ func writePage(path string, page []byte) error {
 	} else if err == nil && !isPage(path) {
 		return errors.New("a file that is no HTML page is there; choose another name or remove it")
 	}
-	temporary, err := writeBeside(path, page)
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(temporary, path); err != nil {
-		_ = os.Remove(temporary)
-	}
-	return err
+	return replaceFile(path, page)
 }
 
 // isPage tells whether a file is an HTML page or empty: an old report may be

@@ -376,13 +376,7 @@ func (j *evaluateJob) write(report *evaluation.Report) error {
 		}
 	}
 	if j.out != "" {
-		temporary, err := writeBeside(j.out, predictionTable(report))
-		if err == nil {
-			if err = os.Rename(temporary, j.out); err != nil {
-				_ = os.Remove(temporary)
-			}
-		}
-		if err != nil {
+		if err := replaceFile(j.out, predictionTable(report)); err != nil {
 			return fmt.Errorf("write %s: %w", j.out, withoutPath(err))
 		}
 	}

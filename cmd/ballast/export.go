@@ -87,13 +87,7 @@ func writeFree(path string, data []byte) error {
 	if err := mustBeFree(path); err != nil {
 		return err
 	}
-	temporary, err := writeBeside(path, data)
-	if err == nil {
-		if err = os.Rename(temporary, path); err != nil {
-			_ = os.Remove(temporary)
-		}
-	}
-	if err != nil {
+	if err := replaceFile(path, data); err != nil {
 		return fmt.Errorf("write %s: %w", path, withoutPath(err))
 	}
 	return nil

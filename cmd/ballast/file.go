@@ -20,3 +20,15 @@ func writeBeside(path string, data []byte) (temporary string, err error) {
 	}
 	return file.Name(), nil
 }
+
+// replaceFile writes a file whole or not at all, in the place of one that is there.
+func replaceFile(path string, data []byte) error {
+	temporary, err := writeBeside(path, data)
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(temporary, path); err != nil {
+		_ = os.Remove(temporary)
+	}
+	return err
+}

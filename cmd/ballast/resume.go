@@ -159,10 +159,7 @@ func (j *trainJob) remember(dir string) {
 	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
 		return
 	}
-	temporary, err := writeBeside(file, append(text, '\n'))
-	if err == nil && os.Rename(temporary, file) != nil {
-		_ = os.Remove(temporary)
-	}
+	_ = replaceFile(file, append(text, '\n'))
 }
 
 // rememberedCohort is the cohort that a run was trained on here.
