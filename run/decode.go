@@ -217,6 +217,7 @@ func decodeEpoch(text []byte) (Epoch, error) {
 		member{"learning_rate", &e.LearningRate, false},
 		member{"gradient_norm", &e.GradientNorm, false},
 		member{"objective", &e.Objective, true},
+		member{"health", func(text []byte) (err error) { e.Health, err = decodeHealth(text); return err }, true},
 		member{"evaluations", func(text []byte) (err error) { e.Evaluations, err = decodeEvaluations(text); return err }, false},
 	)
 	return e, err

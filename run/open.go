@@ -33,6 +33,12 @@ func Open(dir string) (*Run, error) {
 	if err := r.readTest(filepath.Join(dir, TestFile)); err != nil {
 		return nil, err
 	}
+	if err := r.readFingerprint(dir); err != nil {
+		return nil, err
+	}
+	if err := r.readProbes(dir); err != nil {
+		return nil, err
+	}
 	r.remark()
 	return r, nil
 }

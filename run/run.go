@@ -53,6 +53,9 @@ type Run struct {
 	Epochs []Epoch      // in order, Epochs[0].Epoch = 1
 	Test   []Evaluation // test.json: the finished network on the set "test"; nil when there is none
 	Notes  []string     // what the reader had to repair or leave out, one line each
+
+	Fingerprint *Fingerprint // fingerprint.json; nil when there is none
+	Probes      *Probes      // probes.json; nil when no experiment was made
 }
 
 // A Header says what was trained on whom (run.json).
@@ -82,6 +85,7 @@ type Epoch struct {
 	// Objective is what training lessened, mean over the images of the epoch; nil
 	// where that is the cross-entropy itself, the logged training loss.
 	Objective   *Float       `json:"objective,omitempty"`
+	Health      *Health      `json:"health,omitempty"` // nil when not watched
 	Evaluations []Evaluation `json:"evaluations"`
 }
 

@@ -1,0 +1,131 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// FingerprintFile holds what the network is shown of every subject, in a few
+// numbers: enough to see that two sets are prepared differently, that one person
+// is in both, or that the brightness alone gives the label away.
+const FingerprintFile = "fingerprint.json"
+
+// ThumbnailCells is the number of cells of a thumbnail: 8 x 8 of an image, 4 x 4 x 4
+// of a volume.
+const ThumbnailCells = 64
+
+// A Fingerprint describes the prepared images of every subject, set by set, in
+// the order of the header. Nothing of it is augmented.
+type Fingerprint struct {
+	Format int               `json:"format"` // Format
+	Sets   map[string][]Look `json:"sets"`
+}
+
+// A Look is what the network is shown of one subject. Intensities are those of the
+// network's input, over all images and channels of the subject.
+type Look struct {
+	Mean      Float `json:"mean"`
+	Deviation Float `json:"deviation"` // standard deviation, divisor n
+	Least     Float `json:"least"`
+	Greatest  Float `json:"greatest"`
+	// Thumbnail is the means of ThumbnailCells equal cells of the first channel of
+	// the first image, slowest axis first, less their own mean and divided by their
+	// own standard deviation, times 32, rounded and held within -127 to 127. All 0
+	// for an image of one colour.
+	Thumbnail []int `json:"thumbnail"`
+}
+
+// Encode returns the text of FingerprintFile.
+func (f *Fingerprint) Encode() ([]byte, error) { return encode(f, "") }
+
+func (r *Run) readFingerprint(dir string) error {
+	file := filepath.Join(dir, FingerprintFile)
+	text, err := readLimited(file, maxHeader+int64(r.subjects())*1024)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Fingerprint, err = decodeFingerprint(text); err == nil {
+		err = r.Header.checkFingerprint(r.Fingerprint)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w: %w", file, ErrInvalid, err)
+	}
+	return nil
+}
+
+// subjects is the number of subjects of all sets.
+func (r *Run) subjects() int {
+	n := 0
+	for _, subjects := range r.Header.Sets {
+		n += len(subjects)
+	}
+	return n
+}
+
+func (h *Header) checkFingerprint(f *Fingerprint) error {
+	if f.Format != Format {
+		return fmt.Errorf("format %d; this program reads format %d", f.Format, Format)
+	}
+	for _, set := range slices.Sorted(maps.Keys(f.Sets)) {
+		subjects, known := h.Sets[set]
+		if !known {
+			return fmt.Errorf("the set %q is not in %s", set, HeaderFile)
+		}
+		if len(subjects) != len(f.Sets[set]) {
+			return fmt.Errorf("set %s: %d subjects; %s has %d", set, len(f.Sets[set]), HeaderFile, len(subjects))
+		}
+		for i, look := range f.Sets[set] {
+			if len(look.Thumbnail) != ThumbnailCells {
+				return fmt.Errorf("set %s: subject %s: a thumbnail of %d cells; want %d", set, subjects[i].ID, len(look.Thumbnail), ThumbnailCells)
+			}
+		}
+	}
+	return nil
+}
+
+func decodeFingerprint(text []byte) (*Fingerprint, error) {
+	f := &Fingerprint{Sets: map[string][]Look{}}
+	err := decodeObject(text,
+		member{"format", &f.Format, false},
+		member{"sets", func(text []byte) error {
+			var found map[string]json.RawMessage
+			if err := json.Unmarshal(text, &found); err != nil {
+				return plain(err, text)
+			}
+			for _, set := range slices.Sorted(maps.Keys(found)) {
+				looks, err := decodeLooks(found[set])
+				if err != nil {
+					return fmt.Errorf("%s: %w", abbreviate(set), err)
+				}
+				f.Sets[set] = looks
+			}
+			return nil
+		}, false},
+	)
+	return f, err
+}
+
+func decodeLooks(text []byte) ([]Look, error) {
+	looks := []Look{}
+	err := decodeArray(text, func(_ int, element []byte) error {
+		var l Look
+		err := decodeObject(element,
+			member{"mean", &l.Mean, false},
+			member{"deviation", &l.Deviation, false},
+			member{"least", &l.Least, false},
+			member{"greatest", &l.Greatest, false},
+			member{"thumbnail", &l.Thumbnail, false},
+		)
+		looks = append(looks, l)
+		return err
+	})
+	return looks, err
+}
