@@ -14,6 +14,7 @@ var batchNormLag = Cause{
 	Explain: "The running means and variances of batch norm, which only validation uses, trail behind the weights or rest on " +
 		"too few batches; recomputed at the same weights they give another result.",
 	Of:    "jitter",
+	Kind:  mistake,
 	Judge: judgeBatchNormLag,
 }
 

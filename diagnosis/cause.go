@@ -14,8 +14,22 @@ type Cause struct {
 	Title   string
 	Explain string // what it is, in one or two sentences
 	Of      string // what its severity is measured in: jitter, generalisation, calibration or optimism
+	Kind    kind
+	Brings  []string // ids of the causes that follow from this one and need no treatment of their own
+	Probes  []string // ids of the experiments that decide it, where the record alone does not
 	Judge   func(*evidence) judgement
 }
+
+// A kind says what is to be done about a cause. A reader wants to know of mistakes
+// first, since they can be mended, then of what the cohort allows, then of how the
+// numbers are to be read.
+type kind int
+
+const (
+	mistake kind = iota // of the program or the plan
+	limit               // of the cohort
+	reading             // of the curve
+)
 
 // Causes lists every cause that Diagnose judges.
 var Causes = []*Cause{
@@ -74,27 +88,10 @@ func (e *evidence) findings() []Finding {
 			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.prescription(),
 		})
 	}
+	relate(findings, Causes)
 	slices.SortStableFunc(findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity),
 			cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)))
-	})
-	return findings
-}
-
-// ForReading returns the findings in the order in which a person reads them: by
-// verdict, the surest first, and with the same verdict what makes the curve
-// jump before what costs something else.
-func (r *Report) ForReading() []Finding {
-	elsewhere := func(f Finding) int {
-		if f.Of == "jitter" {
-			return 0
-		}
-		return 1
-	}
-	findings := slices.Clone(r.Findings)
-	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)),
-			cmp.Compare(elsewhere(a), elsewhere(b)))
 	})
 	return findings
 }

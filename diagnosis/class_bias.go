@@ -12,7 +12,8 @@ var classBias = Cause{
 	Title: "One class is predicted at a time",
 	Explain: "In some epochs the network gives every case the same answer, now one class and now the other. The accuracy then is " +
 		"exactly the share of that class, and jumps between the two shares.",
-	Of: "jitter",
+	Of:   "jitter",
+	Kind: reading,
 }
 
 var classImbalance = Cause{
@@ -20,7 +21,8 @@ var classImbalance = Cause{
 	Title: "Accuracy is the wrong measure for unequal classes",
 	Explain: "One class is so common that naming it for every case looks like success. A network that does so has a high accuracy " +
 		"and finds nobody of the other classes.",
-	Of: "generalisation",
+	Of:   "generalisation",
+	Kind: limit,
 }
 
 // poles counts the epochs whose accuracy is exactly the share p of one of two

@@ -13,6 +13,7 @@ var coinFlip = Cause{
 	Explain: "On these validation subjects the network ranks no better than chance would. That does not prove that the images " +
 		"hold no signal; it says what this many subjects could have shown.",
 	Of:    "generalisation",
+	Kind:  reading,
 	Judge: judgeCoinFlip,
 }
 

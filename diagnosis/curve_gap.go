@@ -12,7 +12,8 @@ var validationBetter = Cause{
 	Title: "Validation is better than training",
 	Explain: "Mostly the training curve is the mean over an epoch while the weights improved, with dropout and augmentation on. " +
 		"Otherwise the validation cases are easier, or stand in the training set too.",
-	Of: "optimism",
+	Of:   "optimism",
+	Kind: reading,
 }
 
 // lateGap is the late accuracy on training less validation cases in points, with

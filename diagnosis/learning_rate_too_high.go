@@ -13,6 +13,7 @@ var learningRateTooHigh = Cause{
 	Explain: "Steps so large that the weights jump about a good solution instead of settling: the training loss jumps too, and " +
 		"the average of the weights is steadier than the weights.",
 	Of:    "jitter",
+	Kind:  mistake,
 	Judge: judgeLearningRate,
 }
 

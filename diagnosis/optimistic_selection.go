@@ -13,6 +13,7 @@ var optimisticSelection = Cause{
 	Explain: "The highest point of a fluctuating curve is partly luck: reported as the result, or used to choose the weights, " +
 		"it promises more than new patients will show (winner's curse).",
 	Of:    "optimism",
+	Kind:  reading,
 	Judge: judgeOptimisticSelection,
 }
 

@@ -14,6 +14,7 @@ var overconfidence = Cause{
 	Explain: "The network is surer than it is right. The validation loss rises while the accuracy does not fall: every mistake " +
 		"is made with more conviction. The probabilities must not be read as risks.",
 	Of:    "calibration",
+	Kind:  reading,
 	Judge: judgeOverconfidence,
 }
 

@@ -152,6 +152,9 @@ type Finding struct {
 	Explain   string     `json:"explain"`
 	Evidence  []Evidence `json:"evidence"`
 	Treatment Treatment  `json:"treatment"` // what to change; its text is empty where nothing is
+	// Because is the id of a surer or deeper cause that this one follows from; empty
+	// where it stands by itself.
+	Because string `json:"because,omitempty"`
 }
 
 // Evidence is one number for or against a cause.

@@ -8,6 +8,7 @@ var smallValidationSet = Cause{
 	Explain: "With few subjects the accuracy moves by whole subjects: whoever lies near the decision threshold flips from epoch " +
 		"to epoch, and a larger set would average that out.",
 	Of:    "jitter",
+	Kind:  limit,
 	Judge: judgeSmallValidationSet,
 }
 

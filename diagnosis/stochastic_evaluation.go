@@ -12,6 +12,7 @@ var stochasticEvaluation = Cause{
 	Explain: "Dropout or augmentation left on while validating, or a random part of the validation set: the same weights " +
 		"evaluated twice give two results.",
 	Of:    "jitter",
+	Kind:  mistake,
 	Judge: judgeStochasticEvaluation,
 }
 

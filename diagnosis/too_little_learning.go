@@ -8,7 +8,8 @@ var tooLittleLearning = Cause{
 	Explain: "Even on the cases it learns from the network is no better than guessing, or stands still. Nothing about validation " +
 		"can be concluded. Too low a learning rate, dead units, bad initial weights, too small a network, too strong " +
 		"regularisation, or labels or a loss that do not fit the outputs all look like this.",
-	Of: "generalisation",
+	Of:   "generalisation",
+	Kind: reading,
 }
 
 var lossMismatch = Cause{
@@ -16,7 +17,8 @@ var lossMismatch = Cause{
 	Title: "Loss and accuracy do not belong together",
 	Explain: "A case that is wrong costs a cross-entropy of at least ln 2, so the loss cannot be less than ln 2 times the share " +
 		"that is wrong. Where it is, the logged loss is another one (focal, squared, weighted), or outputs, labels and loss do not fit.",
-	Of: "calibration",
+	Of:   "calibration",
+	Kind: reading,
 }
 
 const (

@@ -40,6 +40,7 @@ type Plan struct {
 	Stopping   Stopping   `yaml:"stopping"`
 	Validation Validation `yaml:"validation"`
 	Views      Views      `yaml:"views"`
+	Mistakes   Mistakes   `yaml:"mistakes"`
 }
 
 // Data names the columns of the cohort's table and chooses among its images;
@@ -181,6 +182,23 @@ type Views struct {
 	Decay  float64 `yaml:"decay" doc:"part of the averaged weights that an epoch leaves in place; over the first steps the average is their plain mean"`
 }
 
+// Mistakes plants what goes wrong in other people's runs, so that a diagnosis can be
+// held against a known truth. Subjects are chosen by the stream "mistakes/KEY".
+type Mistakes struct {
+	PermuteLabels    bool    `yaml:"permute_labels" doc:"the classes of all subjects are dealt out anew within each set: nothing is left to learn"`
+	LabelNoise       float64 `yaml:"label_noise" doc:"share of the subjects of every set that are given another class"`
+	Leak             float64 `yaml:"leak" doc:"share of the validation subjects of whom a copy is trained on, under another name"`
+	Shortcut         float64 `yaml:"shortcut" doc:"every subject gets a site, A or B, and this share of each class has the same one, images of A being darker and of less contrast; 0: nobody gets a site"`
+	Drop             float64 `yaml:"drop" doc:"share of the subjects of the last class that is left out of every set"`
+	InputGain        float64 `yaml:"input_gain" doc:"all prepared images are multiplied by it"`
+	InputOffset      float64 `yaml:"input_offset" doc:"and this is added"`
+	ValidationGain   float64 `yaml:"validation_gain" doc:"the prepared images of all sets but train are multiplied by it, after input_gain"`
+	ValidationOffset float64 `yaml:"validation_offset" doc:"and this is added"`
+	InitialGain      float64 `yaml:"initial_gain" doc:"initial weights of convolutions are multiplied by it"`
+	InitialBias      float64 `yaml:"initial_bias" doc:"added to the initial bias of every block: of its norm, or of its convolution without one"`
+	ClassWeight      float64 `yaml:"class_weight" doc:"weight of the last class in the loss that training lessens"`
+}
+
 // DefaultPlan returns the plan that `ballast train COHORT` starts from.
 func DefaultPlan() Plan {
 	return Plan{
@@ -203,5 +221,6 @@ func DefaultPlan() Plan {
 		Stopping:   Stopping{Watch: "loss", Smoothing: 0.6},
 		Validation: Validation{Weights: "current", Fraction: 1},
 		Views:      Views{Every: 1, Images: 256, Decay: 0.8},
+		Mistakes:   Mistakes{InputGain: 1, ValidationGain: 1, InitialGain: 1, ClassWeight: 1},
 	}
 }

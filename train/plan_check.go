@@ -51,10 +51,35 @@ func (p *Plan) Validate() error {
 	require(p.Views.Every >= 0, "views.every is %d; it must be at least 0", p.Views.Every)
 	require(p.Views.Images >= 2, "views.images is %d; it must be at least 2", p.Views.Images)
 	require(p.Views.Decay >= 0 && p.Views.Decay < 1, "views.decay is %g; it must be at least 0 and below 1", p.Views.Decay)
+	p.validateMistakes(require)
 	if problems = slices.Compact(problems); len(problems) > 0 {
 		return fmt.Errorf("%w: %s", ErrPlan, strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+func (p *Plan) validateMistakes(require func(bool, string, ...any)) {
+	m := &p.Mistakes
+	for _, share := range []struct {
+		key   string
+		value float64
+	}{{"label_noise", m.LabelNoise}, {"leak", m.Leak}, {"shortcut", m.Shortcut}, {"drop", m.Drop}} {
+		require(share.value >= 0 && share.value <= 1, "mistakes.%s is %g; it must lie between 0 and 1", share.key, share.value)
+	}
+	for _, factor := range []struct {
+		key   string
+		value float64
+	}{
+		{"input_gain", m.InputGain}, {"validation_gain", m.ValidationGain}, {"initial_gain", m.InitialGain}, {"class_weight", m.ClassWeight},
+	} {
+		require(factor.value > 0 && factor.value <= 1e6, "mistakes.%s is %g; it must be above 0 and at most 1e+06", factor.key, factor.value)
+	}
+	for _, offset := range []struct {
+		key   string
+		value float64
+	}{{"input_offset", m.InputOffset}, {"validation_offset", m.ValidationOffset}, {"initial_bias", m.InitialBias}} {
+		require(offset.value >= -1e6 && offset.value <= 1e6, "mistakes.%s is %g; it must lie between -1e+06 and 1e+06", offset.key, offset.value)
+	}
 }
 
 func (p *Plan) validateNet(require func(bool, string, ...any), oneOf func(string, string, ...string)) {

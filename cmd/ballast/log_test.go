@@ -217,7 +217,7 @@ func TestWatchExitCodes(t *testing.T) {
 		says string
 	}{
 		{[]string{log, "--once"}, exitDone, ""},
-		{[]string{log, "--once", "--fail-on", "likely"}, exitFindings, "after epoch 30: overfitting is likely"},
+		{[]string{log, "--once", "--fail-on", "likely"}, exitFindings, "overfitting is likely"},
 		{[]string{log, "--fail-on", "likely"}, exitFindings, "--fail-on likely"},
 		{[]string{log, "--idle", "200ms", "--every", "100ms"}, exitDone, "nothing was written for 200ms"},
 		{[]string{filepath.Join(t.TempDir(), "absent"), "--wait", "150ms", "--every", "100ms"}, exitFailed, "no epoch within 150ms"},
