@@ -31,6 +31,9 @@ type evidence struct {
 
 	logged *variance // of the logged accuracy at all epochs; nil without per-subject predictions
 	jitter float64   // of the logged accuracy in points; NaN when there are no steps
+
+	lossesEnd int // index from which on the training loss is no number; see endOfLosses
+	lazyCurves
 }
 
 func (e *evidence) note(format string, values ...any) {
@@ -65,7 +68,7 @@ func newEvidence(r *run.Run) *evidence {
 	}
 	e.accuracy = e.curve(run.Logged, run.Validation, accuracyValues, func(v *run.Evaluation) run.Float { return v.Accuracy })
 	e.loss = e.curve(run.Logged, run.Validation, meanOf(loss), func(v *run.Evaluation) run.Float { return v.Loss })
-	e.lateFrom = lastThird(e.accuracy)
+	e.lateFrom, e.lossesEnd = lastThird(e.accuracy), e.endOfLosses()
 	e.climb()
 	e.budget = e.divide()
 	e.logged, e.jitter = e.measureJitter(accuracyValues, e.accuracy)
