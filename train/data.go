@@ -34,6 +34,17 @@ type Sample struct {
 	Subject int // index into Set.Subjects
 	Class   int
 	Image   *prep.Image
+
+	before *prep.Image // what the pipeline of its set made Image of, where Plant changed it; else nil
+}
+
+// Prepared is the image before the pipelines that Plant stands for, the same of every
+// set: what Plan.AsTraining and Plan.AsValidation take.
+func (s *Sample) Prepared() *prep.Image {
+	if s.before != nil {
+		return s.before
+	}
+	return s.Image
 }
 
 // Images is everything a run trains and evaluates on.
@@ -63,7 +74,8 @@ func (r Reading) each() {
 }
 
 // Load reads and prepares every image of the split. The plan must be resolved.
-// Statistics that need a cohort are fitted on the training images first.
+// Statistics that need a cohort are fitted on the training images first, and the
+// mistakes of the plan are planted last.
 func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r Reading) (*Images, error) {
 	images := &Images{Classes: c.Classes}
 	config := p.PrepConfig()
@@ -76,11 +88,7 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r R
 		return nil, err
 	}
 	var jobs []loadJob
-	for _, part := range []struct {
-		set      *Set
-		name     string
-		subjects []int
-	}{{&images.Train, run.Train, split.Train}, {&images.Validation, run.Validation, split.Validation}, {&images.Test, run.Test, split.Test}} {
+	for _, part := range images.parts(split) {
 		part.set.Name = part.name
 		for _, s := range part.subjects {
 			subject := c.Subjects[s]
@@ -110,7 +118,22 @@ func Load(ctx context.Context, c *cohort.Cohort, split cohort.Split, p Plan, r R
 	if p.Prep.Slice != "" {
 		images.Notes = append(images.Notes, fmt.Sprintf("the images are volumes and the network sees slices of them (prep.slice: %s)", p.Prep.Slice))
 	}
-	return images, err
+	if err != nil {
+		return images, err
+	}
+	return images, p.Plant(images)
+}
+
+// A setPart is a set and the subjects of the cohort that belong to it.
+type setPart struct {
+	set      *Set
+	name     string
+	subjects []int
+}
+
+// parts lists the sets that a split fills.
+func (images *Images) parts(split cohort.Split) []setPart {
+	return []setPart{{&images.Train, run.Train, split.Train}, {&images.Validation, run.Validation, split.Validation}, {&images.Test, run.Test, split.Test}}
 }
 
 // fitCovariates fits the covariates of the plan on the training subjects.

@@ -103,12 +103,16 @@ func firstFew(names []string) string {
 }
 
 // begin gives the networks of a training, the one that learns and the average, the
-// tensors that it starts from, and freezes in both what the plan says, so that an
-// average of what is frozen is that itself.
+// tensors that it starts from and the mistakes that the plan plants in them, and
+// freezes in both what the plan says, so that an average of what is frozen is that
+// itself.
 func begin(p *Plan, images *Images, networks ...*net.Net) error {
 	for _, n := range networks {
 		if err := n.LoadPart(images.Initial); err != nil {
 			return fmt.Errorf("start from the tensors of net.weights: %w", err)
+		}
+		if err := p.plantInitial(n); err != nil {
+			return fmt.Errorf("plant mistakes.initial_gain and initial_bias: %w", err)
 		}
 		if err := n.Freeze(p.Net.Freeze); err != nil {
 			return fmt.Errorf("%w: net.freeze: %w", ErrPlan, err)

@@ -1,6 +1,10 @@
 package train
 
-import "ballast/net"
+import (
+	"slices"
+
+	"ballast/net"
+)
 
 // An objective is the loss that training lessens.
 type objective struct {
@@ -33,6 +37,12 @@ func newObjective(p Plan, images *Images) *objective {
 	}
 	if p.Loss.Weights == "balanced" {
 		l.Weights = balancedWeights(p.unitClasses(&images.Train), len(images.Classes))
+	}
+	if weight := p.Mistakes.ClassWeight; weight != 1 {
+		if l.Weights == nil {
+			l.Weights = slices.Repeat([]float64{1}, o.classes)
+		}
+		l.Weights[o.classes-1] *= weight
 	}
 	if l.Weights != nil || l.Smoothing > 0 || l.Gamma > 0 {
 		o.loss = &l

@@ -73,23 +73,44 @@ func (p *Plan) needsEpochs() string {
 // SameSubjects says, before any image is read, whether the sets of a split are those
 // of the run; the error wraps ErrMismatch.
 func SameSubjects(r *run.Run, c *cohort.Cohort, split cohort.Split) error {
-	for _, set := range []struct {
-		name     string
-		subjects []int
-	}{{run.Train, split.Train}, {run.Validation, split.Validation}, {run.Test, split.Test}} {
-		own := r.Header.Sets[set.name]
-		for i := range max(len(own), len(set.subjects)) {
+	planted, err := plantedSubjects(r, c, split)
+	if err != nil {
+		return err
+	}
+	for _, set := range planted.sets() {
+		own := r.Header.Sets[set.Name]
+		for i := range max(len(own), len(set.Subjects)) {
 			switch {
-			case i >= len(set.subjects):
-				return fmt.Errorf("%w: subject %s of its set %s is not in that of the cohort", ErrMismatch, own[i].ID, set.name)
+			case i >= len(set.Subjects):
+				return fmt.Errorf("%w: subject %s of its set %s is not in that of the cohort", ErrMismatch, own[i].ID, set.Name)
 			case i >= len(own):
-				return fmt.Errorf("%w: subject %s of the cohort is not in its set %s", ErrMismatch, c.Subjects[set.subjects[i]].ID, set.name)
-			case own[i].ID != c.Subjects[set.subjects[i]].ID:
-				return fmt.Errorf("%w: subject %d of its set %s is %s, in the cohort %s", ErrMismatch, i+1, set.name, own[i].ID, c.Subjects[set.subjects[i]].ID)
+				return fmt.Errorf("%w: subject %s of the cohort is not in its set %s", ErrMismatch, set.Subjects[i].ID, set.Name)
+			case own[i].ID != set.Subjects[i].ID:
+				return fmt.Errorf("%w: subject %d of its set %s is %s, in the cohort %s", ErrMismatch, i+1, set.Name, own[i].ID, set.Subjects[i].ID)
 			}
 		}
 	}
 	return nil
+}
+
+// plantedSubjects returns the sets of a split without their images and with the
+// mistakes of the run's plan.
+func plantedSubjects(r *run.Run, c *cohort.Cohort, split cohort.Split) (*Images, error) {
+	plan := DefaultPlan()
+	if r.Plan != nil {
+		var err error
+		if plan, err = ReadPlan(r.Plan); err != nil {
+			return nil, err
+		}
+	}
+	images := &Images{Classes: c.Classes}
+	for _, part := range images.parts(split) {
+		part.set.Name = part.name
+		for _, s := range part.subjects {
+			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: c.Subjects[s].ID, Class: c.Subjects[s].Class})
+		}
+	}
+	return images, plan.Plant(images)
 }
 
 // Resume goes on with a run in a folder, by the plan of OpenForResume and with the
