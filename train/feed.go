@@ -11,18 +11,26 @@ import (
 // is fed in. nil: images stay as they are.
 type drawing func(place, sample int) prep.Draw
 
+// An Alteration changes the values of an image of a set as the network sees it, in
+// place. It is called by several goroutines.
+type Alteration func(set *Set, sample int, voxels []float32)
+
 // A source is what is fed to the network: units of a set in an order.
 type source struct {
 	set   *Set
-	units []int   // images, or subjects where there are bags
-	bag   bagging // nil: units are images
-	draw  drawing // by the place of the unit
+	units []int      // images, or subjects where there are bags
+	bag   bagging    // nil: units are images
+	draw  drawing    // by the place of the unit
+	size  int        // units of a batch; 0: as many as in training
+	alter Alteration // nil: none
 }
 
 // divide makes batches of the units.
 func (t *trainer) divide(s source) []part {
 	size := t.plan.Batch
-	if t.plan.attends() && s.bag == nil {
+	if s.size > 0 {
+		size = s.size
+	} else if t.plan.attends() && s.bag == nil {
 		size = t.largestBatch()
 	}
 	return parts(len(s.units), size)
@@ -93,6 +101,10 @@ func (t *trainer) fill(batch *net.Batch, s source, p part) {
 		draw := s.draw(place, images[i])
 		return &draw
 	})
+	if s.alter != nil {
+		size := len(batch.Data) / batch.N
+		t.pool.Run(batch.N, func(i int) { s.alter(s.set, images[i], batch.Data[i*size:(i+1)*size]) })
+	}
 	batch.Covariates, batch.Bags = covariates, bags
 	if s.bag == nil {
 		batch.Bags = nil

@@ -122,6 +122,7 @@ type trainer struct {
 	calibration       []int
 	calibrationImages int
 	progress          func(Progress)
+	worked            func(images int) // told of work done, in images passed forward once; see Lab
 }
 
 func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
@@ -188,6 +189,9 @@ func trainable(p *Plan, images *Images) error {
 
 func (t *trainer) advance(images int) {
 	t.done += float64(images)
+	if t.worked != nil {
+		t.worked(images)
+	}
 	if t.progress != nil {
 		t.progress(Progress{Share: min(1, t.done/t.total)})
 	}

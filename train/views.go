@@ -153,11 +153,16 @@ func (t *trainer) logged(ctx context.Context, epoch int, clean []run.Evaluation)
 
 // loggedSet evaluates cleanly, or with the mistakes that the plan asks for.
 func (t *trainer) loggedSet(ctx context.Context, set *Set, epoch int, clean run.Evaluation) (run.Evaluation, error) {
-	v := t.plan.Validation
-	if v.clean() {
+	if t.plan.Validation.clean() {
 		clean.View = run.Logged
 		return clean, nil
 	}
+	return t.run(ctx, run.Logged, t.loggedPass(set, epoch))
+}
+
+// loggedPass is the evaluation of a set after an epoch as the plan asks for it.
+func (t *trainer) loggedPass(set *Set, epoch int) pass {
+	v := t.plan.Validation
 	pass := pass{set: set, mode: net.Inference, include: t.subset(set, epoch)}
 	if v.Dropout {
 		pass.mode = net.Sampling
@@ -170,7 +175,7 @@ func (t *trainer) loggedSet(ctx context.Context, set *Set, epoch int, clean run.
 			return t.augment.Draw(stat.NewStream(t.plan.Seed, "validation-augment/"+set.Name, uint64(sample), uint64(epoch)))
 		}
 	}
-	return t.run(ctx, run.Logged, pass)
+	return pass
 }
 
 // subset draws the validation subjects of an epoch; nil means all of them.
@@ -241,13 +246,16 @@ type pass struct {
 	mode    net.Mode
 	draw    drawing                // nil: images as they are
 	dropout func(batch int) uint64 // nil: none
+	size    int                    // of a batch, as in source
+	alter   Alteration             // nil: none
+	each    func()                 // called after each batch; nil: not
 }
 
 // run makes a pass and pools the images of each subject.
 func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation, error) {
 	pool := newPooling(p.set, len(t.images.Classes))
 	classify := t.classify(&p, pool)
-	err := t.feed(source{p.set, p.chosen(), p.bag, p.draw}, func(number int, units []int) error {
+	err := t.feed(source{p.set, p.chosen(), p.bag, p.draw, p.size, p.alter}, func(number int, units []int) error {
 		if ctx.Err() != nil {
 			return ErrInterrupted
 		}
@@ -256,6 +264,9 @@ func (t *trainer) run(ctx context.Context, view string, p pass) (run.Evaluation,
 			seed = p.dropout(number)
 		}
 		classify(units, seed)
+		if p.each != nil {
+			p.each()
+		}
 		t.advance(t.batch.N)
 		return nil
 	})

@@ -1,0 +1,72 @@
+package probe
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"ballast/run"
+)
+
+var evaluateTwice = Probe{
+	ID:    "evaluate-twice",
+	Title: "evaluating twice",
+	Explain: "Does the same network give the same answers twice? The validation set is evaluated as logged two times over, with " +
+		"the weights unchanged. Whatever differs is noise of the evaluation: dropout, augmentation or a random part of the set.",
+	Cost: func(b *Bench) float64 { return 2 * samples(&b.Images.Validation) },
+	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
+		set := &b.Images.Validation
+		epochs := len(b.Run.Epochs) // draws beyond those that are recorded
+		first, err := b.Lab.Logged(ctx, set, epochs+1)
+		if err != nil {
+			return nil, err
+		}
+		second, err := b.Lab.Logged(ctx, set, epochs+2)
+		if err != nil {
+			return nil, err
+		}
+		return compareTwice(first, second), nil
+	},
+}
+
+// compareTwice compares two evaluations of the same subjects. A subject of whom
+// only one has a prediction differs, and its class is not compared.
+func compareTwice(first, second run.Evaluation) map[string]run.Float {
+	var different, flips, both, either, covered float64
+	for i, a := range first.Probabilities {
+		b := second.Probabilities[i]
+		if a != nil {
+			covered++
+		}
+		if a == nil && b == nil {
+			continue
+		}
+		either++
+		if !slices.Equal(a, b) {
+			different++
+		}
+		if a != nil && b != nil {
+			both++
+			if class(a) != class(b) {
+				flips++
+			}
+		}
+	}
+	return map[string]run.Float{
+		"different":           run.Float(different / either),
+		"flips":               run.Float(flips / both),
+		"covered":             run.Float(covered / float64(len(first.Probabilities))),
+		"accuracy_difference": run.Float(math.Abs(float64(first.Accuracy - second.Accuracy))),
+	}
+}
+
+// class is the most probable class, the first of equals.
+func class(row run.Row) int {
+	best := 0
+	for k, p := range row {
+		if p > row[best] {
+			best = k
+		}
+	}
+	return best
+}
