@@ -48,22 +48,6 @@ func CurveCauses() []*Cause {
 	return causes
 }
 
-var preprocessingMismatch = Cause{
-	ID:    "preprocessing-mismatch",
-	Title: "Preprocessing differs between training and validation",
-	Explain: "Images are scaled, cropped or normalised in one way for training and in another for validation, so the network " +
-		"is shown images of a kind that it never learnt from.",
-	Of: "generalisation",
-}
-
-var subjectLeakage = Cause{
-	ID:    "subject-leakage",
-	Title: "The same patients on both sides of the split",
-	Explain: "Slices, visits or copies of one patient stand in training and in validation. The network recognises the patient, " +
-		"and the curve promises what new patients will not show.",
-	Of: "optimism",
-}
-
 // blind judges what curves cannot show, and says what to record.
 func blind(record string) func(*curveEvidence) judgement {
 	return func(e *curveEvidence) judgement {

@@ -7,15 +7,6 @@ import (
 	"ballast/stat"
 )
 
-var validationBetter = Cause{
-	ID:    "validation-better-than-training",
-	Title: "Validation is better than training",
-	Explain: "Mostly the training curve is the mean over an epoch while the weights improved, with dropout and augmentation on. " +
-		"Otherwise the validation cases are easier, or stand in the training set too.",
-	Of:   "optimism",
-	Kind: reading,
-}
-
 // lateGap is the late accuracy on training less validation cases in points, with
 // the 95 % interval that the number of validation cases leaves (Wilson's, the
 // training cases being taken as exact); the ends are NaN without it.

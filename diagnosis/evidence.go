@@ -185,14 +185,12 @@ func (e *evidence) measureJitter(f measure, recorded []float64) (*variance, floa
 // of the record changes no result.
 func (e *evidence) predictions(view, set string) *predictions {
 	subjects, k := e.run.Header.Sets[set], len(e.run.Header.Classes)
-	order := make([]int, len(subjects))
-	for i, s := range subjects {
+	for _, s := range subjects {
 		if s.Class < 0 || s.Class >= k {
 			return nil
 		}
-		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(subjects[a].ID, subjects[b].ID) })
+	order := e.ordered(set)
 	p := &predictions{classes: make([]int, len(subjects)), rows: make([][]run.Row, len(e.run.Epochs))}
 	for i, from := range order {
 		p.classes[i] = subjects[from].Class
@@ -211,6 +209,18 @@ func (e *evidence) predictions(view, set string) *predictions {
 		return nil
 	}
 	return p
+}
+
+// ordered lists the subjects of a set by their indices in the header, in the order
+// of their ids, which is that of predictions.
+func (e *evidence) ordered(set string) []int {
+	subjects := e.run.Header.Sets[set]
+	order := make([]int, len(subjects))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(subjects[a].ID, subjects[b].ID) })
+	return order
 }
 
 // usableRows returns the rows in the given order, without those that lack a

@@ -7,24 +7,6 @@ import (
 	"ballast/stat"
 )
 
-var classBias = Cause{
-	ID:    "class-bias-oscillation",
-	Title: "One class is predicted at a time",
-	Explain: "In some epochs the network gives every case the same answer, now one class and now the other. The accuracy then is " +
-		"exactly the share of that class, and jumps between the two shares.",
-	Of:   "jitter",
-	Kind: reading,
-}
-
-var classImbalance = Cause{
-	ID:    "class-imbalance",
-	Title: "Accuracy is the wrong measure for unequal classes",
-	Explain: "One class is so common that naming it for every case looks like success. A network that does so has a high accuracy " +
-		"and finds nobody of the other classes.",
-	Of:   "generalisation",
-	Kind: limit,
-}
-
 // poles counts the epochs whose accuracy is exactly the share p of one of two
 // classes, high, or of the other, low; what smooth change would lead one to
 // expect; and the share of the curve's variance in steps to or from the low
