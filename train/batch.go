@@ -38,6 +38,7 @@ func (t *trainer) eachBatch(ctx context.Context, epoch int, use func(indices []i
 func (t *trainer) trainBatch(indices []int, last bool, sum *tally) {
 	batch := t.backward(indices)
 	sum.add(batch)
+	t.health.batch(t.labels, len(t.images.Classes), batch.crossEntropy)
 	if !t.accumulation.gather(batch.weight, last) {
 		return
 	}
@@ -69,8 +70,10 @@ func (t *trainer) backward(indices []int) score {
 func (t *trainer) takeStep(rate float64) (norm float64) {
 	params := t.net.Params()
 	norm = gradientNorm(params)
+	t.health.beforeStep(norm)
 	clip(params, norm, t.plan.Optimizer.Clip)
 	t.optimizer.step(params, rate)
+	t.health.afterStep()
 	t.step++
 	t.average()
 	return norm

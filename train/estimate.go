@@ -107,7 +107,7 @@ func (t *trainer) bytes() int64 {
 	for _, param := range t.net.Params() {
 		parameters += int64(len(param.Value))
 	}
-	copies := int64(8) // averaged weights and the room of their gradients, two of the optimiser; in the files' layout the weights of both networks and the optimiser's two
+	copies := int64(10) // averaged weights and the room of their gradients, two of the optimiser, two of the watch; in the files' layout the weights of both networks and the optimiser's two
 	if t.plan.Optimizer.Accumulate > 1 {
 		copies++
 	}

@@ -117,6 +117,7 @@ type trainer struct {
 	done         float64   // work done, in images passed forward once
 	total        float64
 	keep         float64 // part of the averaged weights that a step leaves in place, once enough steps are taken
+	health       *watch  // of the epoch under way
 	// calibration is the training units from which batch-norm statistics are
 	// recomputed, in an order that mixes the subjects: the same all through a run.
 	calibration       []int
@@ -157,6 +158,7 @@ func newTrainer(p Plan, images *Images, o Options) (*trainer, error) {
 	if p.Views.Decay > 0 {
 		t.keep = stat.Exp(stat.Log(p.Views.Decay) / float64(t.stepsPerEpoch()))
 	}
+	t.health = newWatch(network, pool, t.stepsPerEpoch())
 	t.calibration, t.calibrationImages = t.calibrate()
 	largest := t.largestBatch()
 	t.net.Reserve(largest)
@@ -207,6 +209,7 @@ func (t *trainer) report(epoch *run.Epoch) {
 func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 	epoch := run.Epoch{Epoch: number}
 	var sum tally
+	t.health.begin()
 	err := t.eachBatch(ctx, number, func(indices []int, last bool) error {
 		t.trainBatch(indices, last, &sum)
 		t.advance(3 * t.batch.N)
@@ -216,6 +219,7 @@ func (t *trainer) epoch(ctx context.Context, number int) (run.Epoch, error) {
 		return epoch, err
 	}
 	epoch.Step = t.step
+	epoch.Health = t.health.summary()
 	epoch.LearningRate = run.Float(sum.rate)
 	epoch.GradientNorm = run.Float(sum.norm / float64(sum.steps))
 	if !t.objective.plain() {
