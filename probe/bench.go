@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ballast/net"
 	"ballast/run"
 	"ballast/train"
 )
@@ -17,6 +18,9 @@ type Bench struct {
 	State   *train.State
 	Lab     *train.Lab
 	Threads int
+	// Quick makes the costly experiments with fewer refits, epochs and products: less
+	// sure, in a tenth of the time.
+	Quick bool
 
 	work   float64          // done by the experiment under way, in images passed forward once
 	worked func(images int) // nil: nobody listens
@@ -89,6 +93,32 @@ func sameSubjects(r *run.Run, images *train.Images) error {
 		}
 	}
 	return nil
+}
+
+// lab returns another network of a plan with the given weights. The caller closes it.
+func (b *Bench) lab(p train.Plan, images *train.Images, weights []net.Tensor) (*train.Lab, error) {
+	lab, err := train.NewLab(p, images, b.Threads, b.Worked)
+	if err != nil {
+		return nil, err
+	}
+	if err := lab.Load(weights); err != nil {
+		lab.Close()
+		return nil, err
+	}
+	return lab, nil
+}
+
+// fewer is one of two numbers, the second where the experiments are to be quick.
+func (b *Bench) fewer(many, few int) int {
+	if b.Quick {
+		return few
+	}
+	return many
+}
+
+// trained is the number of images of so many training units, about.
+func (b *Bench) trained(units int) float64 {
+	return float64(b.Lab.TrainingImages()) * float64(units) / float64(b.Lab.Units())
 }
 
 // samples is the number of images of a set.

@@ -92,6 +92,9 @@ func (l *Lab) CalibrationImages() int { return l.t.calibrationImages }
 // pools by attention.
 func (l *Lab) Units() int { return l.t.units() }
 
+// TrainingImages is the number of images of an epoch in which every unit comes once.
+func (l *Lab) TrainingImages() int { return l.t.trainingImages() }
+
 // A Look is a way to evaluate a set.
 type Look struct {
 	// Batch normalises by the statistics of the batch in place of the running ones.

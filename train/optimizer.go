@@ -22,6 +22,9 @@ type optimizer interface {
 	// next step is then the one that would have followed. An error wraps
 	// net.ErrState and leaves the optimiser as it was.
 	restore(tensors []net.Tensor, steps int) error
+	// curvature sets the scales of a Curvature whose scales are 1, and its limit at
+	// a rate of 1.
+	curvature(c *Curvature)
 }
 
 func newOptimizer(p Optimizer, params []*net.Param, pool *kernel.Pool) optimizer {
