@@ -1,0 +1,156 @@
+package probe
+
+import (
+	"context"
+	"math"
+
+	"ballast/net"
+	"ballast/run"
+	"ballast/stat"
+	"ballast/train"
+)
+
+const (
+	sharpnessUnits     = 256  // training units at most
+	sharpnessProducts  = 30   // of the Hessian with a vector, at most
+	sharpnessTolerance = 0.02 // of the eigenvalue, at which fewer are enough
+	// sharpnessStep is the length of the step between two gradients, as a share of
+	// the length of all weights. A gradient in float32 is sure to some 1e-6 of its
+	// size, so far shorter steps measure rounding; far longer ones leave the point.
+	sharpnessStep = 1e-3
+)
+
+var sharpness = Probe{
+	ID:    "sharpness",
+	Title: "measuring the sharpness of the training loss",
+	Explain: "How large may a step be before it overshoots? The largest eigenvalue of the Hessian of the training loss is held against " +
+		"the limit above which the optimiser's rule is unstable.",
+	Cost: func(b *Bench) float64 {
+		return 3 * float64(2*b.fewer(sharpnessProducts, 12)+1) * b.trained(min(sharpnessUnits, b.Lab.Units()))
+	},
+	Run: measureSharpness,
+}
+
+// measureSharpness works at the weights that training would go on from, with batch
+// norm as in training (each batch by its own statistics) and without dropout.
+func measureSharpness(ctx context.Context, b *Bench) (map[string]run.Float, error) {
+	lab, err := b.lab(b.Plan.Undropped(), b.Images, b.State.Current)
+	if err != nil {
+		return nil, err
+	}
+	defer lab.Close()
+	c, err := b.curvature(lab)
+	if err != nil {
+		return nil, err
+	}
+	h := &hessian{lab: lab, curvature: c, weights: lab.Weights()}
+	h.units = stat.NewStream(b.Plan.Seed, "probe/sharpness").Perm(lab.Units())
+	h.units = h.units[:min(sharpnessUnits, len(h.units))]
+	start, err := h.start(ctx, stat.NewStream(b.Plan.Seed, "probe/sharpness", 1))
+	if err != nil {
+		return nil, err
+	}
+	found, err := lanczos(start, b.fewer(sharpnessProducts, 12), sharpnessTolerance, func(v []float64) ([]float64, error) { return h.times(ctx, v) })
+	if err != nil {
+		return nil, err
+	}
+	return map[string]run.Float{
+		"largest_eigenvalue": run.Float(found.value),
+		"limit":              run.Float(c.Limit),
+		"ratio":              run.Float(found.value / c.Limit),
+		"residual":           run.Float(found.residual),
+		"products":           run.Float(found.products),
+		"images":             run.Float(b.trained(len(h.units))),
+	}, nil
+}
+
+// curvature describes the optimiser at the rate of the last epoch.
+func (b *Bench) curvature(lab *train.Lab) (*train.Curvature, error) {
+	rate := float64(b.Run.Epochs[len(b.Run.Epochs)-1].LearningRate)
+	if !(rate > 0) {
+		return nil, notApplicable("the learning rate of the last epoch was %g", rate)
+	}
+	c, err := lab.Curvature(b.State, rate)
+	if err != nil {
+		return nil, notApplicable("%v", err)
+	}
+	return c, nil
+}
+
+// A hessian is that of the mean training loss over some units, with the part of
+// weight decay, scaled from both sides as the optimiser scales its steps.
+type hessian struct {
+	lab       *train.Lab
+	units     []int
+	curvature *train.Curvature
+	weights   []float32
+}
+
+// gradient is that of the loss at other weights.
+func (h *hessian) gradient(ctx context.Context, weights []float32) ([]float64, error) {
+	h.lab.SetWeights(weights)
+	_, gradient, err := h.lab.Gradient(ctx, h.units, net.Training, 0)
+	return gradient, err
+}
+
+// start is a random direction among the weights that have a gradient: a direction
+// u = scale v of normal numbers, so that no weight that an adaptive optimiser
+// hardly ever saw a gradient of outweighs the others.
+func (h *hessian) start(ctx context.Context, stream *stat.Stream) ([]float64, error) {
+	gradient, err := h.gradient(ctx, h.weights)
+	if err != nil {
+		return nil, err
+	}
+	v, length := make([]float64, len(gradient)), 0.0
+	for i, g := range gradient {
+		if g != 0 {
+			v[i] = stream.Normal() / h.curvature.Scale[i]
+		}
+		length += float64(g * g)
+	}
+	if !(length > 0) {
+		return nil, notApplicable("the gradient at the last weights is 0 or not a number")
+	}
+	return v, nil
+}
+
+// times is the product with a vector, by central differences of the gradient:
+// H u = (g(w + s u) - g(w - s u)) / 2s, with an error of the order s².
+func (h *hessian) times(ctx context.Context, v []float64) ([]float64, error) {
+	u := make([]float64, len(v))
+	for i, x := range v {
+		u[i] = float64(h.curvature.Scale[i] * x)
+	}
+	step := sharpnessStep * h.length() / norm(u)
+	ahead, err := h.gradient(ctx, h.moved(u, step))
+	if err != nil {
+		return nil, err
+	}
+	behind, err := h.gradient(ctx, h.moved(u, -step))
+	if err != nil {
+		return nil, err
+	}
+	for i := range u {
+		product := (ahead[i]-behind[i])/(2*step) + float64(h.curvature.Decay[i]*u[i])
+		u[i] = float64(h.curvature.Scale[i] * product)
+	}
+	return u, nil
+}
+
+// length is that of all weights.
+func (h *hessian) length() float64 {
+	sum := 0.0
+	for _, w := range h.weights {
+		sum += float64(float64(w) * float64(w))
+	}
+	return math.Sqrt(sum)
+}
+
+// moved is the weights a step away.
+func (h *hessian) moved(u []float64, step float64) []float32 {
+	weights := make([]float32, len(u))
+	for i, w := range h.weights {
+		weights[i] = float32(float64(w) + float64(step*u[i]))
+	}
+	return weights
+}
