@@ -42,7 +42,7 @@ func compareTwice(first, second run.Evaluation) map[string]run.Float {
 			continue
 		}
 		either++
-		if !slices.Equal(a, b) {
+		if !slices.EqualFunc(a, b, same) {
 			different++
 		}
 		if a != nil && b != nil {
@@ -59,6 +59,9 @@ func compareTwice(first, second run.Evaluation) map[string]run.Float {
 		"accuracy_difference": run.Float(math.Abs(float64(first.Accuracy - second.Accuracy))),
 	}
 }
+
+// same reports whether two probabilities are equal, or both no numbers.
+func same(p, q float32) bool { return p == q || p != p && q != q }
 
 // class is the most probable class, the first of equals.
 func class(row run.Row) int {

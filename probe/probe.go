@@ -33,6 +33,17 @@ type Probe struct {
 // report. Run makes the cheapest first.
 var Probes = []*Probe{
 	&evaluateTwice,
+	&trainingThroughValidation,
+	&mode,
+	&recalibration,
+	&threshold,
+	&averagedWeights,
+	&leakage,
+	&shortcut,
+	&sharpness,
+	&gradientNoise,
+	&learningRateRange,
+	&continuation,
 }
 
 // Find returns the probe of an id, nil where there is none.
