@@ -248,8 +248,18 @@ func (c Config) checkGroups() error {
 }
 
 // checkParameters refuses what would not fit into memory, before anything is
-// allocated. It counts in float64, which cannot overflow.
+// allocated.
 func (c Config) checkParameters() error {
+	if count := c.Weights(); count > maxParameters {
+		return c.refuse("about %.3g parameters; the limit is %d; reduce the width", count, maxParameters)
+	}
+	return nil
+}
+
+// Weights is the number of weights of the network, without biases and those of
+// normalisation, to within a few per cent. It builds nothing and counts in float64,
+// which cannot overflow.
+func (c Config) Weights() float64 {
 	in, taps := float64(c.Channels), 9.0
 	if c.Dims == 3 {
 		taps = 27
@@ -280,10 +290,7 @@ func (c Config) checkParameters() error {
 	if c.Pooling == poolAttention {
 		count += float64(in * attentionUnits)
 	}
-	if count > maxParameters {
-		return c.refuse("about %.3g parameters; the limit is %d; reduce the width", count, maxParameters)
-	}
-	return nil
+	return count
 }
 
 func (c Config) refuse(format string, values ...any) error {

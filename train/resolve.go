@@ -248,6 +248,10 @@ func (p *Plan) PrepConfig() prep.Config {
 	return config
 }
 
+// Weights is the number of weights of the network of a resolved plan, to within a
+// few per cent; see net.Config.Weights.
+func (p *Plan) Weights(classes int) float64 { return p.netConfig(classes, 0).Weights() }
+
 // netConfig is the network of a resolved plan, for subjects whose covariates are
 // encoded in so many numbers.
 func (p *Plan) netConfig(classes, covariates int) net.Config {
