@@ -38,6 +38,13 @@ func (t *trainer) recordStart(recorder Recorder) error {
 			return err
 		}
 	}
+	text, err := t.fingerprint().Encode()
+	if err == nil {
+		err = recorder.WriteFile(run.FingerprintFile, text)
+	}
+	if err != nil {
+		return err
+	}
 	return t.recordInitial(recorder)
 }
 
