@@ -245,6 +245,7 @@ func DiagnoseCurves(c *run.Curves, o CurveOptions) (*Report, error) {
 		Epochs:   e.describeEpochs(analysed),
 		Jitter:   e.jitters(),
 		Finite:   Interval{unknown, Number(e.finite.low), Number(e.finite.high), Ratio},
+		Infinite: unknownInterval(Points),
 		Chance:   e.chance(),
 		Budget:   []Share{}, Views: []View{},
 		Findings: e.findings(),

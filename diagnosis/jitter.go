@@ -216,27 +216,57 @@ func (v *variance) finiteShare() Interval {
 	if v == nil || !(v.expected() > 0) || !(v.finite.value > 0) {
 		return unknownInterval(Ratio)
 	}
-	below := math.Max(2, 2*v.finite.value*v.finite.value/covariance(v.finite, v.finite))
-	observed := v.total.value / v.finite.value
-	bound := func(p float64) float64 {
-		refuted := func(s float64) bool {
-			return s*observed > stat.FQuantile(p, 1/(s*s/v.steps+2*s*(1-s)/v.along), below)
-		}
-		if !refuted(1) {
-			return 1
-		}
-		low, high := 0.0, 1.0 // refuted(high)
-		for range 30 {
-			if s := (low + high) / 2; refuted(s) {
-				high = s
-			} else {
-				low = s
-			}
-		}
-		return high
-	}
+	below := v.finiteFreedom()
 	share := v.finite.value / v.expected()
-	return Interval{Number(share), Number(math.Min(share, bound(0.025))), Number(math.Max(share, bound(0.975))), Ratio}
+	low := v.largestShare(0.025, func(float64) float64 { return below })
+	high := v.largestShare(0.975, func(float64) float64 { return below })
+	return Interval{Number(share), Number(math.Min(share, low)), Number(math.Max(share, high)), Ratio}
+}
+
+// infinite is the jitter in points that infinitely many subjects of the same mix
+// of classes would show. Its interval holds every M for which J² / (M + V_n) is
+// not refuted; V_n is only the part s of that sum, so that its own error counts
+// for s² of what it counts for in the share.
+func (v *variance) infinite() Interval {
+	if v == nil || !(v.expected() > 0) {
+		return unknownInterval(Points)
+	}
+	estimate := Number(points(math.Max(0, v.model.value)))
+	if !(v.finite.value > 0) {
+		return Interval{estimate, unknown, unknown, Points}
+	}
+	below := v.finiteFreedom()
+	at := func(p float64) Number {
+		s := v.largestShare(p, func(s float64) float64 { return below / (s * s) })
+		return Number(points(v.finite.value * (1 - s) / s))
+	}
+	return Interval{estimate, min(estimate, at(0.975)), max(estimate, at(0.025)), Points}
+}
+
+// finiteFreedom is the degrees of freedom of V_n, by the jackknife.
+func (v *variance) finiteFreedom() float64 {
+	return math.Max(2, 2*v.finite.value*v.finite.value/covariance(v.finite, v.finite))
+}
+
+// largestShare is the largest true share s at which s J² / V_n stays below the
+// quantile of p, with as many degrees of freedom below as are given for s.
+func (v *variance) largestShare(p float64, below func(s float64) float64) float64 {
+	observed := v.total.value / v.finite.value
+	refuted := func(s float64) bool {
+		return s*observed > stat.FQuantile(p, 1/(s*s/v.steps+2*s*(1-s)/v.along), below(s))
+	}
+	if !refuted(1) {
+		return 1
+	}
+	low, high := 0.0, 1.0 // refuted(high)
+	for range 30 {
+		if s := (low + high) / 2; refuted(s) {
+			high = s
+		} else {
+			low = s
+		}
+	}
+	return high
 }
 
 // interval returns J with its 95 % interval, symmetric in log J.

@@ -69,6 +69,19 @@ type Interval struct {
 	Unit   string `json:"unit"`
 }
 
+// An interval that holds both of these shares does not decide what to do: by one end
+// something else is to blame for three quarters of the variance or more, by the other
+// for a quarter or less.
+const mostlyNot, mostly = 0.25, 0.75
+
+func decides(low, high Number) bool {
+	return low.Known() && high.Known() && !(low < mostlyNot && high > mostly)
+}
+
+// Decides reports whether the interval of a share is narrow enough to act on. Where it
+// is not, the report says that it cannot tell.
+func (i Interval) Decides() bool { return decides(i.Low, i.High) }
+
 func unknownInterval(unit string) Interval { return Interval{unknown, unknown, unknown, unit} }
 
 // The sources of jitter, in the order of the ladder.
@@ -94,6 +107,9 @@ type Share struct {
 	// would tell them apart were not recorded.
 	Includes []string `json:"includes,omitempty"`
 }
+
+// Decides reports whether the share's interval is narrow enough to act on.
+func (s Share) Decides() bool { return decides(s.Low, s.High) }
 
 // A View is one way to evaluate the same weights, alone: what the curve of
 // accuracy would fluctuate by if it were logged like this.
@@ -188,7 +204,10 @@ type Report struct {
 	Jitter map[string]Interval `json:"jitter"`
 	// Finite is the share of the logged accuracy's jitter that is only the
 	// finite validation set.
-	Finite   Interval  `json:"finite"`
+	Finite Interval `json:"finite"`
+	// Infinite is the jitter of accuracy that infinitely many validation subjects of
+	// the same mix of classes would show.
+	Infinite Interval  `json:"infinite"`
 	Chance   Chance    `json:"chance"`
 	Budget   []Share   `json:"budget"` // empty without per-subject predictions
 	Views    []View    `json:"views"`

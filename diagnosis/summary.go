@@ -41,8 +41,13 @@ func (r *Report) summariseJitter() string {
 	if !f.Points.Known() {
 		return sentence + "; without each patient's predictions it cannot be said why."
 	}
-	sentence += fmt.Sprintf("; about %.0f %% of that variance (between %.0f and %.0f %%) is there only because %d patients are validated on",
-		100*f.Points, 100*f.Low, 100*f.High, r.Subjects.Validation)
+	if f.Decides() {
+		sentence += fmt.Sprintf("; about %.0f %% of that variance (between %.0f and %.0f %%) is there only because %d patients are validated on",
+			100*f.Points, 100*f.Low, 100*f.High, r.Subjects.Validation)
+	} else {
+		sentence += fmt.Sprintf("; how much of that variance is there only because %d patients are validated on cannot be told (something between %.0f and %.0f %%)",
+			r.Subjects.Validation, 100*f.Low, 100*f.High)
+	}
 	if largest := r.surestShare(); largest != nil {
 		return sentence + fmt.Sprintf(". The largest part that a single change would take away, %.0f %% (between %.0f and %.0f %%), belongs to %s.",
 			100*largest.Share, 100*largest.Low, 100*largest.High, largest.plainName())
@@ -51,12 +56,12 @@ func (r *Report) summariseJitter() string {
 }
 
 // surestShare is the largest share of a source that can be switched off whose
-// interval lies above zero; nil when there is none.
+// interval lies above zero and is narrow enough to act on; nil when there is none.
 func (r *Report) surestShare() *Share {
 	var largest *Share
 	for i := range r.Budget {
 		s := &r.Budget[i]
-		if s.Source != FiniteValidationSet && s.Source != RealChange && s.Low > 0 && (largest == nil || s.Share > largest.Share) {
+		if s.Source != FiniteValidationSet && s.Source != RealChange && s.Low > 0 && s.Decides() && (largest == nil || s.Share > largest.Share) {
 			largest = s
 		}
 	}

@@ -122,17 +122,28 @@ func (t *text) jitter(r *Report) {
 var verdictStyle = map[string]string{Confirmed: "1;31", Likely: "31", Possible: "33", CannotTell: "36", RuledOut: "32"}
 
 // budget draws one bar per source; a bar to the left of the axis would be a
-// negative share and is drawn in light shade instead.
+// negative share and is drawn in light shade instead. A share whose interval is
+// too wide to act on has no bar and no number.
 func (t *text) budget(r *Report) {
 	if len(r.Budget) == 0 {
 		return
 	}
 	t.heading("Where it comes from (share of the variance, 95 % interval, points)")
-	columns := max(8, min(40, t.width-58))
+	columns := max(len("cannot tell"), min(40, t.width-58))
 	for _, s := range r.Budget {
-		bar := bars(float64(s.Share), columns)
-		t.line("  %-22s %s %s %% (%s to %s)%s", s.Source, t.paint("36", bar)+strings.Repeat(" ", columns-utf8.RuneCountInString(bar)),
-			value(100*s.Share, 4, 0), value(100*s.Low, 4, 0), value(100*s.High, 4, 0), value(s.Points, 6, 1))
+		share, points, bar, style := value(100*s.Share, 4, 0)+" %", value(s.Points, 6, 1), bars(float64(s.Share), columns), "36"
+		if !s.Decides() {
+			share, points, bar, style = "     -", "     -", "cannot tell", verdictStyle[CannotTell]
+		}
+		t.line("  %-22s %s %s (%s to %s)%s", s.Source, t.paint(style, bar)+strings.Repeat(" ", columns-utf8.RuneCountInString(bar)),
+			share, value(100*s.Low, 4, 0), value(100*s.High, 4, 0), points)
+	}
+	if r.Infinite.Points.Known() {
+		interval := ""
+		if r.Infinite.Low.Known() {
+			interval = fmt.Sprintf(" (95 %% interval %s to %s)", value(r.Infinite.Low, 0, 1), value(r.Infinite.High, 0, 1))
+		}
+		t.wrap("  ", fmt.Sprintf("Infinitely many validation subjects would show a jitter of %s points%s.", value(r.Infinite.Points, 0, 1), interval))
 	}
 }
 

@@ -39,6 +39,9 @@ func inWords(id string) string {
 	return strings.ToUpper(words[:1]) + words[1:]
 }
 
+// undecided stands for a share whose interval is too wide to act on.
+const undecided = "cannot tell"
+
 // A budgetLine is a row of the table below the bar.
 type budgetLine struct {
 	Colour        int
@@ -59,11 +62,15 @@ func budgetLines(shares []diagnosis.Share) []budgetLine {
 			other, _, _ := sourceName(id)
 			includes = append(includes, strings.ToLower(other))
 		}
-		lines = append(lines, budgetLine{
+		line := budgetLine{
 			Colour: colour, Name: name, Meaning: meaning, Includes: strings.Join(includes, ", "),
 			Share: percent(float64(s.Share)), Range: rangeOf(diagnosis.Ratio, s.Low, s.High),
 			Points: decimal(float64(s.Points), 1), Whisker: whisker(s, &scale),
-		})
+		}
+		if !s.Decides() {
+			line.Share, line.Points = undecided, unknown
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -114,7 +121,7 @@ func whisker(s diagnosis.Share, scale *axis) template.HTML {
 	if s.Low.Known() && s.High.Known() {
 		fmt.Fprintf(&b, `<line class="interval" x1="%s" x2="%s" y1="10" y2="10"/>`, share(scale.at(float64(s.Low))), share(scale.at(float64(s.High))))
 	}
-	if s.Share.Known() {
+	if s.Share.Known() && s.Decides() {
 		fmt.Fprintf(&b, `<circle class="estimate" cx="%s" cy="10" r="4"/>`, share(scale.at(float64(s.Share))))
 	}
 	b.WriteString(`</svg>`)
@@ -127,6 +134,15 @@ type segment struct {
 	colour   int
 	name     string
 	share    float64
+	decided  bool // the interval is narrow enough to act on
+}
+
+// amount is the share in words.
+func (s *segment) amount() string {
+	if !s.decided {
+		return undecided
+	}
+	return percent(s.share)
 }
 
 // segments lays positive shares end to end to the right of zero and negative
@@ -140,7 +156,7 @@ func segments(shares []diagnosis.Share) []segment {
 			continue
 		}
 		name, _, colour := sourceName(s.Source)
-		part := segment{from: right, to: right + value, colour: colour, name: name, share: value}
+		part := segment{from: right, to: right + value, colour: colour, name: name, share: value, decided: s.Decides()}
 		if value < 0 {
 			part.from, part.to = left+value, left
 			left += value
@@ -164,7 +180,7 @@ func budgetBar(shares []diagnosis.Share) template.HTML {
 	var names []string
 	for _, p := range parts {
 		scale.low, scale.high = min(scale.low, p.from), max(scale.high, p.to)
-		names = append(names, p.name+" "+percent(p.share))
+		names = append(names, p.name+" "+p.amount())
 	}
 	var b strings.Builder
 	openSVG(&b, "budget", "The budget of the jitter", "Shares of the variance of the accuracy's jitter: "+strings.Join(names, ", ")+".", barHeight)
@@ -174,9 +190,12 @@ func budgetBar(shares []diagnosis.Share) template.HTML {
 		if p.share < 0 {
 			class += " negative"
 		}
+		if !p.decided {
+			class += " undecided"
+		}
 		fmt.Fprintf(&b, `<rect class="%s" x="%s" width="%s" y="0" height="100%%"><title>%s %s</title></rect>`,
-			class, share(from), share(to-from), escape(p.name), percent(p.share))
-		if to-from >= 0.09 {
+			class, share(from), share(to-from), escape(p.name), p.amount())
+		if to-from >= 0.09 && p.decided {
 			fmt.Fprintf(&b, `<text class="inside" x="%s" y="50%%" dy="4" text-anchor="middle">%s</text>`, share((from+to)/2), percent(p.share))
 		}
 	}

@@ -327,6 +327,9 @@ func shareWithRange(i diagnosis.Interval) string {
 		return unknown
 	}
 	text := percent(float64(i.Points))
+	if !i.Decides() && i.Low.Known() {
+		text = undecided
+	}
 	if ends := rangeOf(diagnosis.Ratio, i.Low, i.High); ends != "" {
 		text += " (" + ends + ")"
 	}
@@ -352,12 +355,17 @@ var jitterNames = []struct{ id, name string }{
 func (p *page) addMeasures(d *diagnosis.Report) {
 	add := func(name, unit string, i diagnosis.Interval) {
 		if i.Points.Known() {
-			p.Measures = append(p.Measures, measure{name, number(unit, float64(i.Points)) + " " + unitName(unit), rangeOf(unit, i.Low, i.High)})
+			value := number(unit, float64(i.Points)) + " " + unitName(unit)
+			if unit == diagnosis.Ratio && i.Low.Known() && !i.Decides() {
+				value = undecided
+			}
+			p.Measures = append(p.Measures, measure{name, value, rangeOf(unit, i.Low, i.High)})
 		}
 	}
 	accuracy := d.Jitter["accuracy"]
 	add("Jitter of accuracy", accuracy.Unit, accuracy)
 	add("Share of the finite set", diagnosis.Ratio, d.Finite)
+	add("Jitter of an infinite set", diagnosis.Points, d.Infinite)
 	if c := d.Chance; c.Accuracy.Known() {
 		p.Measures = append(p.Measures, measure{"Accuracy, late epochs", decimal(float64(c.Accuracy), 1) + " %", rangeOf(diagnosis.Points, c.Low, c.High)})
 	}

@@ -121,8 +121,9 @@ func sampleDiagnosis() *diagnosis.Report {
 			"auroc":    interval(5.1, 3.9, 6.6, diagnosis.Points),
 			"loss":     interval(0.21, 0.12, 0.34, diagnosis.Nats),
 		},
-		Finite: interval(0.62, 0.48, 0.8, diagnosis.Ratio),
-		Chance: diagnosis.Chance{Accuracy: 56.2, Low: 33, High: 77},
+		Finite:   interval(0.62, 0.48, 0.8, diagnosis.Ratio),
+		Infinite: interval(5.2, 3.9, 6.4, diagnosis.Points),
+		Chance:   diagnosis.Chance{Accuracy: 56.2, Low: 33, High: 77},
 		Budget: []diagnosis.Share{
 			{Source: diagnosis.EvaluationNoise, Share: 0, Low: 0, High: 0, Points: 0},
 			{Source: diagnosis.BatchNormLag, Share: 0.49, Low: 0.2, High: 0.7, Points: 5.9},
