@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 type Options struct {
 	Time     time.Duration  // for all; 0: as long as it takes
 	Only     []string       // ids; empty: all
+	Keep     *run.Probes    // of an earlier session: what it measured with the same weights stands; may be nil
 	Progress func(Progress) // called from the goroutine that runs them; may be nil
 }
 
@@ -28,15 +30,16 @@ type Progress struct {
 // Run makes the experiments, the cheapest first, and returns what they measured in
 // the order of Probes. One that by its cost and the speed of this machine would not
 // end in the time that is left is skipped; the time decides what is measured and
-// never a value. With the error train.ErrInterrupted, when the context ends, come
-// the results so far. Another error is that of an experiment that failed.
+// never a value. One that fails is skipped with the error. With the error
+// train.ErrInterrupted, when the context ends, come the results so far.
 func Run(ctx context.Context, b *Bench, o Options) (*run.Probes, error) {
 	chosen, err := choose(o.Only)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{bench: b, options: o, start: time.Now(), results: map[string]run.ProbeResult{}}
-	slices.SortStableFunc(chosen, func(p, q *Probe) int { return compare(p.Cost(b), q.Cost(b)) })
+	chosen = slices.DeleteFunc(chosen, s.keep)
+	slices.SortStableFunc(chosen, func(p, q *Probe) int { return cmp.Compare(p.Cost(b), q.Cost(b)) })
 	for _, p := range chosen {
 		s.total += p.Cost(b)
 	}
@@ -46,17 +49,6 @@ func Run(ctx context.Context, b *Bench, o Options) (*run.Probes, error) {
 		}
 	}
 	return s.gathered(), err
-}
-
-// compare is -1, 0 or 1.
-func compare(x, y float64) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }
 
 // choose returns the probes of the ids, all where there are none.
@@ -87,6 +79,19 @@ type session struct {
 	results map[string]run.ProbeResult
 }
 
+// keep takes an earlier result of an experiment where there is one.
+func (s *session) keep(p *Probe) bool {
+	if s.options.Keep == nil || s.options.Keep.Epoch != s.bench.State.Epoch {
+		return false
+	}
+	earlier := s.options.Keep.Result(p.ID)
+	if earlier == nil || earlier.Skipped != "" {
+		return false
+	}
+	s.results[p.ID] = *earlier
+	return true
+}
+
 // leastSample is the work from which on the speed so far foretells that to come.
 const leastSample = 8 // images passed forward once
 
@@ -111,8 +116,10 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	switch {
 	case errors.Is(err, ErrNotApplicable):
 		s.skip(p, err.Error())
-	case err != nil:
+	case errors.Is(err, train.ErrInterrupted):
 		return err
+	case err != nil:
+		s.skip(p, "it failed: "+err.Error())
 	default:
 		s.results[p.ID] = run.ProbeResult{ID: p.ID, Values: values}
 		s.spent += time.Since(start)

@@ -22,18 +22,24 @@ import (
 
 func diagnoseCommand() *cobra.Command {
 	var j diagnosisJob
+	var p probeJob
 	c := &cobra.Command{
 		Use:   "diagnose PATH",
 		Short: "Say why the validation curve of a run, or of another trainer's log, fluctuates",
 		Long: "Diagnose reads the record of a run and nothing else: it measures the jitter of the\n" +
 			"validation curve, divides it among its sources, and judges every cause.\n\n" +
+			"--probe first makes experiments with the run's last weights and its images, the cheapest first,\n" +
+			"as many as end within --time, and keeps what they measure in the run folder. They decide what\n" +
+			"the record alone cannot: docs/probes.md describes each. A second time only those are made that\n" +
+			"were left out.\n\n" +
 			"PATH may also be the log of another trainer, a file or a folder (docs/logs.md lists the\n" +
 			"formats). Its curves alone say less, and --n-validation, --classes and --prevalence more.\n" +
 			"A log of several runs gives a table and a report for each; --json a list.\n\n" +
 			"Exit codes: 0 diagnosed; 1 PATH cannot be read or is too short; 2 wrong command line; 3 with\n" +
-			"--fail-on, a verdict of that level or surer.",
+			"--fail-on, a verdict of that level or surer; 130 --probe was interrupted, what it measured is kept.",
 		Example: "  ballast diagnose runs/COHORT-1\n" +
 			"  ballast diagnose runs/COHORT-1 --html report.html\n" +
+			"  ballast diagnose runs/COHORT-1 --probe --time 10m\n" +
 			"  ballast diagnose runs/COHORT-1 --json | jq '.findings[0]'\n" +
 			"  ballast diagnose training.log --classes 2 --prevalence 0.68\n" +
 			"  ballast diagnose lightning_logs --fail-on likely   # in CI",
@@ -42,10 +48,20 @@ func diagnoseCommand() *cobra.Command {
 			if err := j.check(c); err != nil {
 				return err
 			}
+			if err := p.check(c); err != nil {
+				return err
+			}
+			if p.wanted {
+				p.stderr = c.ErrOrStderr()
+				if err := p.measure(c.Context(), args[0]); err != nil {
+					return err
+				}
+			}
 			return j.diagnose(c, args[0])
 		},
 	}
 	j.add(c)
+	p.add(c)
 	c.Flags().BoolVar(&j.asJSON, "json", false, "print the diagnosis as JSON")
 	c.Flags().StringVar(&j.html, "html", "", "also write a one-file report with figures")
 	return c

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ballast/cohort"
+	"ballast/run"
 	"ballast/train"
 )
 
@@ -74,26 +75,10 @@ func (j *trainJob) resume(ctx context.Context, epochs int) (*trainResult, error)
 		return nil, err
 	}
 	j.plan = plan
-	if j.cohort == "" {
-		if j.cohort, err = rememberedCohort(j.out); err != nil {
-			return nil, err
-		}
+	images, err := j.imagesOf(ctx, r, "resume")
+	if errors.Is(err, errNoCohort) {
+		return nil, fmt.Errorf("%w: which cohort %s was trained on is not remembered here; name it: ballast resume %s COHORT", errUsage, j.out, quoted(j.out))
 	}
-	c, err := cohort.Open(j.cohort, cohort.Options(plan.Data))
-	if err != nil {
-		return nil, err
-	}
-	split, err := c.SplitBy(plan.Seed, plan.Split.Options())
-	if err == nil {
-		err = train.SameSubjects(r, c, split)
-	}
-	if err == nil {
-		err = checkMemory(plan, countAll(c, split), physicalMemory())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("resume %s with %s: %w", j.out, j.cohort, err)
-	}
-	images, err := j.loadAgain(ctx, c, split)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +89,57 @@ func (j *trainJob) resume(ctx context.Context, epochs int) (*trainResult, error)
 	}
 	j.tell([]string{fmt.Sprintf("%s: %d of %d epochs are recorded in %s", j.cohort, len(r.Epochs), plan.Epochs, j.out)}, "")
 	return j.result(j.out, j.train(func(o train.Options) error { return train.Resume(ctx, j.out, plan, images, o) }))
+}
+
+// imagesOf loads the images of the run j.out by its plan, from the cohort that is
+// named or remembered, for what is to be done.
+func (j *trainJob) imagesOf(ctx context.Context, r *run.Run, to string) (*train.Images, error) {
+	var err error
+	if j.cohort == "" {
+		if j.cohort, err = rememberedCohort(j.out); err != nil {
+			return nil, err
+		}
+	}
+	c, err := cohort.Open(j.cohort, cohort.Options(j.plan.Data))
+	if err != nil {
+		return nil, err
+	}
+	split, err := splitOf(r, c, j.plan)
+	if err == nil {
+		err = checkMemory(j.plan, countAll(c, split), physicalMemory())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s with %s: %w", to, j.out, j.cohort, err)
+	}
+	return j.loadAgain(ctx, c, split)
+}
+
+// splitOf divides a cohort as a run has it: by its plan, or, where another program
+// than ballast train divided it, as ballast cv does, by the subjects' names.
+func splitOf(r *run.Run, c *cohort.Cohort, plan train.Plan) (cohort.Split, error) {
+	split, err := c.SplitBy(plan.Seed, plan.Split.Options())
+	if err == nil {
+		err = train.SameSubjects(r, c, split)
+	}
+	if !errors.Is(err, train.ErrMismatch) {
+		return split, err
+	}
+	places := map[string]int{}
+	for i, subject := range c.Subjects {
+		places[subject.ID] = i
+	}
+	var named cohort.Split
+	for set, members := range map[string]*[]int{run.Train: &named.Train, run.Validation: &named.Validation, run.Test: &named.Test} {
+		for _, subject := range r.Header.Sets[set] {
+			if place, known := places[subject.ID]; known {
+				*members = append(*members, place)
+			}
+		}
+	}
+	if train.SameSubjects(r, c, named) != nil {
+		return split, err
+	}
+	return named, nil
 }
 
 // loadAgain loads the images of a run that is there already, with the initial
@@ -162,6 +198,9 @@ func (j *trainJob) remember(dir string) {
 	_ = replaceFile(file, append(text, '\n'))
 }
 
+// errNoCohort is returned where the cohort of a run is not remembered.
+var errNoCohort = errors.New("the cohort of the run is not remembered here")
+
 // rememberedCohort is the cohort that a run was trained on here.
 func rememberedCohort(dir string) (string, error) {
 	var note runNote
@@ -173,7 +212,7 @@ func rememberedCohort(dir string) (string, error) {
 		}
 	}
 	if err != nil || note.Cohort == "" {
-		return "", fmt.Errorf("%w: which cohort %s was trained on is not remembered here; name it: ballast resume %s COHORT", errUsage, dir, quoted(dir))
+		return "", fmt.Errorf("%w: %s", errNoCohort, dir)
 	}
 	return note.Cohort, nil
 }
