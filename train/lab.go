@@ -188,13 +188,7 @@ func (l *Lab) Gradient(ctx context.Context, units []int, mode net.Mode, dropout 
 		}
 		one := t.gradientOf(units, mode, stat.NewStream(dropout, "lab/dropout", uint64(batch)).Uint64())
 		sum.add(one)
-		at := 0
-		for _, param := range t.net.Params() {
-			for i, g := range param.Grad {
-				gradient[at+i] += float64(one.weight * float64(g))
-			}
-			at += len(param.Grad)
-		}
+		l.addGradient(gradient, one.weight)
 		t.advance(3 * t.batch.N)
 		return nil
 	})
@@ -207,8 +201,27 @@ func (l *Lab) Gradient(ctx context.Context, units []int, mode net.Mode, dropout 
 	return sum.objective / sum.weight, gradient, nil
 }
 
+// addGradient adds the parameters' gradients, multiplied by a weight.
+func (l *Lab) addGradient(sum []float64, weight float64) {
+	at := 0
+	for _, param := range l.t.net.Params() {
+		for i, g := range param.Grad {
+			sum[at+i] += float64(weight * float64(g))
+		}
+		at += len(param.Grad)
+	}
+}
+
 // gradientOf leaves the gradient of t.batch in the parameters.
 func (t *trainer) gradientOf(units []int, mode net.Mode, dropout uint64) score {
+	one := t.forwardOf(units, mode, dropout)
+	t.net.Backward(t.gradient)
+	return one
+}
+
+// forwardOf leaves the gradient of the mean objective of t.batch, by its logits, in
+// t.gradient.
+func (t *trainer) forwardOf(units []int, mode net.Mode, dropout uint64) score {
 	logits := t.net.Forward(&t.batch, mode, dropout)
 	t.labels = t.labels[:0]
 	for _, unit := range units {
@@ -216,9 +229,7 @@ func (t *trainer) gradientOf(units []int, mode net.Mode, dropout uint64) score {
 	}
 	t.gradient = resize(t.gradient, len(logits))
 	t.predicted = resize(t.predicted, len(logits))
-	one := t.objective.gradient(logits, t.labels, nil, t.predicted, t.gradient)
-	t.net.Backward(t.gradient)
-	return one
+	return t.objective.gradient(logits, t.labels, nil, t.predicted, t.gradient)
 }
 
 // parameters is the number of trained weights with their padding.

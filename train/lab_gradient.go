@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+
+	"ballast/net"
 )
 
 // EachGradient calls use with the gradient, by the weights in the order of
@@ -18,16 +21,67 @@ func (l *Lab) EachGradient(ctx context.Context, epoch int, use func(units int, g
 	gradient := make([]float64, l.parameters())
 	return t.eachBatch(ctx, epoch, func(indices []int, last bool) error {
 		t.backward(indices)
-		at := 0
-		for _, param := range t.net.Params() {
-			for i, g := range param.Grad {
-				gradient[at+i] = float64(g)
-			}
-			at += len(param.Grad)
-		}
+		clear(gradient)
+		l.addGradient(gradient, 1)
 		t.advance(3 * t.batch.N)
 		return use(len(indices), gradient)
 	})
+}
+
+// GaussNewton returns the product of a vector u, in the order of Lab.Weights, with
+// the Gauss-Newton matrix of the mean of what training lessens over training units:
+//
+//	G = mean over units of J' L J
+//
+// with J the derivative of a unit's logits by the weights and L the Hessian of its
+// loss by the logits (Schraudolph, "Fast curvature matrix-vector products for
+// second-order gradient descent", Neural Computation 14, 2002). The units are
+// divided into batches as in training, each normalised by its own statistics.
+//
+// L J u is the central difference, over a step along u to either side, of the
+// gradient by the logits; J' is applied by the network's own backward pass. The
+// weights and the running statistics stay as they are.
+func (l *Lab) GaussNewton(ctx context.Context, units []int, u []float64, step float64) ([]float64, error) {
+	t := l.t
+	running := t.net.Statistics()
+	defer t.net.SetStatistics(running)
+	here := l.Weights()
+	ahead, behind := moved(here, u, step), moved(here, u, -step)
+	product, total := make([]float64, len(u)), 0.0
+	err := t.feed(source{set: &t.images.Train, units: units, bag: t.bags(0, nil)}, func(_ int, units []int) error {
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		l.SetWeights(ahead)
+		t.forwardOf(units, net.Training, 0)
+		change := slices.Clone(t.gradient)
+		l.SetWeights(behind)
+		t.forwardOf(units, net.Training, 0)
+		for i, g := range t.gradient {
+			change[i] = float32((float64(change[i]) - float64(g)) / (2 * step))
+		}
+		l.SetWeights(here)
+		weight := t.forwardOf(units, net.Training, 0).weight
+		t.net.Backward(change)
+		l.addGradient(product, weight)
+		total += weight
+		t.advance(5 * t.batch.N)
+		return nil
+	})
+	l.SetWeights(here)
+	for i := range product {
+		product[i] /= total
+	}
+	return product, err
+}
+
+// moved is the weights a step along a vector away.
+func moved(weights []float32, u []float64, step float64) []float32 {
+	there := make([]float32, len(weights))
+	for i, w := range weights {
+		there[i] = float32(float64(w) + float64(step*u[i]))
+	}
+	return there
 }
 
 // A Curvature is what the rule of an optimiser makes of the curvature of the loss:
