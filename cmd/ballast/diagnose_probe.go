@@ -68,7 +68,7 @@ func (j *probeJob) measure(ctx context.Context, dir string) error {
 	if job.plan, err = train.ReadPlan(r.Plan); err != nil {
 		return fmt.Errorf("%w: read %s of %s: %w", errInput, run.PlanFile, dir, err)
 	}
-	images, err := job.imagesOf(ctx, r, "probe")
+	images, err := job.imagesOf(ctx, r, "probe", splitByName)
 	if errors.Is(err, errNoCohort) {
 		return fmt.Errorf("%w: which cohort %s was trained on is not remembered here; name it: ballast diagnose %s --probe --cohort COHORT", errUsage, dir, quoted(dir))
 	}

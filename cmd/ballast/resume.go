@@ -75,7 +75,7 @@ func (j *trainJob) resume(ctx context.Context, epochs int) (*trainResult, error)
 		return nil, err
 	}
 	j.plan = plan
-	images, err := j.imagesOf(ctx, r, "resume")
+	images, err := j.imagesOf(ctx, r, "resume", splitByPlan)
 	if errors.Is(err, errNoCohort) {
 		return nil, fmt.Errorf("%w: which cohort %s was trained on is not remembered here; name it: ballast resume %s COHORT", errUsage, j.out, quoted(j.out))
 	}
@@ -92,8 +92,8 @@ func (j *trainJob) resume(ctx context.Context, epochs int) (*trainResult, error)
 }
 
 // imagesOf loads the images of the run j.out by its plan, from the cohort that is
-// named or remembered, for what is to be done.
-func (j *trainJob) imagesOf(ctx context.Context, r *run.Run, to string) (*train.Images, error) {
+// named or remembered and divided in a way, for what is to be done.
+func (j *trainJob) imagesOf(ctx context.Context, r *run.Run, to string, divide divider) (*train.Images, error) {
 	var err error
 	if j.cohort == "" {
 		if j.cohort, err = rememberedCohort(j.out); err != nil {
@@ -104,7 +104,7 @@ func (j *trainJob) imagesOf(ctx context.Context, r *run.Run, to string) (*train.
 	if err != nil {
 		return nil, err
 	}
-	split, err := splitOf(r, c, j.plan)
+	split, err := divide(r, c, j.plan)
 	if err == nil {
 		err = checkMemory(j.plan, countAll(c, split), physicalMemory())
 	}
@@ -114,13 +114,23 @@ func (j *trainJob) imagesOf(ctx context.Context, r *run.Run, to string) (*train.
 	return j.loadAgain(ctx, c, split)
 }
 
-// splitOf divides a cohort as a run has it: by its plan, or, where another program
-// than ballast train divided it, as ballast cv does, by the subjects' names.
-func splitOf(r *run.Run, c *cohort.Cohort, plan train.Plan) (cohort.Split, error) {
+// A divider divides a cohort as a run has it; the error wraps train.ErrMismatch
+// where it cannot.
+type divider func(r *run.Run, c *cohort.Cohort, plan train.Plan) (cohort.Split, error)
+
+// splitByPlan divides as ballast train does.
+func splitByPlan(r *run.Run, c *cohort.Cohort, plan train.Plan) (cohort.Split, error) {
 	split, err := c.SplitBy(plan.Seed, plan.Split.Options())
 	if err == nil {
 		err = train.SameSubjects(r, c, split)
 	}
+	return split, err
+}
+
+// splitByName divides by the plan, or, where it was not the plan that divided the
+// run, as in ballast cv, by the subjects' names.
+func splitByName(r *run.Run, c *cohort.Cohort, plan train.Plan) (cohort.Split, error) {
+	split, err := splitByPlan(r, c, plan)
 	if !errors.Is(err, train.ErrMismatch) {
 		return split, err
 	}
