@@ -13,6 +13,7 @@ var averagedWeights = Probe{
 	Title: "averaging the weights",
 	Explain: "Do the weights jump about a better place? The validation set is evaluated with the last weights and with their " +
 		"average over the last epochs, the batch-norm statistics recomputed.",
+	Values: []string{"loss_last", "accuracy_last", "loss_recalibrated", "accuracy_recalibrated", "loss_averaged", "accuracy_averaged"},
 	Cost: func(b *Bench) float64 {
 		return 2*float64(b.Lab.CalibrationImages()) + 3*samples(&b.Images.Validation)
 	},

@@ -13,6 +13,12 @@ var recalibration = Probe{
 	Title: "recomputing the batch-norm statistics",
 	Explain: "Do the batch-norm statistics fit the weights? They are recomputed from training images at the last weights, run over " +
 		"one frozen epoch with three momenta, and taken from batches of several sizes; the validation set is evaluated each time.",
+	Values: []string{"loss_before", "accuracy_before", "loss_after", "accuracy_after",
+		"loss_momentum_0.01", "accuracy_momentum_0.01", "loss_momentum_0.1", "accuracy_momentum_0.1", "loss_momentum_0.5", "accuracy_momentum_0.5",
+		"loss_batch_2", "accuracy_batch_2", "loss_batch_4", "accuracy_batch_4", "loss_batch_8", "accuracy_batch_8",
+		"loss_batch_16", "accuracy_batch_16", "loss_batch_32", "accuracy_batch_32",
+		"train_batch_2_loss", "train_batch_2_accuracy", "train_batch_4_loss", "train_batch_4_accuracy", "train_batch_8_loss", "train_batch_8_accuracy",
+		"train_batch_16_loss", "train_batch_16_accuracy", "train_batch_32_loss", "train_batch_32_accuracy"},
 	Cost: func(b *Bench) float64 {
 		passes := float64(1 + len(momenta) + len(batchSizes))
 		return float64(passes*float64(b.Lab.CalibrationImages())) + float64((passes+1)*samples(&b.Images.Validation))

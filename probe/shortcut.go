@@ -15,6 +15,8 @@ var shortcut = Probe{
 	Title: "looking for shortcuts",
 	Explain: "Does brightness or the site give the label away, and does the network live on it? The label is predicted from each " +
 		"alone, and the validation images are shown to the network once more, all of the same mean and contrast.",
+	Values: []string{"auroc_intensity", "p_intensity", "auroc_site", "p_site",
+		"accuracy_as_is", "loss_as_is", "accuracy_neutral", "loss_neutral", "p_neutral"},
 	Cost: func(b *Bench) float64 { return samples(&b.Images.Train) + 3*samples(&b.Images.Validation) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		values := map[string]run.Float{}

@@ -14,6 +14,9 @@ var trainingThroughValidation = Probe{
 	Title: "exchanging the pipelines",
 	Explain: "Are training and validation images prepared alike? Training subjects are sent through the preprocessing of the " +
 		"validation set, and the reverse. A network that knows its training subjects must know them there too.",
+	Values: []string{"input_difference",
+		"train_train_loss", "train_train_accuracy", "train_validation_loss", "train_validation_accuracy",
+		"validation_train_loss", "validation_train_accuracy", "validation_validation_loss", "validation_validation_accuracy"},
 	Cost: func(b *Bench) float64 { return 2 * (samples(&b.Images.Train) + samples(&b.Images.Validation)) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		values := map[string]run.Float{"input_difference": b.inputDifference()}
