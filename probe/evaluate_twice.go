@@ -14,7 +14,7 @@ var evaluateTwice = Probe{
 	Explain: "Does the same network give the same answers twice? The validation set is evaluated as logged two times over, with " +
 		"the weights unchanged. Whatever differs is noise of the evaluation: dropout, augmentation or a random part of the set.",
 	Values: []string{"different", "flips", "covered", "accuracy_difference"},
-	Cost: func(b *Bench) float64 { return 2 * samples(&b.Images.Validation) },
+	Cost:   func(b *Bench) float64 { return 2 * samples(&b.Images.Validation) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		set := &b.Images.Validation
 		epochs := len(b.Run.Epochs) // draws beyond those that are recorded

@@ -16,7 +16,7 @@ var leakage = Probe{
 	Explain: "Are validation images also trained on? Every validation image is held against every training image, first coarsely " +
 		"and then voxel by voxel, and the subjects with a double are scored apart from the others.",
 	Values: []string{"pairs", "training_pairs", "nearest", "share", "accuracy_shared", "accuracy_others"},
-	Cost: func(b *Bench) float64 { return 2*samples(&b.Images.Train) + 2*samples(&b.Images.Validation) },
+	Cost:   func(b *Bench) float64 { return 2*samples(&b.Images.Train) + 2*samples(&b.Images.Validation) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		c := b.compareImages()
 		pairs, nearest, err := b.doubles(ctx, c, c.validation)

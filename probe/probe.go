@@ -19,8 +19,8 @@ var ErrNotApplicable = errors.New("not applicable")
 // Probes.
 type Probe struct {
 	ID      string
-	Title   string // while it is under way, as "evaluating twice"
-	Explain string // the question and the experiment, in one or two sentences
+	Title   string   // while it is under way, as "evaluating twice"
+	Explain string   // the question and the experiment, in one or two sentences
 	Values  []string // the names of what it measures, of which some may not apply to a run
 	// Cost is the work, in images passed forward once; one that is trained on counts
 	// three times.

@@ -96,6 +96,11 @@ func measure(t *testing.T, b *Bench, id string) map[string]run.Float {
 	if result == nil || result.Skipped != "" {
 		t.Fatalf("%s was not made: %+v", id, result)
 	}
+	for name := range result.Values {
+		if !slices.Contains(Find(id).Values, name) {
+			t.Errorf("%s measures %s, which it does not list", id, name)
+		}
+	}
 	return result.Values
 }
 
@@ -113,6 +118,14 @@ func within(t *testing.T, values map[string]run.Float, name string, low, high fl
 func TestCleanRun(t *testing.T) {
 	b := trained(t, 0, nil)
 	last := b.Run.Epochs[len(b.Run.Epochs)-1].Evaluation(run.Logged, run.Validation)
+	for _, id := range cheap {
+		values := measure(t, b, id)
+		for _, name := range Find(id).Values {
+			if _, measured := values[name]; !measured && !strings.HasSuffix(name, "_site") {
+				t.Errorf("%s lists %s, which it does not measure", id, name)
+			}
+		}
+	}
 
 	values := measure(t, b, "evaluate-twice")
 	for name, want := range map[string]float64{"different": 0, "flips": 0, "covered": 1, "accuracy_difference": 0} {

@@ -16,7 +16,7 @@ var threshold = Probe{
 	Explain: "Does the curve hang on the threshold of one half? The threshold is set where the training subjects are divided in " +
 		"their true proportion, and the validation subjects are judged by it.",
 	Values: []string{"accuracy_half", "accuracy_training_threshold", "threshold", "near"},
-	Cost: func(b *Bench) float64 { return samples(&b.Images.Train) + samples(&b.Images.Validation) },
+	Cost:   func(b *Bench) float64 { return samples(&b.Images.Train) + samples(&b.Images.Validation) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		if len(b.Images.Classes) != 2 {
 			return nil, notApplicable("there are %d classes, and one threshold divides two", len(b.Images.Classes))
