@@ -75,7 +75,7 @@ type session struct {
 	total   float64 // cost of all
 	done    float64 // cost of those that are over, skipped ones included
 	spent   time.Duration
-	worked  float64 // that took so long
+	worked  float64 // cost of what was spent so long on
 	results map[string]run.ProbeResult
 }
 
@@ -92,8 +92,13 @@ func (s *session) keep(p *Probe) bool {
 	return true
 }
 
-// leastSample is the work from which on the speed so far foretells that to come.
-const leastSample = 8 // images passed forward once
+const (
+	// leastSample is how long the first measurement of the speed takes at least.
+	leastSample = 20 * time.Millisecond
+	// tellingTime is that of experiments that say more about the speed of others than
+	// the measurement: shorter ones also spend it on other things than the network.
+	tellingTime = time.Second
+)
 
 // make makes one experiment, or skips it.
 func (s *session) make(ctx context.Context, p *Probe) error {
@@ -122,8 +127,10 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 		s.skip(p, "it failed: "+err.Error())
 	default:
 		s.results[p.ID] = run.ProbeResult{ID: p.ID, Values: values}
-		s.spent += time.Since(start)
-		s.worked += cost
+		if took := time.Since(start); took >= tellingTime {
+			s.spent += took
+			s.worked += cost
+		}
 	}
 	s.tell(Progress{p, false, (s.done + cost) / s.total})
 	return nil
@@ -151,7 +158,7 @@ func (s *session) tooLong(ctx context.Context, cost float64) (reason string, err
 	if s.options.Time == 0 {
 		return "", nil
 	}
-	if s.worked < leastSample {
+	if s.worked == 0 {
 		if err := s.measure(ctx); err != nil {
 			return "", err
 		}
@@ -164,12 +171,11 @@ func (s *session) tooLong(ctx context.Context, cost float64) (reason string, err
 	return fmt.Sprintf("it needs about %s here, and %s of %s were left", brief(needed), brief(left), brief(s.options.Time)), nil
 }
 
-// measure times passes of the validation set, after one to warm up, until the speed
-// is known.
+// measure times passes of the validation set, after one to warm up.
 func (s *session) measure(ctx context.Context) error {
 	set := &s.bench.Images.Validation
 	s.bench.worked = nil
-	for warm := false; s.worked < leastSample; warm = true {
+	for warm := false; s.spent < leastSample; warm = true {
 		start := time.Now()
 		if _, err := s.bench.evaluate(ctx, set, train.Look{}); err != nil {
 			return err

@@ -117,7 +117,9 @@ func (j *probeJob) make(ctx context.Context, dir string, bench *probe.Bench, job
 	if failure := run.WriteProbes(dir, results); failure != nil {
 		return errors.Join(err, failure)
 	}
-	job.tell(leftOut(results), "left out: ")
+	for _, line := range leftOut(results) {
+		job.tell([]string{line}, "left out: ")
+	}
 	if err != nil {
 		job.tell([]string{fmt.Sprintf("%d experiments were made and are kept in %s; the same command makes the others", made(results), run.ProbesFile)}, "")
 	}
