@@ -61,6 +61,9 @@ func (t *tridiagonal) largest() (value, last float64) {
 		return math.NaN(), math.NaN()
 	}
 	scale := math.Max(math.Abs(low), math.Abs(high))
+	if scale == 0 {
+		return 0, 1
+	}
 	for high-low > 1e-13*scale {
 		middle := low + (high-low)/2
 		if t.above(middle) {
@@ -69,7 +72,7 @@ func (t *tridiagonal) largest() (value, last float64) {
 			high = middle
 		}
 	}
-	return low, t.lastElement(high + 1e-12*scale + math.SmallestNonzeroFloat64)
+	return low, t.lastElement(high + 1e-12*scale)
 }
 
 // at is the size of the element beside the diagonal after row i, 0 outside.

@@ -45,6 +45,7 @@ var Probes = []*Probe{
 	&gradientNoise,
 	&learningRateRange,
 	&continuation,
+	&labelPermutation,
 }
 
 // Find returns the probe of an id, nil where there is none.
