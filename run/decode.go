@@ -80,6 +80,23 @@ func decodeArray(text []byte, decode func(index int, element []byte) error) erro
 	return nil
 }
 
+// decodeNamed calls decode for each member of a JSON object of any names, in order.
+func decodeNamed(text []byte, decode func(name string, value []byte) error) error {
+	var found map[string]json.RawMessage
+	if err := json.Unmarshal(text, &found); err != nil {
+		return plain(err, text)
+	}
+	if found == nil {
+		return errors.New("null where an object is expected")
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if err := decode(name, found[name]); err != nil {
+			return fmt.Errorf("%s: %w", abbreviate(name), err)
+		}
+	}
+	return nil
+}
+
 // plain rewords the errors of encoding/json in the terms of the format.
 func plain(err error, text []byte) error {
 	var syntax *json.SyntaxError
@@ -141,15 +158,15 @@ func editDistance(a, b string) int {
 }
 
 // decodeFormat reads the version before anything else, since a newer format
-// may have any keys.
-func decodeFormat(text []byte) error {
+// may have any keys. The file is that of the text.
+func decodeFormat(text []byte, file string) error {
 	var found map[string]json.RawMessage
 	if err := json.Unmarshal(text, &found); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, plain(err, text))
 	}
 	value, ok := found["format"]
 	if !ok {
-		return fmt.Errorf("%w: key \"format\" is missing, so this is not the %s of a run", ErrInvalid, HeaderFile)
+		return fmt.Errorf("%w: key \"format\" is missing, so this is not the %s of a run", ErrInvalid, file)
 	}
 	var format int
 	if err := (member{"format", &format, false}).decode(value); err != nil {
@@ -175,27 +192,16 @@ func decodeHeader(text []byte) (Header, error) {
 }
 
 func decodeSets(text []byte) (map[string][]Subject, error) {
-	var found map[string]json.RawMessage
-	if err := json.Unmarshal(text, &found); err != nil {
-		return nil, plain(err, text)
-	}
-	if found == nil {
-		return nil, errors.New("null where an object is expected")
-	}
-	sets := make(map[string][]Subject, len(found))
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		subjects := []Subject{}
-		err := decodeArray(found[name], func(_ int, element []byte) error {
+	sets := map[string][]Subject{}
+	err := decodeNamed(text, func(name string, value []byte) error {
+		sets[name] = []Subject{}
+		return decodeArray(value, func(_ int, element []byte) error {
 			s, err := decodeSubject(element)
-			subjects = append(subjects, s)
+			sets[name] = append(sets[name], s)
 			return err
 		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", abbreviate(name), err)
-		}
-		sets[name] = subjects
-	}
-	return sets, nil
+	})
+	return sets, err
 }
 
 func decodeSubject(text []byte) (Subject, error) {

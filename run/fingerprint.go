@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,6 +51,9 @@ func (r *Run) readFingerprint(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := decodeFormat(text, FingerprintFile); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
 	if r.Fingerprint, err = decodeFingerprint(text); err == nil {
 		err = r.Header.checkFingerprint(r.Fingerprint)
 	}
@@ -71,9 +73,6 @@ func (r *Run) subjects() int {
 }
 
 func (h *Header) checkFingerprint(f *Fingerprint) error {
-	if f.Format != Format {
-		return fmt.Errorf("format %d; this program reads format %d", f.Format, Format)
-	}
 	for _, set := range slices.Sorted(maps.Keys(f.Sets)) {
 		subjects, known := h.Sets[set]
 		if !known {
@@ -83,10 +82,25 @@ func (h *Header) checkFingerprint(f *Fingerprint) error {
 			return fmt.Errorf("set %s: %d subjects; %s has %d", set, len(f.Sets[set]), HeaderFile, len(subjects))
 		}
 		for i, look := range f.Sets[set] {
-			if len(look.Thumbnail) != ThumbnailCells {
-				return fmt.Errorf("set %s: subject %s: a thumbnail of %d cells; want %d", set, subjects[i].ID, len(look.Thumbnail), ThumbnailCells)
+			if err := look.check(); err != nil {
+				return fmt.Errorf("set %s: subject %s: %w", set, subjects[i].ID, err)
 			}
 		}
+	}
+	return nil
+}
+
+func (l *Look) check() error {
+	if len(l.Thumbnail) != ThumbnailCells {
+		return fmt.Errorf("a thumbnail of %d cells; want %d", len(l.Thumbnail), ThumbnailCells)
+	}
+	for _, x := range l.Thumbnail {
+		if x < -127 || x > 127 {
+			return fmt.Errorf("a cell of the thumbnail is %d; they lie from -127 to 127", x)
+		}
+	}
+	if l.Deviation < 0 {
+		return fmt.Errorf("deviation is %g; it is at least 0", float64(l.Deviation))
 	}
 	return nil
 }
@@ -96,18 +110,10 @@ func decodeFingerprint(text []byte) (*Fingerprint, error) {
 	err := decodeObject(text,
 		member{"format", &f.Format, false},
 		member{"sets", func(text []byte) error {
-			var found map[string]json.RawMessage
-			if err := json.Unmarshal(text, &found); err != nil {
-				return plain(err, text)
-			}
-			for _, set := range slices.Sorted(maps.Keys(found)) {
-				looks, err := decodeLooks(found[set])
-				if err != nil {
-					return fmt.Errorf("%s: %w", abbreviate(set), err)
-				}
-				f.Sets[set] = looks
-			}
-			return nil
+			return decodeNamed(text, func(set string, looks []byte) (err error) {
+				f.Sets[set], err = decodeLooks(looks)
+				return err
+			})
 		}, false},
 	)
 	return f, err

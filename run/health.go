@@ -1,5 +1,7 @@
 package run
 
+import "fmt"
+
 // Health is how training went during one epoch, watched at low cost.
 type Health struct {
 	// Mixing is how unequally the epoch's batches are composed: the variance over
@@ -31,6 +33,33 @@ type LayerHealth struct {
 	Dead   Float `json:"dead"`   // share of channels that are 0 everywhere, for every image
 	Active Float `json:"active"` // share of elements above 0
 	Output Float `json:"output"` // root mean square
+}
+
+// check refuses what cannot have been measured.
+func (h *Health) check() error {
+	for i := range h.Layers {
+		l := &h.Layers[i]
+		if err := checkText("layer", l.Name); err != nil {
+			return err
+		}
+		for _, share := range []struct {
+			key   string
+			value Float
+		}{{"zero_gradient", l.ZeroGradient}, {"dead", l.Dead}, {"active", l.Active}} {
+			if share.value < 0 || share.value > 1 {
+				return fmt.Errorf("layer %s: %s is %g; it is a share from 0 to 1", l.Name, share.key, float64(share.value))
+			}
+		}
+		for _, size := range []struct {
+			key   string
+			value Float
+		}{{"weight", l.Weight}, {"gradient", l.Gradient}, {"update", l.Update}, {"output", l.Output}} {
+			if size.value < 0 {
+				return fmt.Errorf("layer %s: %s is %g; it is at least 0", l.Name, size.key, float64(size.value))
+			}
+		}
+	}
+	return nil
 }
 
 func decodeHealth(text []byte) (*Health, error) {

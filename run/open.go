@@ -53,7 +53,7 @@ func (r *Run) readHeader(dir string) error {
 	case err != nil:
 		return err
 	}
-	if err := decodeFormat(text); err != nil {
+	if err := decodeFormat(text, HeaderFile); err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if r.Header, err = decodeHeader(text); err != nil {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,10 +52,21 @@ func (p *Probes) Result(id string) *ProbeResult {
 	return nil
 }
 
-// WriteProbes stores the results in the folder of a run, whole or not at all.
+// WriteProbes stores the results in the folder of a run, whole or not at all. It
+// returns ErrInvalid for results that the format does not allow.
 func WriteProbes(dir string, p *Probes) error {
-	text, err := encode(p, "  ")
 	file := filepath.Join(dir, ProbesFile)
+	if err := p.check(); err != nil {
+		return fmt.Errorf("write %s: %w: %w", file, ErrInvalid, err)
+	}
+	whole := Probes{Format: Format, Epoch: p.Epoch, Results: []ProbeResult{}}
+	for _, result := range p.Results {
+		if result.Values == nil {
+			result.Values = map[string]Float{}
+		}
+		whole.Results = append(whole.Results, result)
+	}
+	text, err := encode(whole, "  ")
 	if err == nil {
 		err = writeSynced(file+temporary, bytesOf(text))
 	}
@@ -82,8 +92,11 @@ func (r *Run) readProbes(dir string) error {
 	if err != nil {
 		return err
 	}
-	if r.Probes, err = decodeProbes(text); err == nil && r.Probes.Format != Format {
-		err = fmt.Errorf("format %d; this program reads format %d", r.Probes.Format, Format)
+	if err := decodeFormat(text, ProbesFile); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	if r.Probes, err = decodeProbes(text); err == nil {
+		err = r.Probes.check()
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w: %w", file, ErrInvalid, err)
@@ -113,16 +126,31 @@ func decodeProbes(text []byte) (*Probes, error) {
 }
 
 func decodeValues(text []byte, into map[string]Float) error {
-	var found map[string]json.RawMessage
-	if err := json.Unmarshal(text, &found); err != nil {
-		return plain(err, text)
-	}
-	for _, name := range slices.Sorted(maps.Keys(found)) {
+	return decodeNamed(text, func(name string, value []byte) error {
 		var x Float
-		if err := x.UnmarshalJSON(found[name]); err != nil {
-			return fmt.Errorf("%s: %w", abbreviate(name), err)
-		}
+		err := x.UnmarshalJSON(value)
 		into[name] = x
+		return err
+	})
+}
+
+// check refuses what no experiment can have given.
+func (p *Probes) check() error {
+	if p.Epoch < 0 {
+		return fmt.Errorf("epoch is %d", p.Epoch)
+	}
+	for i, result := range p.Results {
+		if err := checkText("probe", result.ID); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(p.Results[:i], func(other ProbeResult) bool { return other.ID == result.ID }) {
+			return fmt.Errorf("probe %s is listed twice", result.ID)
+		}
+		for _, name := range slices.Sorted(maps.Keys(result.Values)) {
+			if err := checkText("value", name); err != nil {
+				return fmt.Errorf("probe %s: %w", result.ID, err)
+			}
+		}
 	}
 	return nil
 }

@@ -70,6 +70,33 @@ func TestOpenRefuses(t *testing.T) {
 		{TestFile, `}]`, `}`, ErrInvalid, "not JSON at byte"},
 		{TestFile, `[`, `{"a":0}` + "\n[", ErrInvalid, "not JSON at byte"},
 		{TestFile, `[0.25,0.5,0.25]`, `[1]`, ErrInvalid, "1 probabilities for 3 classes"},
+		{EpochsFile, `"mixing":1.25`, `"mixng":1.25`, ErrInvalid, `health: unknown key "mixng"; did you mean "mixing"?`},
+		{EpochsFile, `"mixing":1.25,`, ``, ErrInvalid, `health: key "mixing" is missing`},
+		{EpochsFile, `"health":{`, `"health":null,"x":{`, ErrInvalid, `unknown key "x"`},
+		{EpochsFile, `"layers":[`, `"layers":null,"x":[`, ErrInvalid, `health: unknown key "x"`},
+		{EpochsFile, `"name":"head.weight"`, `"name":""`, ErrInvalid, "health: a layer without a name"},
+		{EpochsFile, `"zero_gradient":0.5`, `"zero_gradient":50`, ErrInvalid, "layer block1.conv.weight: zero_gradient is 50; it is a share from 0 to 1"},
+		{EpochsFile, `"active":0.25`, `"active":-1`, ErrInvalid, "layer block1.conv.weight: active is -1; it is a share"},
+		{EpochsFile, `"gradient":1e-7`, `"gradient":-1e-7`, ErrInvalid, "layer block1.conv.weight: gradient is -1e-07; it is at least 0"},
+		{FingerprintFile, `{"format":1`, `{"format":2`, ErrFormat, "2; this program reads format 1"},
+		{FingerprintFile, `{"format":1,`, `{`, ErrInvalid, `key "format" is missing, so this is not the fingerprint.json of a run`},
+		{FingerprintFile, `"test":[`, `"tests":[`, ErrInvalid, `the set "tests" is not in run.json`},
+		{FingerprintFile, `"sets":{`, `"sets":null,"x":{`, ErrInvalid, `unknown key "x"`},
+		{FingerprintFile, `"mean":0,`, `"mean":0,"median":0,`, ErrInvalid, `element 0: unknown key "median"; did you mean "mean"?`},
+		{FingerprintFile, `"mean":0,`, ``, ErrInvalid, `element 0: key "mean" is missing`},
+		{FingerprintFile, `"deviation":1`, `"deviation":-1`, ErrInvalid, "subject sub-05: deviation is -1; it is at least 0"},
+		{FingerprintFile, `127,-127,`, `127,`, ErrInvalid, "set test: subject sub-05: a thumbnail of 63 cells; want 64"},
+		{FingerprintFile, `127,-127,`, `128,-127,`, ErrInvalid, "a cell of the thumbnail is 128; they lie from -127 to 127"},
+		{FingerprintFile, `127,-127,`, `1.5,-127,`, ErrInvalid, "number 1.5 where a whole number is expected"},
+		{FingerprintFile, `[{"mean":0`, `[{"mean":0,"deviation":1,"least":0,"greatest":0,"thumbnail":[]},{"mean":0`, ErrInvalid, "set test: 2 subjects; run.json has 1"},
+		{ProbesFile, `"format": 1`, `"format": 9`, ErrFormat, "9; this program reads format 1"},
+		{ProbesFile, `"epoch": 3`, `"epoch": -3`, ErrInvalid, "epoch is -3"},
+		{ProbesFile, `"results"`, `"result"`, ErrInvalid, `unknown key "result"; did you mean "results"?`},
+		{ProbesFile, `"id": "mode"`, `"id": ""`, ErrInvalid, "a probe without a name"},
+		{ProbesFile, `"id": "mode"`, `"id": "recalibration"`, ErrInvalid, "probe recalibration is listed twice"},
+		{ProbesFile, `"train_batch_loss": 0.5`, `"": 0.5`, ErrInvalid, "probe mode: a value without a name"},
+		{ProbesFile, `"train_batch_loss": 0.5`, `"train_batch_loss": "half"`, ErrInvalid, `values: train_batch_loss: "half" is not a number`},
+		{ProbesFile, `"values": {}`, `"values": null`, ErrInvalid, "values: null where an object is expected"},
 		{PlanFile, samplePlan, strings.Repeat("#", maxPlan+1), ErrInvalid, "more than 1048576 bytes"},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
@@ -227,6 +254,7 @@ func TestWriterRefuses(t *testing.T) {
 		{change(func(e *Epoch) { e.Evaluations[0].Set = "other" }), "the set is not in run.json"},
 		{change(func(e *Epoch) { e.Evaluations[0].View = "\xff" }), "is not UTF-8"},
 		{change(func(e *Epoch) { e.Evaluations[0].Accuracy = 2 }), "accuracy is 2"},
+		{change(func(e *Epoch) { e.Health = &Health{Layers: []LayerHealth{{Name: "\xff"}}} }), "health: layer"},
 		{change(func(e *Epoch) { e.Evaluations[1].Probabilities = []Row{nil} }), "1 rows of probabilities for 2 subjects"},
 		{change(func(e *Epoch) { e.Evaluations[1].Probabilities[0] = Row{1} }), "1 probabilities for 3 classes"},
 		{change(func(e *Epoch) { e.Evaluations = make([]Evaluation, maxEvaluations+1) }), "65 evaluations; at most 64"},
@@ -329,18 +357,20 @@ func FuzzOpen(f *testing.F) {
 	dir := filepath.Join(f.TempDir(), "run")
 	writeSample(f, dir)
 	var texts [][]byte
-	for _, name := range []string{HeaderFile, EpochsFile, TestFile} {
+	names := []string{HeaderFile, EpochsFile, TestFile, FingerprintFile, ProbesFile}
+	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		check(f, err)
 		texts = append(texts, text)
 	}
-	f.Add(texts[0], texts[1], texts[2])
-	f.Add([]byte(`{"format":1,"creator":"","status":"running","epochs_planned":0,"classes":["a","b"],"sets":{}}`), []byte(`{"epoch":1`), []byte(`[]`))
-	f.Fuzz(func(t *testing.T, header, epochs, test []byte) {
+	f.Add(texts[0], texts[1], texts[2], texts[3], texts[4])
+	f.Add([]byte(`{"format":1,"creator":"","status":"running","epochs_planned":0,"classes":["a","b"],"sets":{}}`), []byte(`{"epoch":1`), []byte(`[]`),
+		[]byte(`{"format":1,"sets":{}}`), []byte(`{"format":1,"epoch":0,"results":[]}`))
+	f.Fuzz(func(t *testing.T, header, epochs, test, fingerprint, probes []byte) {
 		dir := t.TempDir()
-		check(t, os.WriteFile(filepath.Join(dir, HeaderFile), header, 0o644))
-		check(t, os.WriteFile(filepath.Join(dir, EpochsFile), epochs, 0o644))
-		check(t, os.WriteFile(filepath.Join(dir, TestFile), test, 0o644))
+		for i, text := range [][]byte{header, epochs, test, fingerprint, probes} {
+			check(t, os.WriteFile(filepath.Join(dir, names[i]), text, 0o644))
+		}
 		r, err := Open(dir)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrFormat) {
@@ -361,7 +391,11 @@ func rewrite(t *testing.T, r *Run) {
 		check(t, w.Append(e))
 	}
 	check(t, w.WriteTest(r.Test))
+	fingerprint, err := r.Fingerprint.Encode()
+	check(t, err)
+	check(t, w.WriteFile(FingerprintFile, fingerprint))
 	check(t, w.Close())
+	check(t, WriteProbes(dir, r.Probes))
 	again, err := Open(dir)
 	check(t, err)
 	again.Header.Status = r.Header.Status

@@ -25,9 +25,14 @@ func sampleHeader() Header {
 	}
 }
 
+// sampleEpoch returns an epoch, an even one without health.
 func sampleEpoch(number int) Epoch {
+	var health *Health
+	if number%2 == 1 {
+		health = sampleHealth()
+	}
 	return Epoch{
-		Epoch: number, Step: 4 * number, LearningRate: 3e-4, GradientNorm: Float(1 / float64(number)),
+		Epoch: number, Step: 4 * number, LearningRate: 3e-4, GradientNorm: Float(1 / float64(number)), Health: health,
 		Evaluations: []Evaluation{
 			{View: Logged, Set: Train, Loss: Float(0.1 + 0.2), Accuracy: 0.5},
 			{View: Logged, Set: Validation, Loss: Float(math.Inf(1)), Accuracy: 0.5,
@@ -44,6 +49,33 @@ func sampleTest() []Evaluation {
 
 const samplePlan = "seed: 1\n"
 
+func sampleHealth() *Health {
+	nothing := Float(math.NaN())
+	return &Health{Mixing: 1.25, LossSpread: nothing, Agreement: 0.1, Layers: []LayerHealth{
+		{Name: "block1.conv.weight", Weight: 0.1, Gradient: 1e-7, ZeroGradient: 0.5, Update: 0.001, Dead: 0, Active: 0.25, Output: 1},
+		{Name: "head.weight", Weight: 0.2, Gradient: Float(math.Inf(1)), ZeroGradient: 0, Update: nothing, Dead: nothing, Active: nothing, Output: nothing},
+	}}
+}
+
+func sampleFingerprint() *Fingerprint {
+	f := &Fingerprint{Format: Format, Sets: map[string][]Look{}}
+	for set, subjects := range sampleHeader().Sets {
+		for i := range subjects {
+			look := Look{Mean: Float(i), Deviation: 1, Least: -1, Greatest: Float(math.NaN()), Thumbnail: make([]int, ThumbnailCells)}
+			look.Thumbnail[5], look.Thumbnail[6] = 127, -127
+			f.Sets[set] = append(f.Sets[set], look)
+		}
+	}
+	return f
+}
+
+func sampleProbes() *Probes {
+	return &Probes{Format: Format, Epoch: 3, Results: []ProbeResult{
+		{ID: "mode", Values: map[string]Float{"train_batch_loss": 0.5, "validation_batch_loss": Float(math.Inf(1))}},
+		{ID: "recalibration", Skipped: "the network has no batch norm", Values: map[string]Float{}},
+	}}
+}
+
 // writeSample writes a complete run of three epochs.
 func writeSample(t testing.TB, dir string) {
 	t.Helper()
@@ -54,6 +86,10 @@ func writeSample(t testing.TB, dir string) {
 	}
 	check(t, w.WriteTest(sampleTest()))
 	check(t, w.WriteFile(LastWeightsFile, []byte("weights")))
+	fingerprint, err := sampleFingerprint().Encode()
+	check(t, err)
+	check(t, w.WriteFile(FingerprintFile, fingerprint))
+	check(t, WriteProbes(dir, sampleProbes()))
 	check(t, w.Finish(Complete))
 }
 
@@ -78,10 +114,13 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("plan %q, notes %q", r.Plan, r.Notes)
 	}
 	want := []Epoch{sampleEpoch(1), sampleEpoch(2), sampleEpoch(3)}
-	// Printing compares NaN with NaN and tells nil from empty rows.
-	if fmt.Sprintf("%#v", r.Epochs) != fmt.Sprintf("%#v", want) {
-		t.Errorf("epochs\n%#v, want\n%#v", r.Epochs, want)
+	for i := range want {
+		same(t, "health", r.Epochs[i].Health, want[i].Health)
+		r.Epochs[i].Health, want[i].Health = nil, nil
 	}
+	same(t, "epochs", r.Epochs, want)
+	same(t, "fingerprint", *r.Fingerprint, *sampleFingerprint())
+	same(t, "probes", *r.Probes, *sampleProbes())
 	if !reflect.DeepEqual(r.Test, sampleTest()) {
 		t.Errorf("test %+v", r.Test)
 	}
@@ -90,6 +129,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if got := r.Epochs[1].Evaluation(Averaged, Validation); got != nil {
 		t.Errorf("Evaluation of a view that is not there = %+v", got)
+	}
+}
+
+// same compares by printing, which compares NaN with NaN and tells nil from empty.
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if a, b := fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want); a != b {
+		t.Errorf("%s\n%s, want\n%s", what, a, b)
 	}
 }
 

@@ -112,6 +112,11 @@ func (h *Header) validateEpoch(e, before *Epoch) error {
 	case e.Step < before.Step:
 		return fmt.Errorf("%w: step %d follows step %d", ErrInvalid, e.Step, before.Step)
 	}
+	if e.Health != nil {
+		if err := e.Health.check(); err != nil {
+			return fmt.Errorf("%w: health: %w", ErrInvalid, err)
+		}
+	}
 	return h.validateEvaluations(e.Evaluations)
 }
 

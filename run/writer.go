@@ -189,6 +189,11 @@ func (w *Writer) line(e *Epoch) ([]byte, error) {
 	}
 	whole := *e
 	whole.Evaluations = append([]Evaluation{}, e.Evaluations...)
+	if e.Health != nil {
+		health := *e.Health
+		health.Layers = append([]LayerHealth{}, health.Layers...)
+		whole.Health = &health
+	}
 	line, err := encode(whole, "")
 	if err == nil && int64(len(line)) > w.header.maxLine() {
 		err = fmt.Errorf("%w: a line of %d bytes", ErrInvalid, len(line))
