@@ -13,9 +13,11 @@ var batchNormLag = Cause{
 	Title: "Batch-norm statistics do not fit the weights",
 	Explain: "The running means and variances of batch norm, which only validation uses, trail behind the weights or rest on " +
 		"too few batches; recomputed at the same weights they give another result.",
-	Of:    "jitter",
-	Kind:  mistake,
-	Judge: judgeBatchNormLag,
+	Of:     "jitter",
+	Kind:   mistake,
+	Brings: []string{"class-bias-oscillation", "threshold-flicker"},
+	Probes: []string{"recalibration"},
+	Judge:  judgeBatchNormLag,
 }
 
 // judgeBatchNormLag compares the deterministic view with the recalibrated one:
@@ -36,6 +38,9 @@ func judgeBatchNormLag(e *evidence) judgement {
 	before, after := e.validation[run.Deterministic], e.validation[run.Recalibrated]
 	if !found || len(share.Includes) > 0 {
 		common := inBoth(before, after)
+		if e.probed("recalibration") {
+			return e.judgeRecalibration()
+		}
 		j := cannotTell(float64(common), "%d epochs have both a deterministic and a recalibrated evaluation of the same weights, which does not suffice to divide the jitter", common)
 		if common == 0 {
 			j.treatment = &Treatment{Text: "Record the view \"recalibrated\": the same weights, with batch-norm statistics recomputed on training images.", Plan: e.recordViews()}
@@ -55,8 +60,40 @@ func judgeBatchNormLag(e *evidence) judgement {
 	} else if gain >= relevantGain && j.verdict == RuledOut {
 		j.verdict = CannotTell
 	}
+	e.sayMomenta(&j)
 	j.treat(e.recomputeStatistics(&j))
 	return j
+}
+
+// judgeRecalibration judges by the experiment that recomputes the statistics with
+// the last weights. What it changes in one epoch says nothing of the jitter.
+func (e *evidence) judgeRecalibration() judgement {
+	before, after := e.probe("recalibration", "accuracy_before"), e.probe("recalibration", "accuracy_after")
+	n := float64(e.subjects())
+	gain := 100 * (after - before)
+	if !isFinite(gain) || n == 0 {
+		return cannotTell(n, "the experiment that recomputes the statistics gave no accuracy of the %.0f validation subjects", n)
+	}
+	low, high := stat.Newcombe(after*n, n, before*n, n, 0.95)
+	j := judgement{verdict: CannotTell, severity: math.Max(0, gain), of: "generalisation"}
+	j.say(gain, "recomputing the statistics changes the validation accuracy of the last weights by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, 100*low, 100*high)
+	switch {
+	case 100*low >= relevantGain:
+		j.verdict = Confirmed
+	case gain >= relevantGain:
+		j.verdict = Possible
+	}
+	e.sayMomenta(&j)
+	j.treat(e.recomputeStatistics(&j))
+	return j
+}
+
+// sayMomenta says what running statistics of other momenta would have given.
+func (e *evidence) sayMomenta(j *judgement) {
+	slow, quick, after := e.probe("recalibration", "loss_momentum_0.01"), e.probe("recalibration", "loss_momentum_0.5"), e.probe("recalibration", "loss_after")
+	if isFinite(slow) && isFinite(quick) && isFinite(after) {
+		j.say(quick-slow, "with the last weights the validation loss is %.2f nats with running statistics of momentum 0.01, %.2f with 0.5, and %.2f recomputed", slow, quick, after)
+	}
 }
 
 // inBoth counts the epochs that two views have in common.

@@ -18,6 +18,9 @@ type Cause struct {
 	Brings  []string // ids of the causes that follow from this one and need no treatment of their own
 	Probes  []string // ids of the experiments that decide it, where the record alone does not
 	Judge   func(*evidence) judgement
+	// WithoutCurve: it is judged, too, where no epoch has a finite validation
+	// accuracy, as of a run that diverged at once.
+	WithoutCurve bool
 }
 
 // A kind says what is to be done about a cause. A reader wants to know of mistakes
@@ -33,11 +36,37 @@ const (
 
 // Causes lists every cause that Diagnose judges.
 var Causes = []*Cause{
+	&preprocessingMismatch,
+	&stochasticEvaluation,
+	&randomSubset,
+	&subjectLeakage,
+	&unscaledInput,
+	&lossWeightMismatch,
+	&batchNormSmallBatch,
+	&batchNormLag,
+	&noSignal,
+	&labelNoise,
+	&siteShortcut,
+	&classImbalance,
 	&coinFlip,
 	&smallValidationSet,
-	&stochasticEvaluation,
-	&batchNormLag,
+	&thresholdFlicker,
+	&classBias,
+	&validationBetter,
+	&unshuffledTraining,
+	&explodingGradient,
 	&learningRateTooHigh,
+	&nonFiniteLoss,
+	&deadReLU,
+	&vanishingGradient,
+	&learningRateTooLow,
+	&batchTooSmall,
+	&trainedTooShort,
+	&tooMuchCapacity,
+	&trainedTooLong,
+	&tooLittleCapacity,
+	&tooLittleLearning,
+	&lossMismatch,
 	&overfitting,
 	&overconfidence,
 	&optimisticSelection,
@@ -79,13 +108,14 @@ var verdictOrder = []string{Confirmed, Likely, Possible, CannotTell, RuledOut}
 func (e *evidence) findings() []Finding {
 	var findings []Finding
 	for _, cause := range Causes {
-		j := cause.Judge(e)
+		j := e.judge(cause)
 		if j.verdict == RuledOut || j.verdict == CannotTell || math.IsNaN(j.severity) {
 			j.severity = 0
 		}
 		findings = append(findings, Finding{
 			ID: cause.ID, Title: cause.Title, Explain: cause.Explain, Of: cmp.Or(j.of, cause.Of),
 			Verdict: j.verdict, Severity: Number(j.severity), Evidence: j.evidence, Treatment: j.prescription(),
+			Probes: e.unmade(cause, j.verdict),
 		})
 	}
 	relate(findings, Causes)
@@ -94,6 +124,14 @@ func (e *evidence) findings() []Finding {
 			cmp.Compare(slices.Index(verdictOrder, a.Verdict), slices.Index(verdictOrder, b.Verdict)))
 	})
 	return findings
+}
+
+// judge judges a cause where there is anything to judge it by.
+func (e *evidence) judge(cause *Cause) judgement {
+	if e.lateFrom == len(e.accuracy) && !cause.WithoutCurve {
+		return cannotTell(0, "0 of %d epochs have a finite validation accuracy", len(e.epochs))
+	}
+	return cause.Judge(e)
 }
 
 // prescription is the treatment, empty where there is none.
@@ -111,7 +149,6 @@ const (
 	relevantGap      = 10.0 // points of accuracy or of confidence
 	relevantGain     = 2.0  // points of accuracy that a change of evaluation yields
 	relevantOptimism = 2.0  // points by which the best epoch flatters
-	widestUsable     = 1.0  // an interval of a share wider than this decides nothing
 )
 
 // likelyLow is the lower end of the 80 % interval of an estimate, from that of
@@ -133,7 +170,7 @@ func (e *evidence) gradeShare(share, low, high Number) string {
 		return RuledOut
 	case likelyLow(float64(share), float64(low)) >= relevantShare:
 		return Likely
-	case share >= relevantShare && high-low <= widestUsable:
+	case share >= relevantShare && decides(low, high):
 		return Possible
 	}
 	return CannotTell

@@ -48,7 +48,7 @@ func judgeCoinFlip(e *evidence) judgement {
 	if low == high {
 		return cannotTell(area, "the late predictions are the same for all %d subjects", len(rows))
 	}
-	chance := permutedP(rows, classes, area)
+	chance := e.chanceOfRanking(rows, classes, area)
 	detectable := detectableAUROC(classes, len(e.run.Header.Classes))
 	j := judgement{verdict: CannotTell, severity: 100 * (1 - commonest(classes))}
 	switch {
@@ -134,6 +134,14 @@ func permutedP(rows []run.Row, classes []int, area float64) float64 {
 		null[k] = rankArea(ranks, present, labels)
 	}
 	return stat.PermutationP(area, null)
+}
+
+// chanceOfRanking is permutedP of the late validation predictions, computed once.
+func (e *evidence) chanceOfRanking(rows []run.Row, classes []int, area float64) float64 {
+	if e.rankingP == 0 {
+		e.rankingP = permutedP(rows, classes, area)
+	}
+	return e.rankingP
 }
 
 // classRanks returns every subject's mid-rank by the margin of each class that

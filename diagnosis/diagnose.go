@@ -16,18 +16,16 @@ import (
 var ErrTooShort = errors.New("nothing to diagnose")
 
 // Diagnose says why the validation curve of a run fluctuates, from its record
-// alone. The error wraps ErrTooShort when no epoch has a finite validation
-// accuracy.
+// alone. A run that diverged in its first epoch has no curve to explain and gets a
+// report of that. The error wraps ErrTooShort when no epoch has a finite
+// validation accuracy for any other reason.
 func Diagnose(r *run.Run) (*Report, error) {
 	if len(r.Epochs) == 0 {
 		return nil, fmt.Errorf("%w: no epoch is recorded", ErrTooShort)
 	}
 	e := newEvidence(r)
 	analysed := int(finiteCount(e.accuracy))
-	if epoch := e.divergence(); epoch > 0 && analysed == 0 {
-		return nil, fmt.Errorf("%w: training diverged in epoch %d: the network's outputs are not numbers; lower optimizer.lr", ErrTooShort, epoch)
-	}
-	if analysed == 0 {
+	if analysed == 0 && e.firstBroken() < 0 {
 		return nil, fmt.Errorf("%w: none of %d epochs has a finite accuracy of the view %q on the set %q", ErrTooShort, len(r.Epochs), run.Logged, run.Validation)
 	}
 	report := &Report{
@@ -37,14 +35,19 @@ func Diagnose(r *run.Run) (*Report, error) {
 		Epochs:   e.describeEpochs(analysed),
 		Jitter:   e.jitters(),
 		Finite:   e.logged.finiteShare(),
+		Infinite: e.logged.infinite(),
 		Chance:   e.chance(),
 		Budget:   append([]Share{}, e.budget...),
 		Views:    e.views(),
 		Findings: e.findings(),
+
+		Experiments: e.experiments(),
 	}
 	e.describeRecord(analysed)
 	report.Summary = report.summarise()
-	if epoch := e.divergence(); epoch > 0 {
+	if first := e.firstBroken(); first >= 0 && analysed == 0 {
+		report.Summary = []string{fmt.Sprintf("Training diverged in epoch %d: the network's outputs are not numbers, so there is no validation curve to explain. Lower the learning rate, and look for missing values in the images.", e.epochs[first])}
+	} else if epoch := e.divergence(); epoch > 0 {
 		report.Summary = slices.Insert(report.Summary, 0, fmt.Sprintf("Training diverged: from epoch %d on the network's outputs are not numbers. Lower the learning rate. What follows is about the epochs before.", epoch))
 	}
 	report.Notes = append([]string{}, e.notes...)
@@ -52,12 +55,13 @@ func Diagnose(r *run.Run) (*Report, error) {
 }
 
 func (e *evidence) describeEpochs(analysed int) Epochs {
-	best := e.best()
-	lowest, _ := e.lossRise()
-	return Epochs{
-		Recorded: len(e.epochs), Analysed: analysed, Stride: e.stride, Late: e.epochs[e.lateFrom],
-		Best: e.epochs[best], BestAccuracy: Number(100 * e.accuracy[best]), LowestLoss: lowest,
+	d := Epochs{Recorded: len(e.epochs), Analysed: analysed, Stride: e.stride, BestAccuracy: unknown}
+	if analysed > 0 {
+		best := e.best()
+		d.Late, d.Best, d.BestAccuracy = e.epochs[e.lateFrom], e.epochs[best], Number(100*e.accuracy[best])
+		d.LowestLoss, _ = e.lossRise()
 	}
+	return d
 }
 
 // jitters reports the jitter of every measure of the logged curve.
@@ -101,6 +105,9 @@ func (e *evidence) chance() Chance {
 		previous = a
 	}
 	c.Accuracy, c.Range, c.Step = Number(100*level), Number(100*(high-low)), Number(100*math.Sqrt(square/steps))
+	if high < low {
+		c.Range = unknown // no epoch has a finite accuracy
+	}
 	n := e.subjects()
 	if n == 0 {
 		return c

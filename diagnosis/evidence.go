@@ -32,8 +32,10 @@ type evidence struct {
 	logged *variance // of the logged accuracy at all epochs; nil without per-subject predictions
 	jitter float64   // of the logged accuracy in points; NaN when there are no steps
 
+	rankingP float64 // p-value of the late validation ranking; 0 until asked for
+
 	lossesEnd int // index from which on the training loss is no number; see endOfLosses
-	lazyCurves
+	lazy
 }
 
 func (e *evidence) note(format string, values ...any) {

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -15,8 +16,27 @@ func causeOf(id string) *Cause {
 	return nil
 }
 
+// Title is the title of the cause with an id, or the id where there is none.
+func Title(id string) string {
+	if c := causeOf(id); c != nil {
+		return c.Title
+	}
+	return id
+}
+
 // sure reports whether the verdict is likely or confirmed.
 func (f *Finding) sure() bool { return f.Verdict == Confirmed || f.Verdict == Likely }
+
+// kindOf is the kind of the finding's cause.
+func kindOf(f *Finding) kind {
+	if c := causeOf(f.ID); c != nil {
+		return c.Kind
+	}
+	return reading
+}
+
+// isMistake reports whether the finding is of a mistake of the program or the plan.
+func isMistake(f *Finding) bool { return kindOf(f) == mistake }
 
 // leans reports whether the verdict is possible or surer.
 func (f *Finding) leans() bool { return f.sure() || f.Verdict == Possible }
@@ -67,12 +87,6 @@ func (r *Report) ForReading() []Finding {
 		}
 		return 1 + slices.Index(verdictOrder, f.Verdict)
 	}
-	kindOf := func(f *Finding) kind {
-		if c := causeOf(f.ID); c != nil {
-			return c.Kind
-		}
-		return reading
-	}
 	elsewhere := func(f *Finding) int {
 		if f.Of == "jitter" {
 			return 0
@@ -89,4 +103,37 @@ func (r *Report) ForReading() []Finding {
 		)
 	})
 	return findings
+}
+
+// withVerdict returns the findings of one verdict, in the order of the report.
+func (r *Report) withVerdict(verdict string) []Finding {
+	var findings []Finding
+	for _, f := range r.Findings {
+		if f.Verdict == verdict {
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// WouldDecide says how many causes experiments would decide that were not made; ""
+// where there are none, as of the run of another program.
+func (r *Report) WouldDecide() string {
+	untold, decidable := r.withVerdict(CannotTell), 0
+	for _, f := range untold {
+		if len(f.Probes) > 0 {
+			decidable++
+		}
+	}
+	if decidable == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s cannot be told from the record; experiments would decide %d of them: ballast diagnose RUN --probe", counted(len(untold), "cause"), decidable)
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -32,3 +32,38 @@ func (e *evidence) looks(set string) []run.Look {
 	}
 	return e.run.Fingerprint.Sets[set]
 }
+
+// experiments lists those that were made.
+func (e *evidence) experiments() []string {
+	if e.run.Probes == nil {
+		return nil
+	}
+	var made []string
+	for _, result := range e.run.Probes.Results {
+		if result.Skipped == "" {
+			made = append(made, result.ID)
+		}
+	}
+	return made
+}
+
+// unmade lists the experiments that would say more of a cause than the record does,
+// and can be made: on a run of ballast's own, which keeps its weights and knows its
+// cohort, and that were not tried in vain.
+func (e *evidence) unmade(cause *Cause, verdict string) []string {
+	if e.plan == nil || verdict == Confirmed || verdict == RuledOut {
+		return nil
+	}
+	var unmade []string
+	for _, id := range cause.Probes {
+		if e.run.Probes.Result(id) == nil {
+			unmade = append(unmade, id)
+		}
+	}
+	return unmade
+}
+
+// recordLooks is the advice where nothing is known of the images.
+func recordLooks() *Treatment {
+	return &Treatment{Plan: map[string]any{}, Text: "Record the fingerprint of the images of both sets (fingerprint.json): mean, deviation, extremes and a thumbnail of each subject, as the network is shown it."}
+}

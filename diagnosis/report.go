@@ -171,6 +171,8 @@ type Finding struct {
 	// Because is the id of a surer or deeper cause that this one follows from; empty
 	// where it stands by itself.
 	Because string `json:"because,omitempty"`
+	// Probes are the ids of experiments that were not made and would decide more.
+	Probes []string `json:"probes,omitempty"`
 }
 
 // Evidence is one number for or against a cause.
@@ -213,6 +215,9 @@ type Report struct {
 	Views    []View    `json:"views"`
 	Findings []Finding `json:"findings"` // every cause, most severe first; ruled out last
 	Notes    []string  `json:"notes"`    // what was left out or merged, and what to record to know more
+	// Experiments are the ids of those that were made with the run's weights and
+	// images after training.
+	Experiments []string `json:"experiments,omitempty"`
 	// Curves is what is known of a log of another trainer; nil for a run. Then
 	// Finite has no estimate, and its ends are bounds and no interval.
 	Curves *CurveFacts `json:"curves,omitempty"`

@@ -101,18 +101,19 @@ func (r *Report) summariseWorth() string {
 	return "I" + sentence[1:] + "."
 }
 
-// summariseTreatment names the first thing to change: whether there is
-// anything to learn comes before all else, then what steadies the curve.
+// summariseTreatment names the first thing to change: a mistake that can be mended,
+// then whether there is anything to learn, then what comes first in reading.
 func (r *Report) summariseTreatment() string {
-	for _, of := range []string{"", "jitter", "generalisation", "calibration", "optimism"} {
-		for _, f := range r.Findings {
-			sure := f.Verdict == Confirmed || f.Verdict == Likely
-			if sure && f.Treatment.Text != "" && (f.Of == of || of == "" && f.ID == "coin-flip") {
+	findings := r.ForReading()
+	worth := func(f *Finding) bool { return f.ID == "no-signal" || f.ID == "coin-flip" }
+	for _, wanted := range []func(*Finding) bool{isMistake, worth, func(*Finding) bool { return true }} {
+		for _, f := range findings {
+			if f.sure() && f.Because == "" && f.Treatment.Text != "" && wanted(&f) {
 				return "First: " + f.Treatment.Text
 			}
 		}
 	}
-	for _, f := range r.Findings {
+	for _, f := range findings {
 		if f.Verdict == Possible && f.Treatment.Text != "" {
 			return "Nothing is certain; the first thing to try: " + f.Treatment.Text
 		}

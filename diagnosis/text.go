@@ -164,41 +164,87 @@ func bars(share float64, columns int) string {
 	return bar
 }
 
+// findings writes what is likely or confirmed and stands by itself in full, what
+// follows from it in a line each, what is possible in full, and of all other causes
+// the ids.
 func (t *text) findings(r *Report) {
-	verdict := ""
+	heading := ""
 	for _, f := range r.ForReading() {
-		if f.Verdict != verdict {
-			verdict = f.Verdict
-			t.heading(t.paint(verdictStyle[verdict], verdictTitles[verdict]))
+		title := "Found"
+		switch {
+		case f.Verdict == Possible:
+			title = "Possible"
+		case !f.sure():
+			continue
+		case f.Because != "":
+			title = "Follows from what was found"
+		}
+		if title != heading {
+			heading = title
+			t.heading(title)
 		}
 		t.finding(f)
 	}
+	t.untold(r)
+	t.ids("Ruled out", r.withVerdict(RuledOut))
 }
 
-var verdictTitles = map[string]string{
-	Confirmed: "Confirmed", Likely: "Likely", Possible: "Possible", CannotTell: "Cannot tell", RuledOut: "Ruled out",
-}
-
-// finding writes one finding: in full when it may be true, else with its first
-// piece of evidence.
+// finding writes one finding, and one that follows from another in short.
 func (t *text) finding(f Finding) {
-	severity := ""
+	verdict := t.paint(verdictStyle[f.Verdict], f.Verdict)
 	if f.Severity > 0 {
-		severity = fmt.Sprintf(" (%.1f points of %s)", f.Severity, f.Of)
+		verdict += fmt.Sprintf(", %.1f points of %s", f.Severity, f.Of)
 	}
-	t.wrap("  ", t.paint("1", f.Title)+severity)
-	for i, evidence := range f.Evidence {
-		if i > 0 && (f.Verdict == RuledOut || f.Verdict == CannotTell) {
-			break
-		}
-		t.wrap("    - ", evidence.Text)
+	if f.Because != "" {
+		verdict += "; follows from: " + Title(f.Because)
 	}
-	if f.Treatment.Text == "" {
+	t.wrap("  ", t.paint("1", f.Title)+": "+verdict)
+	if f.Because != "" {
 		return
 	}
-	t.wrap("    > ", f.Treatment.Text)
-	if settings := f.Treatment.settings(); len(settings) > 0 {
+	for _, evidence := range f.Evidence {
+		t.wrap("    - ", evidence.Text)
+	}
+	t.treatment(f.Treatment)
+}
+
+func (t *text) treatment(treatment Treatment) {
+	if treatment.Text == "" {
+		return
+	}
+	t.wrap("    > ", treatment.Text)
+	if settings := treatment.settings(); len(settings) > 0 {
 		t.wrap("      ", "--set "+strings.Join(settings, " --set "))
+	}
+}
+
+// ids lists causes that need no more words; ballast explain ID has them.
+func (t *text) ids(title string, findings []Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	t.heading(title)
+	var ids []string
+	for _, f := range findings {
+		ids = append(ids, f.ID)
+	}
+	t.wrap("  ", strings.Join(ids, ", "))
+}
+
+// untold lists the causes that cannot be told, and what would tell them: experiments,
+// or what to record.
+func (t *text) untold(r *Report) {
+	findings := r.withVerdict(CannotTell)
+	t.ids("Cannot tell", findings)
+	if sentence := r.WouldDecide(); sentence != "" {
+		t.wrap("  ", sentence)
+	}
+	var said []string
+	for _, f := range findings {
+		if text := f.Treatment.Text; text != "" && !slices.Contains(said, text) && len(f.Probes) == 0 {
+			said = append(said, text)
+			t.wrap("  > ", text)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func judgeUnscaledInput(e *evidence) judgement {
 	}
 	if len(sizes) == 0 {
 		j := cannotTell(0, "the record tells of 0 training subjects how large their intensities are")
-		j.treatment = &Treatment{Plan: map[string]any{}, Text: "Record the fingerprint of the images (fingerprint.json): mean and deviation of each subject as the network is shown it."}
+		j.treatment = recordLooks()
 		return j
 	}
 	size, offset := stat.Quantile(sizes, 0.5), stat.Quantile(offsets, 0.5)

@@ -18,6 +18,8 @@ type finding struct {
 	Class           string
 	Cost            string // "6.1 points of jitter"; "" when it costs nothing
 	Explain         string
+	Because         string // title of the cause that it follows from; "" where it stands by itself
+	BecauseID       string
 	Evidence        []string
 	Treatment       string
 	Plan            string // YAML; "" when no key of the plan can do it
@@ -48,6 +50,9 @@ func newFinding(f *diagnosis.Finding) (finding, error) {
 	}
 	for _, e := range f.Evidence {
 		shown.Evidence = append(shown.Evidence, glue(e.Text))
+	}
+	if f.Because != "" {
+		shown.BecauseID, shown.Because = f.Because, diagnosis.Title(f.Because)
 	}
 	if f.Treatment.Text == "" {
 		return shown, nil

@@ -70,6 +70,7 @@ type page struct {
 	Subjects    []subjectLine
 
 	Findings, Folded []finding
+	WouldDecide      string // what experiments would; "" where none would
 
 	Facts []fact
 	Plan  string
@@ -114,6 +115,9 @@ func newPage(r *run.Run, d *diagnosis.Report) (*page, error) {
 		return nil, err
 	}
 	p.addFacts(r)
+	if d != nil && len(d.Experiments) > 0 {
+		p.Facts = append(p.Facts, fact{"Experiments made", strings.Join(d.Experiments, ", ")})
+	}
 	return p, p.addFlips(r)
 }
 
@@ -127,6 +131,9 @@ func (p *page) addDiagnosis(r *run.Run, d *diagnosis.Report) error {
 	p.Summary = glue(strings.Join(d.Summary, " "))
 	p.addMeasures(d)
 	p.addBudget(d)
+	if sentence := d.WouldDecide(); sentence != "" {
+		p.WouldDecide = sentence + "."
+	}
 	return p.addFindings(d.ForReading())
 }
 

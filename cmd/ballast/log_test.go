@@ -77,7 +77,7 @@ func TestDiagnoseLog(t *testing.T) {
 		t.Errorf("a page of %d bytes without band or missing option", len(html))
 	}
 	text := mustBallast(t, "diagnose", log)
-	for _, want := range []string{"Likely\n", "Not said, and what it would decide", "--n-validation"} {
+	for _, want := range []string{"Found\n", ": likely", "Not said, and what it would decide", "--n-validation"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}

@@ -1,0 +1,122 @@
+package diagnosis
+
+import (
+	"math"
+
+	"ballast/run"
+	"ballast/stat"
+)
+
+var noSignal = Cause{
+	ID:    "no-signal",
+	Title: "Nothing to learn was found",
+	Explain: "The network learns its training subjects by heart, yet what it learns says nothing of other subjects: labels dealt out " +
+		"at random would do as well. More training, regularisation or another learning rate cannot help.",
+	Of:     "generalisation",
+	Kind:   limit,
+	Brings: []string{"coin-flip", "overfitting", "overconfidence", "trained-too-long", "too-much-capacity", "threshold-flicker", "class-bias-oscillation", "learning-rate-too-high", "optimistic-selection"},
+	Probes: []string{"label-permutation"},
+	Judge:  judgeNoSignal,
+}
+
+// learntShare is the way from guessing to perfect on the training subjects from
+// which the network has learnt what there is to learn of them.
+const learntShare = 0.6
+
+// judgeNoSignal asks the experiment first: whether training on permuted labels does
+// as well. From the record alone it is likely where the network has learnt its
+// training subjects and the whole interval of its validation AUROC lies below what
+// would be worth finding; a network that has not learnt them proves nothing.
+func judgeNoSignal(e *evidence) judgement {
+	if score := e.probe("label-permutation", "score"); isFinite(score) {
+		return e.judgePermutation(score)
+	}
+	p := e.clean(run.Validation)
+	if p == nil {
+		return cannotTell(0, "0 epochs have the predictions of each validation subject")
+	}
+	if analysed := finiteCount(e.accuracy); analysed < leastEpochsToJudge {
+		return cannotTell(analysed, "%.0f epochs are too few to judge what the network can learn", analysed)
+	}
+	rows, classes := e.lateRows(p)
+	values := aurocValues(rows, classes)
+	if values == nil || len(rows) < leastStratum {
+		return cannotTell(float64(len(rows)), "%d validation subjects with late predictions do not hold two classes to tell apart", len(rows))
+	}
+	area := mean(values)
+	low, high := logitInterval(values)
+	learnt := e.learnt()
+	j := judgement{verdict: CannotTell, severity: 100 * (1 - commonest(classes))}
+	j.say(area, "AUROC of the validation probabilities averaged over the last third of the epochs: %.2f (95 %% interval %.2f to %.2f)", area, low, high)
+	if isFinite(learnt) {
+		j.say(100*learnt, "on its training subjects the network has come %.0f %% of the way from guessing to perfect", 100*learnt)
+	}
+	chance := e.chanceOfRanking(rows, classes, area)
+	switch {
+	case low == high:
+	case chance <= 0.025:
+		j.verdict = RuledOut
+	case !(learnt >= learntShare):
+	case high < weakAUROC && detectableAUROC(classes, len(e.run.Header.Classes)) <= undetectedAUROC:
+		j.verdict = Likely
+	default:
+		j.verdict = Possible
+	}
+	j.treat(e.showSignalFirst())
+	return j
+}
+
+// judgePermutation grades the score of subjects that were held out against the
+// scores after training on permuted labels. That it does not beat them proves
+// nothing by itself: it is confirmed where an AUROC worth finding is excluded, too.
+// The null's spread, (null_high - null_mean)/1.645, is that of the score.
+func (e *evidence) judgePermutation(score float64) judgement {
+	const id = "label-permutation"
+	centre, top, p, refits := e.probe(id, "null_mean"), e.probe(id, "null_high"), e.probe(id, "p"), e.probe(id, "refits")
+	spread := (top - centre) / stat.NormalQuantile(0.95)
+	high := score + stat.NormalQuantile(0.975)*spread
+	j := judgement{verdict: CannotTell, severity: math.NaN()}
+	j.say(score, "held-out subjects are ranked with an AUROC of %.2f", score)
+	if isFinite(p) {
+		j.say(p, "training on permuted labels does as well with probability %.3f (%.0f trainings; mean %.2f, 95 of 100 below %.2f)", p, refits, centre, top)
+	}
+	if classes := e.validationClasses(); len(classes) > 0 {
+		j.severity = 100 * (1 - commonest(classes))
+	}
+	switch {
+	case !isFinite(p):
+	case p <= 0.05:
+		j.verdict = RuledOut
+	case isFinite(high) && high < weakAUROC:
+		j.verdict = Confirmed
+	case isFinite(high) && score+spread < weakAUROC:
+		j.verdict = Likely
+	default:
+		j.verdict = Possible
+	}
+	j.treat(e.showSignalFirst())
+	return j
+}
+
+func (e *evidence) validationClasses() []int {
+	var classes []int
+	for _, s := range e.run.Header.Sets[run.Validation] {
+		classes = append(classes, s.Class)
+	}
+	return classes
+}
+
+// learnt is how far the late training accuracy has come from naming the commonest
+// class to perfect; NaN where it is not recorded.
+func (e *evidence) learnt() float64 {
+	level, _, _ := e.trainingLevel()
+	guess := e.prevalence(run.Train)
+	if guess == 0 || guess == 1 {
+		return math.NaN()
+	}
+	return (level - guess) / (1 - guess)
+}
+
+func (e *evidence) showSignalFirst() *Treatment {
+	return &Treatment{Plan: map[string]any{}, Text: "Do not tune this curve. Check labels and images, cross-validate over all subjects, compare with a linear model on volume and mean intensity, and only then look for more patients or another question."}
+}
