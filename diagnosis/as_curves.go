@@ -26,10 +26,12 @@ func (e *evidence) asCurves() *curveEvidence {
 	return e.curves
 }
 
-// lazyCurves are made when a cause first asks for them.
-type lazyCurves struct {
-	curvesOnce sync.Once
-	curves     *curveEvidence
+// lazy is what is arranged when a cause first asks for it.
+type lazy struct {
+	curvesOnce   sync.Once
+	curves       *curveEvidence
+	layersOnce   sync.Once
+	layerCourses []*layerCourse
 }
 
 // point is an epoch as a log would show it. A value that is no number is one that

@@ -2,13 +2,6 @@ package diagnosis
 
 import "math"
 
-var learningRateTooLow = Cause{
-	ID:      "learning-rate-too-low",
-	Title:   "Learning rate too low",
-	Explain: "Steps so small that the network is still on its way when training ends: the loss falls smoothly and slowly.",
-	Of:      "generalisation",
-}
-
 const (
 	accuracyDrop = 0.05 // of training accuracy in the epoch of a jump of the loss
 	growth       = 1.2  // late training loss over its lowest
@@ -82,6 +75,9 @@ func (e *curveEvidence) lossGrowth() float64 {
 		if values[i] <= values[i-1] {
 			return 1
 		}
+	}
+	if len(values) < 2 {
+		return 1
 	}
 	if ratio := values[len(values)-1] / values[0]; ratio >= steepGrowth {
 		return ratio

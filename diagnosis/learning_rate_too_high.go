@@ -12,106 +12,187 @@ var learningRateTooHigh = Cause{
 	Title: "Learning rate too high",
 	Explain: "Steps so large that the weights jump about a good solution instead of settling: the training loss jumps too, and " +
 		"the average of the weights is steadier than the weights.",
-	Of:    "jitter",
-	Kind:  mistake,
-	Judge: judgeLearningRate,
+	Of:   "jitter",
+	Kind: mistake,
+	Brings: []string{"non-finite-loss", "exploding-gradient", "dead-relu", "class-bias-oscillation", "threshold-flicker", "batch-norm-lag",
+		"batch-too-small", "too-little-learning", "too-little-capacity", "coin-flip", "optimistic-selection"},
+	Probes:       []string{"continuation", "sharpness"},
+	Judge:        judgeLearningRate,
+	WithoutCurve: true,
 }
 
 const (
 	jumpRatio    = 1.2  // a training loss 20 % above the epoch before
 	jumpNats     = 0.05 // and by this much
 	frequentJump = 0.10 // share of epochs
+	largeStep    = 5e-3 // of the size of the weights, mean over the steps of a run
+	hugeStep     = 0.1  // of the size of the weights, over an epoch: ten such steps replace them
+	settles      = 0.5  // of the training loss that a tenth of the rate leaves
+	aboveLimit   = 2.0  // times the sharpness at which a step still goes downhill
 )
 
-// judgeLearningRate needs two signs for "likely": averaging the weights takes
-// jitter away, and the training loss jumps up in more than one epoch in ten.
-// No record confirms it, because only a run at a lower rate could. A curve of averaged
-// weights does not show the first sign.
+// judgeLearningRate needs two signs for "likely": the weights jump about, which the
+// training loss of the weights after each epoch shows, and the steps are large
+// relative to the weights, five times the thousandth that is usual (Karpathy, CS231n
+// notes, "Ratio of weights:updates"). Jumping alone has other reasons, such as small
+// batches; large steps alone do no harm. Going on at a tenth of the rate is the trial
+// that confirms it. A curve of averaged weights does not show the weights jump.
 func judgeLearningRate(e *evidence) judgement {
-	jumps, steps, diverged := e.lossJumps()
-	share, found := e.rungShare(WeightNoise)
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
-	noise := CannotTell
-	if e.ofAverages() {
-		j.say(0, "the logged curve is that of averaged weights: 0 %% of its variance is noise that averaging takes away, whatever the learning rate")
-	} else if found && len(share.Includes) == 0 {
-		noise = e.gradeShare(share.Share, share.Low, share.High)
-		j.severity = e.jitterPoints(float64(share.Share))
-		j.say(float64(share.Share), "averaging the weights takes away %s of the logged curve's variance (%s)", percent(share.Share), between(share.Low, share.High))
+	w := e.wobble(&j)
+	noise := e.noiseVerdict(&j)
+	step, largest := e.medianStep(), e.largestStep()
+	if isFinite(step) {
+		j.say(step, "a step moves the weights by %.2g of their size on average, and by %.2g in the first epochs (median over the layers; usual is 0.001)", step, largest)
 	}
-	j.say(float64(jumps), "the training loss jumps up by more than a fifth in %d of %d epochs", jumps, steps)
-	often := steps >= 5 && float64(jumps) > frequentJump*float64(steps)
-	calm := steps >= 5 && !often
-	weight := noise == Confirmed || noise == Likely
-	switch {
-	case diverged > 0:
-		j.verdict = Likely
-		j.say(float64(diverged), "the loss stopped being a finite number in %d epochs", diverged)
-	case weight && often:
-		j.verdict = Likely
-	case weight, often && noise != RuledOut && e.jitter >= relevantJitter:
+	large := step >= largeStep || largest >= hugeStep
+	calm := !w.jumps && w.steps >= 5
+	settling, trial := e.settling(&j)
+	curves := judgeCurveRate(e.asCurves())
+	switch first := e.firstBroken(); {
+	case first >= 0:
 		j.verdict = Possible
-	case calm && noise == RuledOut:
+		if large || w.jumps || curves.verdict == Likely || e.largestRate() {
+			j.verdict = Likely
+		}
+		j.say(float64(e.epochs[first]), "training diverged in epoch %d", e.epochs[first])
+	case settling && (w.jumps || large):
+		j.verdict = Confirmed
+	case w.jumps && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
+		j.verdict = Likely
+	case trial && !settling && !w.jumps:
 		j.verdict = RuledOut
+	case w.jumps, settling:
+		j.verdict = Possible
+	case calm && (noise == RuledOut || isFinite(step) && !large):
+		j.verdict = RuledOut
+	case noise.sure():
+		j.verdict = Possible
 	}
 	j.treat(e.lowerRate(&j))
 	return j
 }
 
-// lossJumps counts the epochs whose training loss lies well above that of the
-// epoch before, from the second on, and the epochs with a loss that is not
-// finite.
-func (e *evidence) lossJumps() (jumps, steps, diverged int) {
-	previous := math.NaN()
-	for t := range e.run.Epochs {
-		evaluation := e.run.Epochs[t].Evaluation(run.Logged, run.Train)
-		if evaluation == nil {
-			evaluation = e.run.Epochs[t].Evaluation(run.Deterministic, run.Train)
-		}
-		if evaluation == nil {
-			previous = math.NaN()
-			continue
-		}
-		now := float64(evaluation.Loss)
-		if !isFinite(now) && e.lossRecorded() {
-			diverged++
-		}
-		if isFinite(now) && isFinite(previous) {
-			steps++
-			if now > jumpRatio*previous && now > previous+jumpNats {
-				jumps++
-			}
-		}
-		previous = now
+// A leaning is a verdict of a part of the evidence.
+type leaning string
+
+func (l leaning) sure() bool { return l == Confirmed || l == Likely }
+
+// noiseVerdict grades the share of the jitter that averaging the weights takes away,
+// and sets the severity to it.
+func (e *evidence) noiseVerdict(j *judgement) leaning {
+	if e.ofAverages() {
+		j.say(0, "the logged curve is that of averaged weights: 0 %% of its variance is noise that averaging takes away, whatever the learning rate")
+		return CannotTell
 	}
-	return jumps, steps, diverged
+	share, found := e.rungShare(WeightNoise)
+	if !found || len(share.Includes) > 0 {
+		return CannotTell
+	}
+	j.severity = e.jitterPoints(float64(share.Share))
+	j.say(float64(share.Share), "averaging the weights takes away %s of the logged curve's variance (%s)", percent(share.Share), between(share.Low, share.High))
+	return leaning(e.gradeShare(share.Share, share.Low, share.High))
 }
 
-// lossRecorded reports whether any training loss is finite: a log without
-// losses reads as all NaN and has not diverged.
-func (e *evidence) lossRecorded() bool {
-	for t := range e.run.Epochs {
-		for _, view := range []string{run.Logged, run.Deterministic} {
-			if evaluation := e.run.Epochs[t].Evaluation(view, run.Train); evaluation != nil && isFinite(float64(evaluation.Loss)) {
-				return true
-			}
+// A wobble is how the weights jump about from epoch to epoch, as the training set
+// shows it.
+type wobble struct {
+	rises, steps    int  // epochs whose training loss lies well above that of the epoch before
+	worse, compared int  // epochs whose weights fit the training set clearly worse than the average of the weights
+	jumps           bool // more often than settled training does
+}
+
+const (
+	leastJumps     = 3
+	frequentlyOver = 0.2 // share of epochs after the first fifth
+)
+
+// wobble reads the training loss of the weights as they are after each epoch, with
+// batch-norm statistics recomputed where that was recorded, so that it is the
+// weights that differ; the running mean of the epoch where nothing else is recorded.
+func (e *evidence) wobble(j *judgement) wobble {
+	view, of := run.Logged, "training loss, as logged,"
+	for _, v := range []string{run.Deterministic, run.Recalibrated} {
+		if finiteCount(e.trainingLoss(v)) >= leastJumps {
+			view, of = v, "training loss of the weights after an epoch"
 		}
 	}
-	return false
+	present, averaged := e.trainingLoss(view), e.trainingLoss(run.Averaged)
+	var w wobble
+	previous := math.NaN()
+	for t, x := range present {
+		if !isFinite(x) {
+			continue
+		}
+		if isFinite(previous) {
+			w.steps++
+			w.rises += clearlyAbove(x, previous)
+		}
+		if previous = x; view != run.Logged && isFinite(averaged[t]) && t >= len(present)/5 {
+			w.compared++
+			w.worse += clearlyAbove(x, averaged[t])
+		}
+	}
+	j.say(float64(w.rises), "the %s rises by more than a fifth in %d of %d epochs", of, w.rises, w.steps)
+	if w.compared > 0 {
+		j.say(float64(w.worse), "and is more than a fifth above that of the averaged weights in %d of %d", w.worse, w.compared)
+	}
+	w.jumps = w.rises >= leastJumps && float64(w.rises) > frequentJump*float64(w.steps) ||
+		w.worse >= leastJumps && float64(w.worse) > frequentlyOver*float64(w.compared)
+	return w
 }
+
+// clearlyAbove is 1 where a loss lies above another by a fifth and by so many nats
+// that it matters.
+func clearlyAbove(loss, other float64) int {
+	if loss > jumpRatio*other && loss > other+jumpNats {
+		return 1
+	}
+	return 0
+}
+
+// largestStep is the largest median over the layers of the relative size of a step
+// in one of the first three epochs.
+func (e *evidence) largestStep() float64 {
+	largest := math.NaN()
+	for t := range min(3, len(e.run.Epochs)) {
+		var updates []float64
+		for _, l := range e.layers() {
+			updates = append(updates, l.update[t])
+		}
+		if x := median(updates); isFinite(x) && !(x <= largest) {
+			largest = x
+		}
+	}
+	return largest
+}
+
+// settling reports whether the training loss halves when the last weights are
+// trained on at a tenth of the rate in place of the rate itself, by an amount that
+// matters, and whether that was tried.
+func (e *evidence) settling(j *judgement) (yes, tried bool) {
+	same, tenth := e.probe("continuation", "same_loss"), e.probe("continuation", "tenth_loss")
+	if sharpness := e.probe("sharpness", "ratio"); isFinite(sharpness) {
+		j.say(sharpness, "the curvature of the training loss is %.2g times that at which a step of this rate still goes downhill", sharpness)
+	}
+	if !isFinite(same) || !isFinite(tenth) {
+		return false, false
+	}
+	j.say(same-tenth, "trained on for a few epochs, the training loss is %.3f at the same rate and %.3f at a tenth of it", same, tenth)
+	return tenth <= settles*same && same-tenth >= jumpNats, true
+}
+
+// largestRate reports whether the rate is beyond what any of the optimisers trains
+// with.
+func (e *evidence) largestRate() bool { return e.rate() >= 1 }
 
 // lowerRate proposes a third of the learning rate.
 func (e *evidence) lowerRate(j *judgement) *Treatment {
-	t := &Treatment{Plan: map[string]any{}, Text: "Lower the learning rate to a third and compare over several seeds; only that trial can confirm it."}
-	rate := math.NaN()
-	for _, epoch := range e.run.Epochs {
-		if x := float64(epoch.LearningRate); isFinite(x) && x > 0 && !(x <= rate) {
-			rate = x
-		}
+	t := advise("Lower the learning rate to a third and compare over several seeds; only that trial can confirm it.")
+	if j.verdict == Confirmed {
+		t.Text = "Lower the learning rate to a third, or let it fall towards the end."
 	}
-	if e.plan != nil {
-		rate = e.plan.Optimizer.LR
-	}
+	rate := e.rate()
 	if rate > 0 {
 		j.say(rate, "the learning rate is %g", rate)
 		t.Plan["optimizer.lr"] = round2(rate / 3)

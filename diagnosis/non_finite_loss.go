@@ -1,13 +1,21 @@
 package diagnosis
 
-import "math"
+import (
+	"math"
+
+	"ballast/run"
+)
 
 var nonFiniteLoss = Cause{
 	ID:    "non-finite-loss",
 	Title: "The loss is not a number",
 	Explain: "A loss became infinite or no number at all. From there on the weights hold no numbers, and whatever accuracy is logged " +
 		"belongs to a network that always gives the same answer.",
-	Of: "generalisation",
+	Of:           "generalisation",
+	Kind:         mistake,
+	Brings:       []string{"too-little-learning", "class-bias-oscillation", "class-imbalance", "coin-flip"},
+	Judge:        judgeDivergence,
+	WithoutCurve: true,
 }
 
 // judgeNonFinite is arithmetic, and the only cause that curves confirm.
@@ -26,4 +34,43 @@ func judgeNonFinite(e *curveEvidence) judgement {
 	j := judgement{verdict: RuledOut}
 	j.say(losses, "all %.0f losses are finite", losses)
 	return j
+}
+
+// judgeDivergence adds what a run records beside its curves: whether the images
+// hold no numbers, and where the first epoch that failed left the gradient.
+func judgeDivergence(e *evidence) judgement {
+	j := judgeNonFinite(e.asCurves())
+	first := e.firstBroken()
+	if first < 0 {
+		return j
+	}
+	t := &Treatment{Plan: map[string]any{}, Text: "Lower the learning rate to a tenth and limit the norm of the gradient."}
+	if e.plan != nil {
+		t.Plan["optimizer.lr"] = round2(e.plan.Optimizer.LR / 10)
+		if e.plan.Optimizer.Clip == 0 {
+			t.Plan["optimizer.clip"] = 1.0
+		}
+	}
+	if n := e.withoutNumbers(); n > 0 {
+		j.say(float64(n), "the images of %d subjects hold values that are no finite numbers", n)
+		t = advise("Repair or leave out the images that hold values that are no finite numbers: ballast check lists them.")
+	}
+	if norm := float64(e.run.Epochs[max(0, first-1)].GradientNorm); first > 0 && isFinite(norm) {
+		j.say(norm, "the mean norm of the gradient was %.3g in the epoch before", norm)
+	}
+	j.treat(t)
+	return j
+}
+
+// withoutNumbers counts the subjects whose images hold values that are not finite.
+func (e *evidence) withoutNumbers() int {
+	count := 0
+	for _, set := range []string{run.Train, run.Validation} {
+		for _, look := range e.looks(set) {
+			if !isFinite(float64(look.Mean)) || !isFinite(float64(look.Deviation)) {
+				count++
+			}
+		}
+	}
+	return count
 }

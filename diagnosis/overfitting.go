@@ -13,9 +13,10 @@ var overfitting = Cause{
 	Title: "Overfitting",
 	Explain: "The network is right far more often on the subjects it learnt from than on others: it has memorised them. That " +
 		"lowers the whole validation curve; by itself it does not make it fluctuate.",
-	Of:    "generalisation",
-	Kind:  reading,
-	Judge: judgeOverfitting,
+	Of:     "generalisation",
+	Kind:   reading,
+	Brings: []string{"overconfidence", "optimistic-selection"},
+	Judge:  judgeOverfitting,
 }
 
 // judgeOverfitting grades the gap of late accuracy between training and

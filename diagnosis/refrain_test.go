@@ -30,9 +30,35 @@ func TestDivergedEpochsAreLeftOut(t *testing.T) {
 	if report.Epochs.Analysed != 10 || whole.Epochs.Analysed != len(r.Epochs) {
 		t.Errorf("%d epochs analysed, %d before", report.Epochs.Analysed, whole.Epochs.Analysed)
 	}
-	r.Epochs = r.Epochs[10:]
-	if _, err := Diagnose(r); !errors.Is(err, ErrTooShort) || !strings.Contains(err.Error(), "diverged in epoch 11") {
-		t.Errorf("a run of diverged epochs only: %v", err)
+}
+
+func TestDivergenceInTheFirstEpochIsReported(t *testing.T) {
+	r := newCourse(typical(), 21).run(30, 0)
+	for i := range r.Epochs {
+		for k := range r.Epochs[i].Evaluations {
+			v := &r.Epochs[i].Evaluations[k]
+			v.Loss = run.Float(math.NaN())
+			for _, row := range v.Probabilities {
+				for c := range row {
+					row[c] = float32(math.NaN())
+				}
+			}
+		}
+	}
+	for _, epochs := range []int{1, len(r.Epochs)} {
+		r.Epochs = r.Epochs[:epochs]
+		report := mustDiagnose(t, r)
+		if len(report.Summary) != 1 || !strings.Contains(report.Summary[0], "diverged in epoch 1:") {
+			t.Errorf("%d epochs: summary %q", epochs, report.Summary)
+		}
+		for _, f := range report.Findings {
+			if sure := f.sure(); sure != (f.ID == "non-finite-loss") {
+				t.Errorf("%d epochs: %s is %s", epochs, f.ID, f.Verdict)
+			}
+		}
+		if report.Epochs.Analysed != 0 || report.Epochs.Best != 0 || report.Epochs.Late != 0 || report.Chance.Range.Known() {
+			t.Errorf("%d epochs: a curve where there is none: %+v, %+v", epochs, report.Epochs, report.Chance)
+		}
 	}
 }
 

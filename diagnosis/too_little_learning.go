@@ -1,6 +1,11 @@
 package diagnosis
 
-import "math"
+import (
+	"math"
+
+	"ballast/run"
+	"ballast/stat"
+)
 
 var tooLittleLearning = Cause{
 	ID:    "too-little-learning",
@@ -8,8 +13,10 @@ var tooLittleLearning = Cause{
 	Explain: "Even on the cases it learns from the network is no better than guessing, or stands still. Nothing about validation " +
 		"can be concluded. Too low a learning rate, dead units, bad initial weights, too small a network, too strong " +
 		"regularisation, or labels or a loss that do not fit the outputs all look like this.",
-	Of:   "generalisation",
-	Kind: reading,
+	Of:     "generalisation",
+	Kind:   reading,
+	Brings: []string{"coin-flip"},
+	Judge:  judgeLittleLearning,
 }
 
 var lossMismatch = Cause{
@@ -17,8 +24,9 @@ var lossMismatch = Cause{
 	Title: "Loss and accuracy do not belong together",
 	Explain: "A case that is wrong costs a cross-entropy of at least ln 2, so the loss cannot be less than ln 2 times the share " +
 		"that is wrong. Where it is, the logged loss is another one (focal, squared, weighted), or outputs, labels and loss do not fit.",
-	Of:   "calibration",
-	Kind: reading,
+	Of:    "calibration",
+	Kind:  mistake,
+	Judge: func(e *evidence) judgement { return judgeLossMismatch(e.asCurves()) },
 }
 
 const (
@@ -114,5 +122,38 @@ func judgeLossMismatch(e *curveEvidence) judgement {
 	}
 	j.verdict = verdict
 	j.treat(advise("Check that outputs, labels and loss fit: logits or probabilities, one output per class or one for two classes, and weights of the loss."))
+	return j
+}
+
+// judgeLittleLearning places the late training accuracy of a run between guessing
+// and perfect, by whichever view shows it best. The 95 % interval is that of as many
+// subjects; the mean over the late epochs has a narrower one.
+func judgeLittleLearning(e *evidence) judgement {
+	f := e.trainingFit()
+	way := f.way()
+	if !isFinite(way) {
+		return judgeTooLittleLearning(e.asCurves())
+	}
+	n := float64(len(e.run.Header.Sets[run.Train]))
+	_, high := stat.Wilson(f.accuracy*n, n, 0.95)
+	most := (high - f.guess) / (1 - f.guess)
+	j := judgement{verdict: CannotTell, severity: 100 * math.Max(0, 1-f.accuracy)}
+	j.say(100*f.accuracy, "over the last third of the epochs %.1f %% of the training subjects are right, in the view that shows them best; guessing gives %.1f %%", 100*f.accuracy, 100*f.guess)
+	if isFinite(f.loss) {
+		j.say(f.loss, "the training loss is %.3f nats; knowing nothing but the shares of the classes costs %.3f", f.loss, f.ignorance)
+	}
+	learnt := f.loss < (1-noProgress)*f.ignorance
+	switch {
+	case way >= 0.5:
+		j.verdict = RuledOut
+	case finiteCount(e.accuracy) < leastSteps:
+	case way < noProgress && most < 5*noProgress && !learnt:
+		j.verdict = Likely
+	case way < 2.5*noProgress && !learnt:
+		j.verdict = Possible
+	case learnt && way >= 2.5*noProgress:
+		j.verdict = RuledOut
+	}
+	j.treat(overfitFew())
 	return j
 }

@@ -10,6 +10,10 @@ var trainedTooShort = Cause{
 	Title:   "Trained too short",
 	Explain: "The curves are still improving where training ends, so nothing is known of where they lead.",
 	Of:      "generalisation",
+	Kind:    mistake,
+	Brings:  []string{"too-little-learning", "too-little-capacity", "coin-flip", "batch-norm-lag", "class-bias-oscillation", "threshold-flicker"},
+	Probes:  []string{"continuation"},
+	Judge:   judgeStoppedShort,
 }
 
 var trainedTooLong = Cause{
@@ -17,6 +21,9 @@ var trainedTooLong = Cause{
 	Title:   "Trained too long",
 	Explain: "The validation loss has been rising for long: the last weights are worse than earlier ones.",
 	Of:      "generalisation",
+	Kind:    mistake,
+	Brings:  []string{"overfitting", "overconfidence", "optimistic-selection"},
+	Judge:   judgeRanLong,
 }
 
 const (

@@ -1,0 +1,88 @@
+package diagnosis
+
+import (
+	"math"
+)
+
+var tooLittleCapacity = Cause{
+	ID:    "too-little-capacity",
+	Title: "Network too small for the task",
+	Explain: "The network does not fit even the subjects it learns from, though the steps are large enough and training has come to " +
+		"a rest: it lacks the room.",
+	Of:     "generalisation",
+	Kind:   mistake,
+	Brings: []string{"too-little-learning"},
+	Probes: []string{"continuation"},
+	Judge:  judgeSmallNetwork,
+}
+
+const (
+	restingFall = 0.03 // of the training loss over the last third: less is rest
+	fitted      = 0.95 // training accuracy from which the network has room enough
+	fewWeights  = 1.0  // for each training subject
+	stillGains  = 0.1  // of the training loss that another rate takes away in a short continuation
+)
+
+// judgeSmallNetwork never confirms: that a larger network fits better is shown by
+// training one. A training set that is not fitted may as well hold wrong labels or
+// what no image shows, so likely takes a network that could not learn the training
+// set by heart whatever the labels: with fewer weights than subjects. Training must
+// have come to rest, at a rate that lets the weights move, and in a short
+// continuation neither a larger nor a smaller rate may help.
+func judgeSmallNetwork(e *evidence) judgement {
+	f := e.trainingFit()
+	if !isFinite(f.accuracy) || !isFinite(f.loss) {
+		return cannotTell(0, "0 epochs record how well the training set is fitted")
+	}
+	j := judgement{verdict: CannotTell, severity: 100 * math.Max(0, 1-f.accuracy)}
+	j.say(100*f.accuracy, "%.1f %% of the training subjects are right over the last third of the epochs, at a loss of %.3f nats (%.3f for knowing nothing)", 100*f.accuracy, f.loss, f.ignorance)
+	c := e.asCurves()
+	fall := stillFalling(c.trainLoss) / math.Abs(c.late(c.trainLoss))
+	if isFinite(fall) {
+		j.say(100*fall, "over the last third of the epochs the training loss falls by %.1f %% as a trend", 100*fall)
+	}
+	each, path := e.weightsForEach(), e.medianPath()
+	if isFinite(each) {
+		j.say(each, "the network has about "+weightNumber+" weights for each training subject", each)
+	}
+	if isFinite(path) {
+		j.say(path, "all steps together amount to %.2g times the size of the weights", path)
+	}
+	resting := fall < restingFall && finiteCount(c.trainLoss) >= fewEpochs
+	helped := e.otherRateHelps(&j)
+	switch {
+	case f.accuracy >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance:
+		j.verdict = RuledOut
+	case !resting || !isFinite(path):
+	case each < fewWeights && path >= longPath:
+		j.verdict = Likely
+	}
+	j.treat(e.widerNetwork())
+	return j
+}
+
+// otherRateHelps reports whether a short continuation at another learning rate fits
+// the training set better by a tenth than one at the same rate.
+func (e *evidence) otherRateHelps(j *judgement) bool {
+	same := e.probe("continuation", "same_loss")
+	best := math.NaN()
+	for _, name := range []string{"half_loss", "tenth_loss", "triple_loss"} {
+		if x := e.probe("continuation", name); isFinite(x) && !(x >= best) {
+			best = x
+		}
+	}
+	if !isFinite(same) || !isFinite(best) {
+		return false
+	}
+	j.say(same-best, "trained on for a few epochs, the training loss is %.3f at the same rate and %.3f at the best other one", same, best)
+	return best < (1-stillGains)*same
+}
+
+// widerNetwork proposes twice the width, and a block more for a shallow one.
+func (e *evidence) widerNetwork() *Treatment {
+	t := advise("Train a network of twice the width or with more blocks over several seeds and compare: only that shows that capacity is to blame.")
+	if e.plan != nil && e.plan.Net.Width > 0 {
+		t.Plan["net.width"] = max(8, 2*e.plan.Net.Width)
+	}
+	return t
+}

@@ -1,0 +1,90 @@
+package diagnosis
+
+import (
+	"math"
+
+	"ballast/run"
+)
+
+var tooMuchCapacity = Cause{
+	ID:    "too-much-capacity",
+	Title: "Network too large for the cohort",
+	Explain: "The network has room enough to learn every training subject by heart, noise included, and does so in place of learning " +
+		"what they have in common.",
+	Of:     "generalisation",
+	Kind:   mistake,
+	Brings: []string{"overfitting", "overconfidence", "trained-too-long", "optimistic-selection"},
+	Probes: []string{"label-permutation"},
+	Judge:  judgeLargeNetwork,
+}
+
+const (
+	byHeart      = 0.99 // of the training subjects
+	heartLoss    = 0.1  // of the loss of knowing nothing
+	learnsNoise  = 0.95 // of training subjects with permuted labels
+	manyWeights  = 1000 // for each training subject
+	weightNumber = "%.3g"
+)
+
+// judgeLargeNetwork never confirms: that a smaller network generalises better is
+// shown by training one. Large networks often generalise well (Zhang et al.,
+// "Understanding deep learning requires rethinking generalization", 2017), so that
+// neither many weights nor a perfect training accuracy are held against one. Likely
+// takes all of: confirmed overfitting, a training set known by heart, and either
+// permuted labels that were learnt by heart as well, which shows that there is room
+// for noise, or a thousand weights for each subject and a validation loss above that
+// of knowing nothing, which shows that what was learnt there is noise.
+func judgeLargeNetwork(e *evidence) judgement {
+	f := e.trainingFit()
+	if !isFinite(f.accuracy) || !isFinite(f.loss) {
+		return cannotTell(0, "0 epochs record how well the training set is fitted")
+	}
+	over := judgeOverfitting(e)
+	j := judgement{verdict: CannotTell, severity: over.severity}
+	heart := f.accuracy >= byHeart && f.loss <= heartLoss*f.ignorance
+	j.say(100*f.accuracy, "%.1f %% of the training subjects are right over the last third of the epochs, at a loss of %.3f nats", 100*f.accuracy, f.loss)
+	each := e.weightsForEach()
+	if isFinite(each) {
+		j.say(each, "the network has about "+weightNumber+" weights for each training subject", each)
+	}
+	permuted := e.probe("label-permutation", "null_training_accuracy")
+	if isFinite(permuted) {
+		j.say(100*permuted, "trained on permuted labels it gets %.0f %% of them right, where there is nothing to learn", 100*permuted)
+	}
+	nothing := e.ignorance(run.Validation)
+	late := e.lateMean(e.loss)
+	worse := late > nothing
+	if isFinite(late) && isFinite(nothing) {
+		j.say(late, "the late validation loss is %.3f nats; knowing nothing costs %.3f", late, nothing)
+	}
+	switch {
+	case !heart || over.verdict == RuledOut:
+		j.verdict = RuledOut
+	case over.verdict != Confirmed:
+	case permuted >= learnsNoise, each >= manyWeights && worse:
+		j.verdict = Likely
+	default:
+		j.verdict = Possible
+	}
+	j.treat(e.narrowerNetwork())
+	return j
+}
+
+// weightsForEach is the number of the network's weights for each training subject;
+// NaN where the plan does not say.
+func (e *evidence) weightsForEach() float64 {
+	n := len(e.run.Header.Sets[run.Train])
+	if e.plan == nil || n == 0 {
+		return math.NaN()
+	}
+	return e.plan.Weights(len(e.run.Header.Classes)) / float64(n)
+}
+
+// narrowerNetwork proposes half the width.
+func (e *evidence) narrowerNetwork() *Treatment {
+	t := advise("Train a network of half the width or fewer blocks over several seeds and compare: only that shows that capacity is to blame. Augmentation and more patients help as well.")
+	if e.plan != nil && e.plan.Net.Width > 1 {
+		t.Plan["net.width"] = e.plan.Net.Width / 2
+	}
+	return t
+}
