@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -93,8 +94,9 @@ func (s *session) keep(p *Probe) bool {
 }
 
 const (
-	// leastSample is how long the first measurement of the speed takes at least.
-	leastSample = 20 * time.Millisecond
+	// leastPasses and leastSample are how often and how long the speed is measured.
+	leastPasses = 2
+	leastSample = 50 * time.Millisecond
 	// tellingTime is that of experiments that say more about the speed of others than
 	// the measurement: shorter ones also spend it on other things than the network.
 	tellingTime = time.Second
@@ -107,9 +109,13 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	if ctx.Err() != nil {
 		return train.ErrInterrupted
 	}
-	if reason, err := s.tooLong(ctx, cost); err != nil || reason != "" {
-		s.skip(p, reason)
+	reason, err := s.tooLong(ctx, cost)
+	if err != nil {
 		return err
+	}
+	if reason != "" {
+		s.skip(p, reason)
+		return nil
 	}
 	if err := s.bench.Lab.Load(s.bench.State.Last); err != nil {
 		return err
@@ -119,10 +125,10 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	start := time.Now()
 	values, err := p.Run(ctx, s.bench)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return train.ErrInterrupted
 	case errors.Is(err, ErrNotApplicable):
 		s.skip(p, err.Error())
-	case errors.Is(err, train.ErrInterrupted):
-		return err
 	case err != nil:
 		s.skip(p, "it failed: "+err.Error())
 	default:
@@ -171,19 +177,18 @@ func (s *session) tooLong(ctx context.Context, cost float64) (reason string, err
 	return fmt.Sprintf("it needs about %s here, and %s of %s were left", brief(needed), brief(left), brief(s.options.Time)), nil
 }
 
-// measure times passes of the validation set, after one to warm up.
+// measure times passes of the validation set; the fastest counts.
 func (s *session) measure(ctx context.Context) error {
 	set := &s.bench.Images.Validation
 	s.bench.worked = nil
-	for warm := false; s.spent < leastSample; warm = true {
+	s.worked, s.spent = samples(set), math.MaxInt64
+	begun := time.Now()
+	for passes := 0; passes < leastPasses || time.Since(begun) < leastSample; passes++ {
 		start := time.Now()
 		if _, err := s.bench.evaluate(ctx, set, train.Look{}); err != nil {
 			return err
 		}
-		if warm {
-			s.spent += time.Since(start)
-			s.worked += samples(set)
-		}
+		s.spent = min(s.spent, time.Since(start))
 	}
 	return nil
 }
