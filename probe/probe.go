@@ -46,6 +46,7 @@ var Probes = []*Probe{
 	&learningRateRange,
 	&continuation,
 	&labelPermutation,
+	&labelNoise,
 }
 
 // Find returns the probe of an id, nil where there is none.
