@@ -112,8 +112,7 @@ func (w *watch) beforeStep(norm float64) {
 			continue
 		}
 		l.gradient += l.rootMeanSquare(gradients[i].squares)
-		padding := len(l.Weight.Grad) - l.Elements // always 0
-		l.zero += float64(gradients[i].zeros-padding) / float64(l.Elements)
+		l.zero += l.shareOfZeros(gradients[i])
 		copy(l.before, l.Weight.Value)
 	}
 }
@@ -132,6 +131,16 @@ func (w *watch) afterStep() {
 
 func (l *layerWatch) rootMeanSquare(squares float64) float64 {
 	return math.Sqrt(squares / float64(l.Elements))
+}
+
+// shareOfZeros leaves out the padding, which is 0 as long as training has not
+// diverged; NaN for a gradient that is not finite.
+func (l *layerWatch) shareOfZeros(gradient partial) float64 {
+	if !isFinite(gradient.squares) {
+		return math.NaN()
+	}
+	padding := len(l.Weight.Grad) - l.Elements
+	return float64(gradient.zeros-padding) / float64(l.Elements)
 }
 
 // measure returns the sum of the squares and the number of the zeros of an array of

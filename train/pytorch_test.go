@@ -234,6 +234,7 @@ func (r *recording) numbers(t *testing.T) map[string][]float32 {
 			all[prefix+"objective"] = []float32{float32(*e.Objective)}
 		}
 		all[prefix+"gradient_norm"] = []float32{float32(e.GradientNorm)}
+		addHealth(all, prefix+"health", e.Health)
 		add(prefix, e.Evaluations)
 	}
 	add("test.", r.test)
@@ -247,6 +248,22 @@ func (r *recording) numbers(t *testing.T) map[string][]float32 {
 		}
 	}
 	return all
+}
+
+// addHealth adds what was watched in an epoch; -1 stands for NaN.
+func addHealth(all map[string][]float32, name string, h *run.Health) {
+	add := func(name string, values ...run.Float) {
+		for _, x := range values {
+			if x != x {
+				x = -1
+			}
+			all[name] = append(all[name], float32(x))
+		}
+	}
+	add(name, h.Mixing, h.LossSpread, h.Agreement)
+	for _, l := range h.Layers {
+		add(name+"."+l.Name, l.Weight, l.Gradient, l.ZeroGradient, l.Update, l.Dead, l.Active, l.Output)
+	}
 }
 
 func compareReplay(t *testing.T, file string, p *Plan, images *Images) {

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bags import Network
+from health import Health
 from losses import objective
 from steps import Case, network, numbers
 
@@ -116,6 +117,7 @@ class Replay:
         loss_sum, correct, norms = 0.0, 0.0, []
         lessened, weight = 0.0, 0.0
         self.net.train()
+        health = Health(self.net, len(parts))
         for part in parts:
             self.optimizer.zero_grad()
             images, labels, others, share = self.mixed(part)
@@ -124,7 +126,9 @@ class Replay:
             loss = share * self.objective(logits, labels) + (1 - share) * self.objective(logits, others)
             loss.backward()
             norms.append(math.sqrt(sum((p.grad**2).sum().item() for p in self.net.parameters())))
+            health.backward(labels, plain.item())
             self.optimizer.step()
+            health.stepped()
             self.steps += 1
             self.average(len(parts))
             loss_sum += plain.item() * len(part)
@@ -133,6 +137,7 @@ class Replay:
             of_batch = len(part) if self.weights is None else self.weights[labels].sum().item()
             lessened, weight = lessened + loss.item() * of_batch, weight + of_batch
         prefix = f"epoch{epoch}."
+        health.end(prefix, self.out)
         self.out[prefix + "step"] = torch.tensor([float(self.steps)])
         self.out[prefix + "gradient_norm"] = torch.tensor([sum(norms) / len(norms)])
         plan = self.plan["Loss"]
@@ -252,6 +257,7 @@ class BagReplay(Replay):
         parts = batches(order, self.plan["Batch"])
         loss_sum, correct, norms = 0.0, 0, []
         self.net.train()
+        health = Health(self.net, len(parts))
         for part in parts:
             self.optimizer.zero_grad()
             *inputs, labels = self.batch("train", part)
@@ -259,12 +265,15 @@ class BagReplay(Replay):
             loss = nn.functional.cross_entropy(logits, labels)
             loss.backward()
             norms.append(math.sqrt(sum((p.grad**2).sum().item() for p in self.net.parameters())))
+            health.backward(labels, loss.item())
             self.optimizer.step()
+            health.stepped()
             self.steps += 1
             self.average(len(parts))
             loss_sum += loss.item() * len(part)
             correct += (logits.argmax(1) == labels).sum().item()
         prefix = f"epoch{epoch}."
+        health.end(prefix, self.out)
         self.out[prefix + "step"] = torch.tensor([float(self.steps)])
         self.out[prefix + "gradient_norm"] = torch.tensor([sum(norms) / len(norms)])
         self.put(prefix + "logged.train", loss_sum / len(order), correct / len(order))
