@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ballast/diagnosis"
+	"ballast/run"
+)
+
+// An outcome is one run, what is true of it, and what was said of it.
+type outcome struct {
+	cohort, fault, planted, network string
+	validation                      int // subjects; what was asked for
+	seed                            uint64
+	// judged says that the consequences were measured on fresh subjects, so that every
+	// claim can be called true or false.
+	judged bool
+	truth  []string // ids
+	// alone and probed are the findings that are possible or surer, in the order in
+	// which a person reads them, and all others behind them: from the record alone, and
+	// with experiments; the latter nil where none were made.
+	alone, probed []claim
+	rivals        [][]string // by the order of rivals: the ids that their alarms mean
+	alarms        []int      // of each rival, epoch by epoch
+}
+
+// A claim is a verdict on a cause.
+type claim struct{ id, verdict string }
+
+func (c claim) sure() bool {
+	return c.verdict == diagnosis.Confirmed || c.verdict == diagnosis.Likely
+}
+func (c claim) leans() bool { return c.sure() || c.verdict == diagnosis.Possible }
+
+// judge diagnoses every run that is there.
+func (s *study) judge() error {
+	outcomes, err := s.outcomes()
+	if err != nil {
+		return err
+	}
+	if s.development {
+		fmt.Print(summary(outcomes))
+		return nil
+	}
+	return writeResults(resultsFile, outcomes)
+}
+
+// outcomes judges the runs of the study's seeds.
+func (s *study) outcomes() ([]outcome, error) {
+	dirs, err := filepath.Glob(filepath.Join(s.root, "*", truthFile))
+	if err != nil {
+		return nil, err
+	}
+	var all []outcome
+	for _, file := range dirs {
+		dir := filepath.Dir(file)
+		t, err := readTruth(dir)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		if strings.HasSuffix(dir, freshEnding) || t.Seed < s.seeds.first || t.Seed >= s.seeds.first+uint64(s.seeds.clean) ||
+			s.only != "" && !strings.Contains(filepath.Base(dir), s.only) {
+			continue
+		}
+		o, err := judgeRun(dir, t)
+		if err != nil {
+			return nil, fmt.Errorf("judge %s: %w", dir, err)
+		}
+		all = append(all, *o)
+	}
+	if len(all) == 0 {
+		return nil, errors.New(s.root + " holds no run of these seeds; the step train makes them")
+	}
+	log.Printf("%d runs judged", len(all))
+	return all, nil
+}
+
+// judgeRun diagnoses one run without and with the experiments made on it.
+func judgeRun(dir string, t *truth) (*outcome, error) {
+	r, err := run.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	o := &outcome{
+		cohort: t.Cohort, fault: t.Fault, planted: t.Planted, network: t.Network, seed: t.Seed, validation: t.Validation,
+		truth: slices.Clone(t.Also),
+	}
+	if t.Planted != "" {
+		o.truth = append(o.truth, t.Planted)
+	}
+	fresh, err := openFresh(dir, t)
+	if err != nil {
+		return nil, err
+	}
+	o.judged = fresh != nil
+	for _, id := range measured(r, fresh) {
+		if !slices.Contains(o.truth, id) {
+			o.truth = append(o.truth, id)
+		}
+	}
+	probes := r.Probes
+	r.Probes = nil
+	if o.alone, err = claims(r); err != nil {
+		return nil, err
+	}
+	if r.Probes = probes; probes != nil {
+		if o.probed, err = claims(r); err != nil {
+			return nil, err
+		}
+	}
+	for _, rival := range rivals {
+		ids, alarms := rival.judge(r)
+		o.rivals, o.alarms = append(o.rivals, ids), append(o.alarms, alarms)
+	}
+	return o, nil
+}
+
+// openFresh opens the record of the same training on fresh subjects; nil where there
+// is none.
+func openFresh(dir string, t *truth) (*run.Run, error) {
+	for _, name := range []string{dir, strings.Replace(dir, fmt.Sprintf("_n%d_", t.Validation), fmt.Sprintf("_n%d_", mostValidation), 1)} {
+		if _, err := os.Stat(name + freshEnding); err == nil {
+			return run.Open(name + freshEnding)
+		}
+	}
+	return nil, nil
+}
+
+// claims are the findings of a diagnosis in the order in which a person reads them.
+func claims(r *run.Run) ([]claim, error) {
+	report, err := diagnosis.Diagnose(r)
+	if err != nil {
+		return nil, err
+	}
+	var all []claim
+	for _, f := range report.ForReading() {
+		all = append(all, claim{f.ID, f.Verdict})
+	}
+	return all, nil
+}

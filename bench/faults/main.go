@@ -1,0 +1,120 @@
+// Command faults measures how reliable the diagnosis is. It plants causes in
+// trainings on phantom and on real cohorts by the keys of their plans, diagnoses the
+// runs with and without experiments, and holds what is named against what was
+// planted, beside the public rules of four other tools on the same records. It
+// writes docs/reliability-of-diagnosis.md, the rates in the doc comments of the
+// causes, and the table that ballast explain prints.
+//
+//	go run ./bench/faults [-out FOLDER] [-real FOLDER] [train|probe|judge|publish ...]
+//
+// Without steps it does all four. Runs that are there already are kept. FOLDER of
+// -real holds cheng-brain-tumour and sts-lungmets; without it phantoms alone are
+// trained on. -development trains on the seeds that thresholds and faults were
+// chosen on; their results are printed and published nowhere.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A study is what one command works on.
+type study struct {
+	root        string // of the runs
+	real        string // folder of the real cohorts; empty: none
+	development bool
+	seeds       seeds
+	only        string // part of the names of the runs
+}
+
+// seeds of a study: the first ones get every fault, all of them a clean control.
+type seeds struct {
+	first         uint64
+	faults, clean int
+	probed        int // of the first, those whose faulty runs are experimented with
+}
+
+// The seeds that results are published of are used nowhere else.
+var (
+	developmentSeeds = seeds{first: 101, faults: 2, clean: 6, probed: 2}
+	evaluationSeeds  = seeds{first: 50_001, faults: 8, clean: 20, probed: 3}
+)
+
+var steps = []struct {
+	name string
+	run  func(*study) error
+}{
+	{"train", (*study).train}, {"probe", (*study).probe}, {"judge", (*study).judge}, {"publish", (*study).publish},
+}
+
+func main() {
+	log.SetFlags(0)
+	s := study{}
+	flag.StringVar(&s.root, "out", filepath.Join(os.TempDir(), "ballast-faults"), "folder of the runs; those that are there are kept")
+	flag.StringVar(&s.real, "real", "", "folder with the real cohorts cheng-brain-tumour and sts-lungmets")
+	flag.BoolVar(&s.development, "development", false, "the seeds that faults and thresholds were chosen on")
+	flag.StringVar(&s.only, "only", "", "only runs whose name has this part")
+	first := flag.Uint64("first", 0, "first seed, in place of the study's own: for work divided among several commands")
+	count := flag.Int("seeds", 0, "number of seeds, likewise")
+	flag.Parse()
+	s.seeds = evaluationSeeds
+	if s.development {
+		s.seeds = developmentSeeds
+	}
+	s.restrict(*first, *count)
+	if err := s.do(flag.Args()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// restrict leaves only some of the seeds.
+func (s *study) restrict(first uint64, count int) {
+	if first == 0 || first < s.seeds.first {
+		return
+	}
+	skipped := int(first - s.seeds.first)
+	left := func(n int) int {
+		n = max(0, n-skipped)
+		if count > 0 {
+			n = min(n, count)
+		}
+		return n
+	}
+	s.seeds = seeds{first, left(s.seeds.faults), left(s.seeds.clean), left(s.seeds.probed)}
+}
+
+// do takes the named steps, in their order; all where none is named.
+func (s *study) do(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(steps, func(step struct {
+			name string
+			run  func(*study) error
+		}) bool {
+			return step.name == name
+		}) {
+			return fmt.Errorf("%q is no step; there are train, probe, judge and publish", name)
+		}
+	}
+	for _, step := range steps {
+		if len(names) > 0 && !slices.Contains(names, step.name) {
+			continue
+		}
+		if step.name == "publish" && s.development {
+			continue
+		}
+		if err := step.run(s); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// wanted reports whether a trial is among those of this command.
+func (s *study) wanted(t *trial) bool {
+	return s.only == "" || strings.Contains(filepath.Base(t.folder("", validationSizes[0])), s.only)
+}
