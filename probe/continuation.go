@@ -29,6 +29,7 @@ var continuation = Probe{
 	Title: "training on with other settings",
 	Explain: "What would a calmer setting have done? Training goes on for a few epochs from where it ended, on the same images in turn, once as " +
 		"it was, and once each with a half, a tenth and three times the learning rate and with batches of twice the size.",
+	Values: continuationValues(),
 	Cost: func(b *Bench) float64 {
 		epoch := 3*b.trained(b.Lab.Units()) + samples(&b.Images.Validation)
 		if b.Plan.FinalView() == run.Averaged || b.Plan.Validation.Recalibrate {
@@ -38,6 +39,19 @@ var continuation = Probe{
 	},
 	Run: continueTraining,
 }
+
+func continuationValues() []string {
+	names := []string{"before_loss", "before_validation_loss", "before_validation_accuracy", "epochs", "learning_rate"}
+	for _, c := range continuations {
+		for _, what := range continuationMeasures {
+			names = append(names, c.name+what)
+		}
+	}
+	return names
+}
+
+// continuationMeasures is what follows the name of a continuation.
+var continuationMeasures = []string{"_loss", "_validation_loss", "_validation_accuracy", "_jitter", "_loss_jitter"}
 
 func continueTraining(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	epochs := b.fewer(measured, measuredQuick)
@@ -77,12 +91,10 @@ func (b *Bench) before(values map[string]run.Float, epochs int) {
 // those in which it settled, and the jitter of the validation curve over them. One
 // that ended early has a loss that is no number.
 func summarise(values map[string]run.Float, name string, epochs []run.Epoch, planned int) {
-	nan := run.Float(math.NaN())
 	if len(epochs) < planned {
-		for _, what := range []string{"_validation_loss", "_validation_accuracy", "_jitter", "_loss_jitter"} {
-			values[name+what] = nan
+		for _, what := range continuationMeasures {
+			values[name+what] = run.Float(math.NaN())
 		}
-		values[name+"_loss"] = nan
 		return
 	}
 	counted := epochs[settling:]

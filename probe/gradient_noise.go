@@ -19,8 +19,9 @@ var gradientNoise = Probe{
 	Title: "measuring the noise of the gradient",
 	Explain: "How much of a step is chance? The gradients of the batches of one epoch are compared at fixed weights: what they have " +
 		"in common is signal, what they differ by is noise.",
-	Cost: func(b *Bench) float64 { return 3 * b.trained(b.Lab.Units()) },
-	Run:  measureGradientNoise,
+	Values: []string{"noise_scale", "low", "high", "batch", "ratio", "signal", "noise", "measured", "batches"},
+	Cost:   func(b *Bench) float64 { return 3 * b.trained(b.Lab.Units()) },
+	Run:    measureGradientNoise,
 }
 
 // measureGradientNoise works at the weights that training would go on from, with

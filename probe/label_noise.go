@@ -26,6 +26,8 @@ var labelNoise = Probe{
 	Title: "looking for wrong labels",
 	Explain: "Which labels do the images contradict? Every subject is predicted by networks that were not trained on it. Hard subjects are " +
 		"predicted wrong without confidence; many who are confidently predicted otherwise than labelled point to wrong labels.",
+	Values: []string{"estimate", "low", "high", "null_mean", "null_high", "suspects", "subjects", "wrong", "confident",
+		"confident_wrong", "confident_wrong_least", "confident_wrong_expected", "p"},
 	Cost: func(b *Bench) float64 {
 		s := b.noiseStudy()
 		return float64(b.fewer(noisyRepeats, 1)) * s.cost(noisyEpochs)

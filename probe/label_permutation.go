@@ -26,6 +26,8 @@ var labelPermutation = Probe{
 	Title: "refitting to permuted labels",
 	Explain: "Is there anything to learn? Networks are refitted to the labels as they are and to the same labels dealt out at random; only " +
 		"where the true ones are predicted better, for subjects not trained on, do the images tell something of the label.",
+	Values: []string{"score", "p", "null_mean", "null_deviation", "null_high", "refits", "subjects", "training_accuracy",
+		"null_training_accuracy"},
 	Cost: func(b *Bench) float64 {
 		s := b.permutationStudy()
 		return float64(1+b.fewer(permutations, permutationsQuick)) * s.cost(permutedEpochs)

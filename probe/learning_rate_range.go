@@ -12,8 +12,9 @@ var learningRateRange = Probe{
 	Title: "trying learning rates",
 	Explain: "At which learning rates does this network learn? A network that begins anew is trained a step at each of many rates, from " +
 		"tiny to huge: where the loss falls fastest and where it blows up is held against the rate that was used.",
-	Cost: rangeCost,
-	Run:  tryLearningRates,
+	Values: []string{"used", "steepest", "least", "suggested", "blow_up", "steps"},
+	Cost:   rangeCost,
+	Run:    tryLearningRates,
 }
 
 func rangeCost(b *Bench) float64 {

@@ -25,6 +25,7 @@ var sharpness = Probe{
 	Title: "measuring the sharpness of the training loss",
 	Explain: "How large may a step be before it overshoots? The largest eigenvalue of the Hessian of the training loss is held against " +
 		"the limit above which the optimiser's rule is unstable.",
+	Values: []string{"largest_eigenvalue", "limit", "ratio", "residual", "products", "images"},
 	Cost: func(b *Bench) float64 {
 		return float64(5*b.fewer(sharpnessProducts, 12)+3) * b.trained(min(sharpnessUnits, b.Lab.Units()))
 	},
