@@ -31,7 +31,7 @@ func (n *Net) WeightLayers() []WeightLayer {
 }
 
 // An Activity is what a layer passes on to the next behind its activation function
-// (and its pooling) for a batch.
+// (and its pooling) for a batch; all NaN where that holds a NaN.
 type Activity struct {
 	Dead   float64 // share of channels that are 0 everywhere, for every image
 	Active float64 // share of elements above 0
@@ -99,6 +99,9 @@ func (a *activated) measure(pool *kernel.Pool) Activity {
 				used[task%blocks*a.shape.Lanes+lane] = true
 			}
 		}
+	}
+	if math.IsNaN(squares) { // neither active nor dead
+		return Activity{Dead: squares, Active: squares, Output: squares}
 	}
 	dead := 0
 	for _, in := range used[:a.shape.C] {
