@@ -41,8 +41,8 @@ func Run(ctx context.Context, b *Bench, o Options) (*run.Probes, error) {
 	s := &session{bench: b, options: o, start: time.Now(), results: map[string]run.ProbeResult{}}
 	chosen = slices.DeleteFunc(chosen, s.keep)
 	slices.SortStableFunc(chosen, func(p, q *Probe) int { return cmp.Compare(p.Cost(b), q.Cost(b)) })
-	for _, p := range chosen {
-		s.total += p.Cost(b)
+	if err := s.plan(ctx, chosen); err != nil {
+		return s.gathered(), err
 	}
 	for _, p := range chosen {
 		if err = s.make(ctx, p); err != nil {
@@ -50,6 +50,30 @@ func Run(ctx context.Context, b *Bench, o Options) (*run.Probes, error) {
 		}
 	}
 	return s.gathered(), err
+}
+
+// plan measures the speed and adds up the work of the experiments that fit in the
+// time, for the progress.
+func (s *session) plan(ctx context.Context, chosen []*Probe) error {
+	if s.options.Time > 0 {
+		if err := s.measure(ctx); err != nil {
+			return err
+		}
+	}
+	left := s.options.Time - time.Since(s.start)
+	for _, p := range chosen {
+		cost := p.Cost(s.bench)
+		if needed := s.needed(cost); s.options.Time == 0 || needed <= left {
+			s.total += cost
+			left -= needed
+		}
+	}
+	return nil
+}
+
+// needed is how long work will take.
+func (s *session) needed(cost float64) time.Duration {
+	return time.Duration(float64(s.spent) / max(1, s.worked) * cost)
 }
 
 // choose returns the probes of the ids, all where there are none.
@@ -73,8 +97,8 @@ type session struct {
 	bench   *Bench
 	options Options
 	start   time.Time
-	total   float64 // cost of all
-	done    float64 // cost of those that are over, skipped ones included
+	total   float64 // cost of those that fit in the time
+	done    float64 // cost of those that are over
 	spent   time.Duration
 	worked  float64 // cost of what was spent so long on
 	results map[string]run.ProbeResult
@@ -105,15 +129,10 @@ const (
 // make makes one experiment, or skips it.
 func (s *session) make(ctx context.Context, p *Probe) error {
 	cost := p.Cost(s.bench)
-	defer func() { s.done += cost }()
 	if ctx.Err() != nil {
 		return train.ErrInterrupted
 	}
-	reason, err := s.tooLong(ctx, cost)
-	if err != nil {
-		return err
-	}
-	if reason != "" {
+	if reason := s.tooLong(cost); reason != "" {
 		s.skip(p, reason)
 		return nil
 	}
@@ -121,7 +140,7 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 		return err
 	}
 	s.watch(p, cost)
-	s.tell(Progress{p, true, s.done / s.total})
+	s.tell(p, true, 0)
 	start := time.Now()
 	values, err := p.Run(ctx, s.bench)
 	switch {
@@ -138,19 +157,21 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 			s.worked += cost
 		}
 	}
-	s.tell(Progress{p, false, (s.done + cost) / s.total})
+	s.done += cost
+	s.tell(p, false, 0)
 	return nil
 }
 
 // watch reports the work of the experiment that begins.
 func (s *session) watch(p *Probe, cost float64) {
 	s.bench.work = 0
-	s.bench.worked = func(int) { s.tell(Progress{p, false, (s.done + min(s.bench.work, cost)) / s.total}) }
+	s.bench.worked = func(int) { s.tell(p, false, min(s.bench.work, cost)) }
 }
 
-func (s *session) tell(p Progress) {
+// tell reports an experiment that begins or has done so much work.
+func (s *session) tell(p *Probe, begun bool, work float64) {
 	if s.options.Progress != nil {
-		s.options.Progress(p)
+		s.options.Progress(Progress{p, begun, min(1, (s.done+work)/max(1, s.total))})
 	}
 }
 
@@ -160,21 +181,12 @@ func (s *session) skip(p *Probe, reason string) {
 
 // tooLong says how long an experiment would take that does not end in the time
 // left; empty where it does.
-func (s *session) tooLong(ctx context.Context, cost float64) (reason string, err error) {
-	if s.options.Time == 0 {
-		return "", nil
+func (s *session) tooLong(cost float64) (reason string) {
+	needed, left := s.needed(cost), max(0, s.options.Time-time.Since(s.start))
+	if s.options.Time == 0 || needed <= left {
+		return ""
 	}
-	if s.worked == 0 {
-		if err := s.measure(ctx); err != nil {
-			return "", err
-		}
-	}
-	needed := time.Duration(float64(s.spent) / s.worked * cost)
-	left := max(0, s.options.Time-time.Since(s.start))
-	if needed <= left {
-		return "", nil
-	}
-	return fmt.Sprintf("it needs about %s here, and %s of %s were left", brief(needed), brief(left), brief(s.options.Time)), nil
+	return fmt.Sprintf("it needs about %s here, and %s of %s were left", brief(needed), brief(left), brief(s.options.Time))
 }
 
 // measure times passes of the validation set; the fastest counts.
