@@ -58,6 +58,13 @@ func (p *Plan) Plant(images *Images) error {
 	return nil
 }
 
+// ChangeSubjects reports whether the sets of a run have other subjects, or subjects of
+// other classes, than the split of its cohort: by drop, permute_labels, label_noise or
+// leak.
+func (m Mistakes) ChangeSubjects() bool {
+	return m.Drop > 0 || m.PermuteLabels || m.LabelNoise > 0 || m.Leak > 0
+}
+
 // AsTraining returns an image as the pipeline of the training images gives it, with
 // the mistakes input_gain and input_offset of the plan. The image is one that Plant
 // has not sent through a pipeline: Sample.Prepared.

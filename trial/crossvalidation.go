@@ -138,6 +138,9 @@ func (c *Config) check() error {
 	case s.LeaveOut != "" || s.Fold != "":
 		return fmt.Errorf("%w: split.leave_out and split.fold name a set, but in a cross-validation each fold is the test set; leave them empty", train.ErrPlan)
 	}
+	if c.Plan.Mistakes.ChangeSubjects() {
+		return fmt.Errorf("%w: mistakes.drop, permute_labels, label_noise and leak change who is tested, but a cross-validation tests every subject as it is; leave them out", train.ErrPlan)
+	}
 	return c.Plan.Validate()
 }
 

@@ -303,6 +303,7 @@ func TestFolderRefusals(t *testing.T) {
 		"one fold":            {func(c *Config) { c.Folds = 1 }, "at least 2"},
 		"too many folds":      {func(c *Config) { c.Folds = 14 }, "fold 0: the validation set"},
 		"a plan out of range": {func(c *Config) { c.Plan.Epochs = 0 }, "epochs is 0"},
+		"planted mistakes":    {func(c *Config) { c.Plan.Mistakes.Leak = 0.5 }, "a cross-validation tests every subject as it is"},
 	} {
 		other := c
 		change.apply(&other)

@@ -208,6 +208,9 @@ func (l *looker) openRun(path string) error {
 	if l.run, l.job.plan, l.config, err = train.OpenForReplay(path); err != nil {
 		return fmt.Errorf("%w: %w", errInput, err)
 	}
+	if l.job.plan.Mistakes.ChangeSubjects() {
+		return fmt.Errorf("%w: %s plants mistakes in its subjects (section mistakes of its plan.yaml), which look does not repeat; it shows the cohort itself: ballast look %s", errInput, path, l.cohort)
+	}
 	if l.all, err = cohort.Open(l.cohort, cohort.Options(l.job.plan.Data)); err != nil {
 		return err
 	}
