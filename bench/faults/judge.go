@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,9 @@ type outcome struct {
 	alone, probed []claim
 	rivals        [][]string // by the order of rivals: the ids that their alarms mean
 	alarms        []int      // of each rival, epoch by epoch
+	// accuracy is that of the late epochs on fresh subjects, NaN where there are none;
+	// points is the jitter of the logged accuracy.
+	accuracy, points float64
 }
 
 // A claim is a verdict on a cause.
@@ -99,6 +103,10 @@ func judgeRun(dir string, t *truth) (*outcome, error) {
 		return nil, err
 	}
 	o.judged = fresh != nil
+	o.accuracy = math.NaN()
+	if fresh != nil {
+		o.accuracy = (&course{fresh, 2 * len(fresh.Epochs) / 3}).mean(run.Deterministic, run.Validation, accuracyOf)
+	}
 	for _, id := range measured(r, fresh) {
 		if !slices.Contains(o.truth, id) {
 			o.truth = append(o.truth, id)
@@ -106,11 +114,11 @@ func judgeRun(dir string, t *truth) (*outcome, error) {
 	}
 	probes := r.Probes
 	r.Probes = nil
-	if o.alone, err = claims(r); err != nil {
+	if o.alone, o.points, err = claims(r); err != nil {
 		return nil, err
 	}
 	if r.Probes = probes; probes != nil {
-		if o.probed, err = claims(r); err != nil {
+		if o.probed, _, err = claims(r); err != nil {
 			return nil, err
 		}
 	}
@@ -132,15 +140,20 @@ func openFresh(dir string, t *truth) (*run.Run, error) {
 	return nil, nil
 }
 
-// claims are the findings of a diagnosis in the order in which a person reads them.
-func claims(r *run.Run) ([]claim, error) {
+// claims are the findings of a diagnosis in the order in which a person reads them,
+// and the jitter of the logged accuracy in points.
+func claims(r *run.Run) ([]claim, float64, error) {
 	report, err := diagnosis.Diagnose(r)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	points := math.NaN()
+	if j, known := report.Jitter["accuracy"]; known {
+		points = float64(j.Points)
 	}
 	var all []claim
 	for _, f := range report.ForReading() {
 		all = append(all, claim{f.ID, f.Verdict})
 	}
-	return all, nil
+	return all, points, nil
 }

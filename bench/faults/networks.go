@@ -26,9 +26,9 @@ var networks = []network{
 		p.Schedule.Name = "cosine"
 		p.Validation.Recalibrate = true // without it the running statistics lag, as those of cnn3 do
 	}},
-	{"cnn4-plain", false, 12, 4, func(p *train.Plan) {
+	{"cnn4-plain", false, 30, 8, func(p *train.Plan) {
 		p.Net.Name, p.Net.Width, p.Net.Norm = "cnn4", 8, "none"
-		p.Optimizer.Name, p.Optimizer.LR = "adamw", 2e-3
+		p.Optimizer.Name, p.Optimizer.LR = "adamw", 1e-3
 		p.Schedule.Name = "cosine"
 	}},
 }

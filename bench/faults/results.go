@@ -17,7 +17,7 @@ import (
 // the repository alone.
 const resultsFile = "bench/faults/results.csv"
 
-var columns = []string{"cohort", "fault", "planted", "network", "validation", "seed", "judged", "true", "record_alone", "with_experiments"}
+var columns = []string{"cohort", "fault", "planted", "network", "validation", "seed", "judged", "fresh_accuracy", "jitter", "true", "record_alone", "with_experiments"}
 
 // letters are the verdicts in the file.
 var letters = map[string]string{
@@ -53,6 +53,7 @@ func (o *outcome) key() []string {
 func (o *outcome) row() []string {
 	row := []string{
 		o.cohort, o.fault, o.planted, o.network, strconv.Itoa(o.validation), strconv.FormatUint(o.seed, 10), strconv.FormatBool(o.judged),
+		strconv.FormatFloat(o.accuracy, 'f', 3, 64), strconv.FormatFloat(o.points, 'f', 2, 64),
 		strings.Join(o.truth, " "), writeClaims(o.alone), writeClaims(o.probed),
 	}
 	for i, ids := range o.rivals {
@@ -101,7 +102,7 @@ func readResults(file string) ([]outcome, error) {
 }
 
 func readRow(row []string) (*outcome, error) {
-	o := &outcome{cohort: row[0], fault: row[1], planted: row[2], network: row[3], truth: strings.Fields(row[7])}
+	o := &outcome{cohort: row[0], fault: row[1], planted: row[2], network: row[3], truth: strings.Fields(row[9])}
 	var err error
 	if o.validation, err = strconv.Atoi(row[4]); err != nil {
 		return nil, err
@@ -112,10 +113,16 @@ func readRow(row []string) (*outcome, error) {
 	if o.judged, err = strconv.ParseBool(row[6]); err != nil {
 		return nil, err
 	}
-	if o.alone, err = readClaims(row[8]); err != nil {
+	if o.accuracy, err = strconv.ParseFloat(row[7], 64); err != nil {
 		return nil, err
 	}
-	if o.probed, err = readClaims(row[9]); err != nil {
+	if o.points, err = strconv.ParseFloat(row[8], 64); err != nil {
+		return nil, err
+	}
+	if o.alone, err = readClaims(row[10]); err != nil {
+		return nil, err
+	}
+	if o.probed, err = readClaims(row[11]); err != nil {
 		return nil, err
 	}
 	for _, cell := range row[len(columns):] {
