@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"math"
+	"slices"
 
 	"ballast/stat"
 )
@@ -14,6 +15,7 @@ type variance struct {
 	// Effective numbers of independent steps: of the finite set's noise, and of
 	// that noise along the steps that were seen.
 	steps, along float64
+	moving       int // subjects whose value changes at all
 }
 
 // jitterVariance splits the jitter of a panel over the given steps, J² being
@@ -79,8 +81,20 @@ func splitVariance(deltas [][]float64, strata [][]int, factor float64) *variance
 		}
 	}
 	v.steps, v.along = effectiveSteps(deltas, deviations)
+	v.moving = movingSubjects(deltas)
 	v.total = v.model.plus(1, v.finite)
 	return v
+}
+
+// movingSubjects counts the subjects of whom a step is not zero.
+func movingSubjects(deltas [][]float64) int {
+	count := 0
+	for i := range deltas[0] {
+		if slices.ContainsFunc(deltas, func(delta []float64) bool { return delta[i] != 0 }) {
+			count++
+		}
+	}
+	return count
 }
 
 // deviationsOf returns the members' deviations from their mean, the mean, and

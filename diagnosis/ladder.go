@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"math"
+	"slices"
 
 	"ballast/run"
 )
@@ -80,25 +81,40 @@ func (e *evidence) divide() []Share {
 			continue
 		}
 		above, here := e.ladder[next-1].variance, e.ladder[next].variance
-		share := e.share(above.expected()-here.expected(), above.total.plus(-1, here.total))
+		share := e.share(above.expected()-here.expected(), above.total.plus(-1, here.total), 0)
 		share.Source, share.Includes, merged = source, merged, nil
 		shares = append(shares, share)
 		next++
 	}
-	finite := e.share(last.finite.value, last.finite)
+	unseen := e.unseenSubject()
+	finite := e.share(last.finite.value, last.finite, unseen)
 	finite.Source, finite.Low = FiniteValidationSet, max(0, finite.Low)
-	real := e.share(max(0, last.model.value), last.model)
+	real := e.share(max(0, last.model.value), last.model, unseen)
 	real.Source, real.Low, real.Includes = RealChange, max(0, real.Low), merged
 	return append(shares, finite, real)
 }
 
+// unseenSubject is what one subject that wavers adds to V_n of the last view, in
+// the mean over those that do; where nobody does, of the next view above. So much
+// may be missing only because a set of this size happens to hold one waverer too
+// few: k of them are a count, and its variance is taken as k + 1.
+func (e *evidence) unseenSubject() float64 {
+	for _, r := range slices.Backward(e.ladder) {
+		if r.variance.moving > 0 {
+			return r.variance.finite.value / float64(r.variance.moving)
+		}
+	}
+	return 0
+}
+
 // share returns a part of the logged curve's expected J², with its interval:
 // that of part - share J² over J², the ratio's linear form, which unlike
-// Fieller's is bounded for every rung.
-func (e *evidence) share(part float64, s *statistic) Share {
+// Fieller's is bounded for every rung. The part may have a further error.
+func (e *evidence) share(part float64, s *statistic, further float64) Share {
 	logged := e.ladder[0].variance
 	share := part / logged.expected()
-	half := halfWidth(s.plus(-share, logged.total)) / logged.expected()
+	s = s.plus(-share, logged.total)
+	half := math.Hypot(halfWidth(s), quantile(s)*further) / logged.expected()
 	return Share{
 		Share:  Number(share),
 		Low:    Number(share - half),

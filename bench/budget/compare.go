@@ -76,21 +76,22 @@ func (r *result) known() bool {
 
 // A summary is how far the estimates of one quantity are from the truth.
 type summary struct {
-	count, unknown          int
-	bias, err, root         float64 // mean error, mean absolute error, root mean square error
-	covered, uncertain      float64 // share of the intervals that hold the truth, and its standard error over trainings
-	width                   float64 // median
-	untold                  float64 // share that reads "cannot tell"
-	trainings               int
-	biasUncertain, narrowly float64
+	count, unknown      int     // estimates, and those that have no number
+	bias, biasUncertain float64 // mean error, and its standard error over trainings
+	err                 float64 // mean absolute error
+	covered, uncertain  float64 // share of the intervals that hold the truth, and its standard error over trainings
+	width               float64 // median
+	untold              float64 // share that reads "cannot tell"
 }
 
-// summarise takes the results for which keep is true.
+// summarise takes the results for which keep is true. The sets of one training share
+// its course, so that standard errors are those of a mean over trainings.
 func (r results) summarise(keep func(*result) bool) summary {
 	var s summary
 	var widths []float64
-	held := map[int][2]float64{} // by training: intervals, and those that hold the truth
-	errs := map[int][2]float64{}
+	type sums struct{ count, err, held float64 }
+	trainings := map[int]*sums{}
+	known := 0.0
 	for i := range r {
 		x := &r[i]
 		if !keep(x) || x.trivial() {
@@ -104,42 +105,38 @@ func (r results) summarise(keep func(*result) bool) summary {
 			s.unknown++
 			continue
 		}
+		own := trainings[x.training]
+		if own == nil {
+			own = &sums{}
+			trainings[x.training] = own
+		}
+		known++
+		own.count++
+		own.err += x.estimate - x.truth
 		s.bias += x.estimate - x.truth
 		s.err += math.Abs(x.estimate - x.truth)
-		s.root += (x.estimate - x.truth) * (x.estimate - x.truth)
-		widths = append(widths, x.high-x.low)
-		h := held[x.training]
-		h[0]++
-		// The ends are computed in other ways than the truth, to rounding.
-		if x.low-1e-9 <= x.truth && x.truth <= x.high+1e-9 {
-			h[1]++
+		if x.holds() {
+			own.held++
 			s.covered++
 		}
-		held[x.training] = h
-		e := errs[x.training]
-		errs[x.training] = [2]float64{e[0] + 1, e[1] + x.estimate - x.truth}
+		widths = append(widths, x.high-x.low)
 	}
-	known := float64(s.count - s.unknown)
-	s.bias, s.err, s.root, s.covered = s.bias/known, s.err/known, math.Sqrt(s.root/known), s.covered/known
-	s.untold /= float64(s.count)
-	for _, h := range held {
-		d := h[1] - s.covered*h[0]
-		s.uncertain += d * d
+	s.bias, s.err, s.covered, s.untold = s.bias/known, s.err/known, s.covered/known, s.untold/float64(s.count)
+	for _, own := range trainings {
+		s.biasUncertain += math.Pow(own.err-s.bias*own.count, 2)
+		s.uncertain += math.Pow(own.held-s.covered*own.count, 2)
 	}
-	for _, e := range errs {
-		d := e[1] - s.bias*e[0]
-		s.biasUncertain += d * d
-	}
-	s.trainings = len(held)
-	m := float64(s.trainings)
-	s.uncertain = math.Sqrt(s.uncertain*m/(m-1)) / known
-	s.biasUncertain = math.Sqrt(s.biasUncertain*m/(m-1)) / known
+	m := float64(len(trainings))
+	s.biasUncertain, s.uncertain = math.Sqrt(s.biasUncertain*m/(m-1))/known, math.Sqrt(s.uncertain*m/(m-1))/known
 	slices.Sort(widths)
 	if len(widths) > 0 {
 		s.width = widths[len(widths)/2]
 	}
 	return s
 }
+
+// holds reports whether the interval holds the truth, up to rounding.
+func (r *result) holds() bool { return r.low-1e-9 <= r.truth && r.truth <= r.high+1e-9 }
 
 func quantities() []string {
 	all := []string{finiteShare, infiniteJitter, loggedJitter}
@@ -148,6 +145,31 @@ func quantities() []string {
 		all = append(all, source+", %")
 	}
 	return all
+}
+
+// short is the Markdown table of the finite share and of the jitter of an infinite
+// set over all trainings.
+func (r results) short() string {
+	var b strings.Builder
+	b.WriteString("| n | sets | finite share: bias | mean absolute error | intervals that hold the truth | cannot tell | jitter of an infinite set: bias | mean absolute error | intervals that hold the truth |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, size := range sizes {
+		of := func(quantity string) summary {
+			return r.summarise(func(x *result) bool { return x.quantity == quantity && x.n == size.n })
+		}
+		f, j := of(finiteShare), of(infiniteJitter)
+		fmt.Fprintf(&b, "| %d | %d | %+.1f ± %.1f | %.1f | %.1f ± %.1f %% | %.0f %% | %+.2f | %.2f | %.1f ± %.1f %% |\n",
+			size.n, f.count, f.bias, f.biasUncertain, f.err, 100*f.covered, 100*f.uncertain, 100*f.untold, j.bias, j.err, 100*j.covered, 100*j.uncertain)
+	}
+	fmt.Fprintf(&b, "\n%d trainings.\n", r.trainings())
+	return b.String()
+}
+
+func (r results) trainings() int {
+	seen := map[int]bool{}
+	for _, x := range r {
+		seen[x.training] = true
+	}
+	return len(seen)
 }
 
 // table is the Markdown table of all quantities, clean and planted trainings apart.

@@ -18,6 +18,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"ballast/bench/engine"
 )
@@ -26,7 +27,11 @@ import (
 // are measured.
 var seeds = map[string]uint64{"development": 81_000, "evaluation": 71_000}
 
-const page = "docs/budget.md"
+const (
+	page        = "docs/budget.md"
+	reliability = "docs/reliability-of-diagnosis.md"
+	shortTable  = "trained-summary"
+)
 
 func main() {
 	runs := flag.Int("runs", 68, "trainings, the kinds of them in turn")
@@ -88,11 +93,24 @@ func measure(runs, fresh, epochs int, seed uint64, out string) (results, error) 
 	return all, nil
 }
 
+// publish writes the tables and the figure, or prints the tables of development
+// seeds. The short table also stands on the page about all of the diagnosis, where
+// that has a place for it.
 func (r results) publish(evaluation bool) error {
-	table := r.table()
+	short, table := r.short(), r.table()
 	if !evaluation {
-		fmt.Print(table)
+		fmt.Print(short, "\n", table)
 		return nil
 	}
-	return engine.Publish(page, "trained", table)
+	for _, block := range []struct{ page, name, text string }{{page, shortTable, short}, {page, "trained", table}} {
+		if err := engine.Publish(block.page, block.name, block.text); err != nil {
+			return err
+		}
+	}
+	if text, err := os.ReadFile(reliability); err == nil && strings.Contains(string(text), "<!-- table "+shortTable+" -->") {
+		if err := engine.Publish(reliability, shortTable, short); err != nil {
+			return err
+		}
+	}
+	return r.draw(figure)
 }
