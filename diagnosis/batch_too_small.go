@@ -42,8 +42,8 @@ func judgeBatch(e *evidence) judgement {
 	noise := e.noiseVerdict(&j)
 	helps := e.doublingHelps(&j)
 	scale := e.probe("gradient-noise", "noise_scale")
-	noisy := scale > 0 && batch <= fewImages*scale
-	if scale > 0 {
+	noisy := batch <= fewImages*scale // infinite where the gradient itself is as good as none
+	if isFinite(scale) {
 		j.say(scale, "by the noise of the gradient a step would rest on %.0f images", scale)
 	}
 	small := single >= oneClassBatches
@@ -81,7 +81,7 @@ func (e *evidence) singleClass(batch float64) float64 {
 func (e *evidence) doublingHelps(j *judgement) bool {
 	same, double := e.probe("continuation", "same_loss"), e.probe("continuation", "double_batch_loss")
 	sameJitter, doubleJitter := e.probe("continuation", "same_jitter"), e.probe("continuation", "double_batch_jitter")
-	if !isFinite(same) || !isFinite(double) {
+	if !isFinite(same) || !isFinite(double) || !e.continuedInEarnest() {
 		return false
 	}
 	j.say(same-double, "trained on for a few epochs, the training loss is %.3f with the same batches and %.3f with batches of twice the size", same, double)

@@ -17,12 +17,15 @@ var deadReLU = Cause{
 const (
 	deadShare   = 0.5  // of the channels of a layer
 	activeShare = 0.01 // of a layer's outputs: fewer are as good as none
+	quietShare  = 0.15 // of a layer's outputs: half the channels dead and the others as usual leave a quarter
 	fewDead     = 0.25
 )
 
 // judgeDeadReLU reads what every epoch records of its last batch: a layer of which
 // half the channels or more are zero for every image, or of which less than one
-// output in a hundred is above zero, in each of the late epochs. Amazon's SageMaker
+// output in a hundred is above zero, in each of the late epochs. In a small batch a
+// channel may be zero by chance, so few of all outputs may be above zero, too.
+// Amazon's SageMaker
 // Debugger calls a layer dead where more than half of its units are active for less
 // than 1 % (rule DeadRelu); a single batch says little, so it must last.
 func judgeDeadReLU(e *evidence) judgement {
@@ -38,9 +41,11 @@ func judgeDeadReLU(e *evidence) judgement {
 	case state.lasting:
 		j.verdict = Confirmed
 		j.severity = math.Max(0, 100*(1-e.trainingFit().accuracy))
-	case state.dead >= deadShare:
+	case state.dead >= deadShare && state.active < quietShare:
 		j.verdict = Likely
-	case state.dead >= fewDead:
+	case state.dead >= deadShare:
+		j.verdict = Possible
+	case state.dead >= fewDead && state.active < quietShare:
 		j.verdict = Possible
 	default:
 		j.verdict = RuledOut
@@ -75,7 +80,7 @@ func (e *evidence) deadest(from int) (worst *layerCourse, state deadness) {
 			continue
 		}
 		for t := from; t < len(l.dead); t++ {
-			if isFinite(l.dead[t]) && !(l.dead[t] >= deadShare || l.active[t] < activeShare) {
+			if isFinite(l.dead[t]) && !(l.dead[t] >= deadShare && l.active[t] < quietShare || l.active[t] < activeShare) {
 				d.lasting = false
 			}
 		}

@@ -45,7 +45,11 @@ func judgeLearningRate(e *evidence) judgement {
 	if isFinite(step) {
 		j.say(step, "a step moves the weights by %.2g of their size on average, and by %.2g in the first epochs (median over the layers; usual is 0.001)", step, largest)
 	}
-	large := step >= largeStep || largest >= hugeStep
+	usual := 1.0
+	if e.singleClass(e.imagesPerStep()) >= oneClassBatches {
+		usual = 2 // such batches make the weights jump by themselves
+	}
+	large := step >= usual*largeStep || largest >= usual*hugeStep
 	calm := !w.jumps && w.steps >= 5
 	settling, trial := e.settling(&j)
 	curves := judgeCurveRate(e.asCurves())
@@ -175,7 +179,7 @@ func (e *evidence) settling(j *judgement) (yes, tried bool) {
 	if sharpness := e.probe("sharpness", "ratio"); isFinite(sharpness) {
 		j.say(sharpness, "the curvature of the training loss is %.2g times that at which a step of this rate still goes downhill", sharpness)
 	}
-	if !isFinite(same) || !isFinite(tenth) {
+	if !isFinite(same) || !isFinite(tenth) || !e.continuedInEarnest() {
 		return false, false
 	}
 	j.say(same-tenth, "trained on for a few epochs, the training loss is %.3f at the same rate and %.3f at a tenth of it", same, tenth)

@@ -30,10 +30,10 @@ const (
 // shown by training one. Large networks often generalise well (Zhang et al.,
 // "Understanding deep learning requires rethinking generalization", 2017), so that
 // neither many weights nor a perfect training accuracy are held against one. Likely
-// takes all of: confirmed overfitting, a training set known by heart, and either
-// permuted labels that were learnt by heart as well, which shows that there is room
-// for noise, or a thousand weights for each subject and a validation loss above that
-// of knowing nothing, which shows that what was learnt there is noise.
+// takes all of: overfitting, a training set known by heart, a thousand weights for
+// each subject, and either permuted labels that were learnt by heart as well, which
+// shows that there is room for noise, or a validation loss above that of knowing
+// nothing, which shows that what was learnt is noise.
 func judgeLargeNetwork(e *evidence) judgement {
 	f := e.trainingFit()
 	if !isFinite(f.accuracy) || !isFinite(f.loss) {
@@ -60,10 +60,10 @@ func judgeLargeNetwork(e *evidence) judgement {
 	switch {
 	case !heart || over.verdict == RuledOut:
 		j.verdict = RuledOut
-	case over.verdict != Confirmed:
-	case permuted >= learnsNoise, each >= manyWeights && worse:
+	case over.verdict != Confirmed && over.verdict != Likely:
+	case each >= manyWeights && (permuted >= learnsNoise || worse):
 		j.verdict = Likely
-	default:
+	case each >= manyWeights || permuted >= learnsNoise:
 		j.verdict = Possible
 	}
 	j.treat(e.narrowerNetwork())

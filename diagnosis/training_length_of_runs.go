@@ -82,11 +82,19 @@ func (e *evidence) stillLearning(j *judgement) bool {
 func (e *evidence) goesOn(j *judgement) (yes, tried bool) {
 	before, after := e.probe("continuation", "before_loss"), e.probe("continuation", "same_loss")
 	beforeValidation, afterValidation := e.probe("continuation", "before_validation_loss"), e.probe("continuation", "same_validation_loss")
-	if !isFinite(before) || !isFinite(after) || !isFinite(beforeValidation) || !isFinite(afterValidation) {
+	if !isFinite(before) || !isFinite(after) || !isFinite(beforeValidation) || !isFinite(afterValidation) || !e.continuedInEarnest() {
 		return false, false
 	}
 	j.say(beforeValidation-afterValidation, "a few more epochs change the training loss from %.3f to %.3f and the validation loss from %.3f to %.3f", before, after, beforeValidation, afterValidation)
 	return after <= (1-goesOn)*before && afterValidation <= (1-goesOn)*beforeValidation, true
+}
+
+// inEarnest is the share of the run's largest learning rate below which a
+// continuation tries nothing, as after a schedule that ends near zero.
+const inEarnest = 0.3
+
+func (e *evidence) continuedInEarnest() bool {
+	return e.probe("continuation", "learning_rate") >= inEarnest*e.rate()
 }
 
 // judgeRanLong asks by how much the late validation loss lies above the lowest one,
@@ -94,6 +102,9 @@ func (e *evidence) goesOn(j *judgement) (yes, tried bool) {
 // smoothed loss, the other half say how much has been lost since, and the reverse,
 // so that the choice does not flatter the difference. That the same subjects' loss is
 // higher at the later weights is a fact of the record; the interval is over subjects.
+// Where it is too wide, a rise of the curve that is a significant trend, as in a log,
+// makes it likely. Both only where the training set is known by heart: else the loss
+// rises for another reason.
 func judgeRanLong(e *evidence) judgement {
 	p := e.clean(run.Validation)
 	if p == nil {
@@ -120,7 +131,7 @@ func judgeRanLong(e *evidence) judgement {
 		j.verdict = RuledOut
 	case heart && rise-half >= matters:
 		j.verdict = Confirmed
-	case heart && likelyLow(rise, rise-half) >= matters:
+	case heart && (likelyLow(rise, rise-half) >= matters || judgeTooLong(e.asCurves()).verdict == Likely):
 		j.verdict = Likely
 	case rise >= matters:
 		j.verdict = Possible
