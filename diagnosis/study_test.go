@@ -14,7 +14,7 @@ import (
 	"ballast/stat"
 )
 
-var study = flag.String("study", "", `run the whole simulation study: "develop" prints its tables on the development seeds, "evaluate" writes those of the evaluation seeds into docs/budget.md`)
+var study = flag.String("study", "", `run the whole simulation study: "develop" prints its tables on the development seeds, "evaluate" writes those of the evaluation seeds into docs/budget.md, "evaluate-estimates" and "evaluate-verdicts" a part of them`)
 
 // The seeds on which methods and constants were chosen, and those on which
 // they are measured.
@@ -139,6 +139,8 @@ func studyEstimates(seeds uint64, courses, sets int) (finite, ladder, selection 
 				at(n, "finite").add(float64(f.Points), float64(f.Low), float64(f.High), share)
 				j := e.logged.interval(Points)
 				at(n, "jitter").add(float64(j.Points), float64(j.Low), float64(j.High), 100*math.Sqrt(truth.jitter2(0, n)))
+				m := e.logged.infinite()
+				at(n, "infinite").add(float64(m.Points), float64(m.Low), float64(m.High), 100*math.Sqrt(math.Max(0, truth.model(0, n))))
 				for rung, s := range e.budget {
 					at(n, s.Source).add(float64(s.Share), float64(s.Low), float64(s.High), truth.share(rung+1, n))
 				}
@@ -151,14 +153,14 @@ func studyEstimates(seeds uint64, courses, sets int) (finite, ladder, selection 
 			}
 		}
 	}
-	finite = "| n | plain V_n / J²: bias | MAE | used: bias | MAE | coverage | width | J: bias | MAE | coverage |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+	finite = "| n | plain V_n / J²: bias | MAE | used: bias | MAE | coverage | width | J: bias | MAE | coverage | infinite set: bias | MAE | coverage |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
 	ladder = "| source | n | bias | MAE | coverage | width |\n|---|--:|--:|--:|--:|--:|\n"
 	selection = "| n | true optimism | estimate: bias | MAE | one set's optimism covered |\n|--:|--:|--:|--:|--:|\n"
 	for _, n := range sizes {
-		p, f, j := at(n, "plain"), at(n, "finite"), at(n, "jitter")
-		finite += fmt.Sprintf("| %d | %+.2f | %.2f | %+.2f | %.2f | %.1f %% | %.2f | %+.2f | %.2f | %.1f %% |\n", n,
+		p, f, j, m := at(n, "plain"), at(n, "finite"), at(n, "jitter"), at(n, "infinite")
+		finite += fmt.Sprintf("| %d | %+.2f | %.2f | %+.2f | %.2f | %.1f %% | %.2f | %+.2f | %.2f | %.1f %% | %+.2f | %.2f | %.1f %% |\n", n,
 			p.mean(p.bias), p.mean(p.err), f.mean(f.bias), f.mean(f.err), 100*f.mean(f.covered), f.mean(f.width),
-			j.mean(j.bias), j.mean(j.err), 100*j.mean(j.covered))
+			j.mean(j.bias), j.mean(j.err), 100*j.mean(j.covered), m.mean(m.bias), m.mean(m.err), 100*m.mean(m.covered))
 		x, realised := at(n, "expected"), at(n, "realised")
 		selection += fmt.Sprintf("| %d | %.1f | %+.1f | %.1f | %.1f %% |\n", n, at(n, "true").mean(at(n, "true").bias),
 			x.mean(x.bias), x.mean(x.err), 100*realised.mean(realised.covered))
@@ -395,11 +397,15 @@ func TestStudy(t *testing.T) {
 	case "develop":
 		tables["finite"], tables["ladder"], tables["selection"] = studyEstimates(developmentSeeds, 30, 6)
 		tables["alarms"], tables["detection"] = studyVerdicts(developmentSeeds, 12, 4)
-	case "evaluate":
-		tables["finite"], tables["ladder"], tables["selection"] = studyEstimates(evaluationSeeds, 60, 8)
-		tables["alarms"], tables["detection"] = studyVerdicts(evaluationSeeds, 20, 6)
+	case "evaluate", "evaluate-estimates", "evaluate-verdicts":
+		if *study != "evaluate-verdicts" {
+			tables["finite"], tables["ladder"], tables["selection"] = studyEstimates(evaluationSeeds, 60, 8)
+		}
+		if *study != "evaluate-estimates" {
+			tables["alarms"], tables["detection"] = studyVerdicts(evaluationSeeds, 20, 6)
+		}
 	default:
-		t.Fatalf("-study=%s: it is develop or evaluate", *study)
+		t.Fatalf("-study=%s: it is develop, evaluate, evaluate-estimates or evaluate-verdicts", *study)
 	}
 	if *study == "develop" {
 		for _, name := range []string{"finite", "ladder", "selection", "alarms", "detection"} {
