@@ -79,10 +79,14 @@ type bagging func(place, subject int) []int
 // where an epoch uses a subject more than once). Epoch 0 stands for the
 // recalibration of batch norm. nil where units are images.
 func (t *trainer) bags(epoch int, repeat []int) bagging {
+	return t.bagsOf(&t.images.Train, "bag", epoch, repeat)
+}
+
+// bagsOf is bags for any set, drawn from the stream of that name.
+func (t *trainer) bagsOf(set *Set, name string, epoch int, repeat []int) bagging {
 	if !t.plan.attends() {
 		return nil
 	}
-	set := &t.images.Train
 	return func(place, subject int) []int {
 		from, to := set.bag(subject)
 		images := make([]int, 0, to-from)
@@ -96,7 +100,7 @@ func (t *trainer) bags(epoch int, repeat []int) bagging {
 		if repeat != nil && repeat[place] > 0 {
 			indices = append(indices, uint64(repeat[place]))
 		}
-		for _, i := range stat.NewStream(t.plan.Seed, "bag", indices...).Perm(to - from)[:MaxBag] {
+		for _, i := range stat.NewStream(t.plan.Seed, name, indices...).Perm(to - from)[:MaxBag] {
 			images = append(images, from+i)
 		}
 		slices.Sort(images)

@@ -98,7 +98,8 @@ func (l *Lab) TrainingImages() int { return l.t.trainingImages() }
 // A Look is a way to evaluate a set.
 type Look struct {
 	// Batch normalises by the statistics of the batch in place of the running ones.
-	// The images are then sent in an order that mixes the subjects.
+	// The images are then sent in an order that mixes the subjects. Where the network
+	// pools by attention, of a subject with more than MaxBag images as many are drawn.
 	Batch bool
 	// Alter changes the images first; nil: it does not.
 	Alter Alteration
@@ -109,9 +110,8 @@ func (l *Lab) Evaluate(ctx context.Context, set *Set, look Look) (run.Evaluation
 	p := pass{set: set, mode: net.Inference, alter: look.Alter}
 	if look.Batch {
 		p.mode = net.Recalibration
-		if !l.t.plan.attends() { // attention takes the images of a subject in a row
-			p.units = stat.NewStream(l.t.plan.Seed, "lab/"+set.Name).Perm(len(set.Samples))
-		}
+		p.units = stat.NewStream(l.t.plan.Seed, "lab/"+set.Name).Perm(len(l.t.plan.unitClasses(set)))
+		p.bag = l.t.bagsOf(set, "lab/bag/"+set.Name, 0, nil)
 		l.t.net.BeginRecalibration()
 	}
 	return l.t.run(ctx, run.Deterministic, p)
