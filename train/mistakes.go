@@ -13,8 +13,7 @@ import (
 
 // siteGain and siteOffset make an image of site A: its deviations from the mean of
 // the channel shrink to siteGain of what they were, and siteOffset of the channel's
-// standard deviations is taken off. That is the order of what differs between
-// scanners before intensities are matched.
+// standard deviations is taken off, which the mean intensity alone gives away.
 const siteGain, siteOffset = 0.7, 0.5
 
 // Plant puts the mistakes of section mistakes into images that the plan prepared,
@@ -30,7 +29,7 @@ func (p *Plan) Plant(images *Images) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
-	m, neutral := p.Mistakes, DefaultPlan().Mistakes
+	m := p.Mistakes
 	note := func(format string, values ...any) {
 		images.Notes = append(slices.Clip(images.Notes), "planted: "+fmt.Sprintf(format, values...))
 	}
@@ -43,6 +42,9 @@ func (p *Plan) Plant(images *Images) error {
 		p.plantPermutation(images, note)
 	}
 	if m.LabelNoise > 0 {
+		if len(images.Classes) < 2 {
+			return fmt.Errorf("%w: mistakes.label_noise needs at least 2 classes, not %d", ErrPlan, len(images.Classes))
+		}
 		p.plantLabelNoise(images, note)
 	}
 	if m.Shortcut > 0 {
@@ -51,8 +53,7 @@ func (p *Plan) Plant(images *Images) error {
 	if m.Leak > 0 {
 		p.plantLeak(images, note)
 	}
-	if gained := (Mistakes{InputGain: m.InputGain, InputOffset: m.InputOffset, ValidationGain: m.ValidationGain, ValidationOffset: m.ValidationOffset}); gained !=
-		(Mistakes{InputGain: neutral.InputGain, ValidationGain: neutral.ValidationGain}) {
+	if m.InputGain != 1 || m.InputOffset != 0 || m.ValidationGain != 1 || m.ValidationOffset != 0 {
 		p.plantPipelines(images, note)
 	}
 	return nil

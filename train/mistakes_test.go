@@ -106,6 +106,20 @@ func TestPlantLabelNoise(t *testing.T) {
 	}
 }
 
+func TestPlantRefusals(t *testing.T) {
+	p := smallPlan()
+	p.Mistakes.LabelNoise = 0.5
+	images := blobs(p, 4, 2, 0)
+	images.Classes = images.Classes[:1]
+	if err := p.Plant(images); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "needs at least 2 classes") {
+		t.Errorf("one class: %v", err)
+	}
+	p.Mistakes.LabelNoise = 2
+	if err := p.Plant(images); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "mistakes.label_noise is 2") {
+		t.Errorf("a share of 2: %v", err)
+	}
+}
+
 func TestPlantDrop(t *testing.T) {
 	with, without, _ := planted(t, func(m *Mistakes) { m.Drop = 0.8 }, 40, 20, 10)
 	for k, want := range []int{4, 2, 1} { // of 20, 10 and 5 subjects 16, 8 and 4 are dropped
