@@ -98,6 +98,51 @@ func TestTwoEpochsDoNotSayWhy(t *testing.T) {
 	}
 }
 
+// A share whose interval holds both a quarter and three quarters has no number, in
+// the text, the summary and the verdict alike.
+func TestSharesTooWideToActOn(t *testing.T) {
+	for _, c := range []struct {
+		low, high Number
+		decides   bool
+	}{
+		{0.26, 1, true}, {0, 0.74, true}, {0.24, 0.76, false}, {-1.2, 1.7, false}, {0, 0, true}, {unknown, unknown, false}, {0.3, 0.4, true},
+	} {
+		if got := (Share{Share: 0.5, Low: c.low, High: c.high}).Decides(); got != c.decides {
+			t.Errorf("%g to %g decides: %t", c.low, c.high, got)
+		}
+		e := &evidence{jitter: 5}
+		if verdict := e.gradeShare(0.5, c.low, c.high); !c.decides && (verdict == Possible || verdict == Likely && c.low < 0) {
+			t.Errorf("%g to %g is %s", c.low, c.high, verdict)
+		}
+	}
+	report := &Report{
+		Jitter: map[string]Interval{"accuracy": {6, 4, 9, Points}},
+		Finite: Interval{0.5, 0.1, 0.97, Ratio}, Infinite: Interval{4.2, 0.7, 8.5, Points},
+		Subjects: Subjects{Validation: 20},
+		Budget:   []Share{{Source: WeightNoise, Share: 0.55, Low: 0.15, High: 0.95, Points: 4.4}, {Source: RealChange, Share: 0.45, Low: 0.4, High: 0.5, Points: 4.0}},
+	}
+	report.Summary = report.summarise()
+	var written strings.Builder
+	if err := report.Text(&written, 100, false); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(written.String()), " ")
+	for _, want := range []string{
+		"only because 20 patients are validated on cannot be told (something between 10 and 97 %)",
+		"weight-noise cannot tell - ( 15 to 95) -",
+		"Infinitely many validation subjects would show a jitter of 4.2 points (95 % interval 0.7 to 8.5).",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, written.String())
+		}
+	}
+	for _, never := range []string{"50 %", "55 %", "4.4"} {
+		if strings.Contains(text, never) {
+			t.Errorf("the text holds %q, a number that cannot be told:\n%s", never, written.String())
+		}
+	}
+}
+
 func TestNoEpochs(t *testing.T) {
 	r := newCourse(typical(), 25).run(20, 0)
 	r.Epochs = nil

@@ -309,6 +309,27 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// A share whose interval is too wide to act on has no number anywhere on the page.
+func TestUndecidedShares(t *testing.T) {
+	shares := []diagnosis.Share{
+		{Source: diagnosis.WeightNoise, Share: 0.61, Low: 0.1, High: 1.1, Points: 4.7},
+		{Source: diagnosis.RealChange, Share: 0.39, Low: 0.3, High: 0.5, Points: 3.8},
+	}
+	lines, bar := budgetLines(shares), string(budgetBar(shares))
+	if lines[0].Share != "cannot tell" || lines[0].Points != unknown || lines[1].Share != "39 %" {
+		t.Errorf("the table says %+v", lines)
+	}
+	if strings.Contains(string(lines[0].Whisker), "circle") || !strings.Contains(string(lines[1].Whisker), "circle") {
+		t.Error("the whisker marks an estimate that cannot be told")
+	}
+	if strings.Contains(bar, "61 %") || !strings.Contains(bar, "undecided") || !strings.Contains(bar, "39 %") {
+		t.Errorf("the bar is %s", bar)
+	}
+	if got := shareWithRange(diagnosis.Interval{Points: 0.5, Low: 0.2, High: 0.8, Unit: diagnosis.Ratio}); !strings.HasPrefix(got, "cannot tell (") {
+		t.Errorf("a share of 20 to 80 %% reads %q", got)
+	}
+}
+
 func TestPlanYAML(t *testing.T) {
 	got, err := planYAML(map[string]any{"optimizer.lr": 3e-4, "net.norm": "none", "net.width": 8, "augment.flip": []string{}, "prep.spacing": []float64{1, 1.5}, "validation.augment": false})
 	if err != nil {

@@ -195,6 +195,29 @@ func (r results) table() string {
 	return b.String()
 }
 
+// byKind is the Markdown table of the finite share by kind of training.
+func (r results) byKind() string {
+	var b strings.Builder
+	b.WriteString("| training | trainings | sets | mean truth, % | bias | mean absolute error | 95 % intervals that hold the truth | cannot tell |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, kind := range kinds {
+		own := results{}
+		truth := 0.0
+		for _, x := range r {
+			if x.kind == kind.name && x.quantity == finiteShare {
+				own = append(own, x)
+				truth += x.truth
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		s := own.summarise(func(*result) bool { return true })
+		fmt.Fprintf(&b, "| %s | %d | %d | %.0f | %+.1f ± %.1f | %.1f | %.1f ± %.1f %% | %.0f %% |\n", kind.name, own.trainings(), s.count,
+			truth/float64(len(own)), s.bias, s.biasUncertain, s.err, 100*s.covered, 100*s.uncertain, 100*s.untold)
+	}
+	return b.String()
+}
+
 // write keeps every result in a CSV file.
 func (r results) write(name string) error {
 	file, err := os.Create(name)

@@ -36,7 +36,7 @@ const (
 func main() {
 	runs := flag.Int("runs", 68, "trainings, the kinds of them in turn")
 	fresh := flag.Int("fresh", 20_000, "fresh subjects that measure the truth")
-	epochs := flag.Int("epochs", 40, "epochs of each training")
+	epochs := flag.Int("epochs", 30, "epochs of each training")
 	class := flag.String("seeds", "evaluation", "evaluation, or development: then the tables are printed and the page stays as it is")
 	out := flag.String("out", "", "folder to keep the runs in, and to take them from where they are there (default: a temporary one)")
 	rows := flag.String("rows", "", "CSV file for every estimate beside its truth")
@@ -97,12 +97,12 @@ func measure(runs, fresh, epochs int, seed uint64, out string) (results, error) 
 // seeds. The short table also stands on the page about all of the diagnosis, where
 // that has a place for it.
 func (r results) publish(evaluation bool) error {
-	short, table := r.short(), r.table()
+	short, table, kinds := r.short(), r.table(), r.byKind()
 	if !evaluation {
-		fmt.Print(short, "\n", table)
+		fmt.Print(short, "\n", table, "\n", kinds)
 		return nil
 	}
-	for _, block := range []struct{ page, name, text string }{{page, shortTable, short}, {page, "trained", table}} {
+	for _, block := range []struct{ page, name, text string }{{page, shortTable, short}, {page, "trained", table}, {page, "trained-kinds", kinds}} {
 		if err := engine.Publish(block.page, block.name, block.text); err != nil {
 			return err
 		}
