@@ -12,34 +12,34 @@ import (
 	"ballast/run"
 )
 
-// probe makes the experiments on all clean controls and on the faulty runs of the
-// first seeds.
+// probe makes the experiments on clean controls and on the faulty runs of the first
+// seeds. Runs of one training that differ in nothing but their validation subjects
+// would tell nearly the same, so that each training is experimented with once, the
+// numbers of validation subjects taking turns.
 func (s *study) probe() error {
 	started, made := time.Now(), 0
 	for seed := s.seeds.first; seed < s.seeds.first+uint64(s.seeds.clean); seed++ {
-		pools := map[float64]*pool{}
+		n, pools := validationSizes[seed%uint64(len(validationSizes))], map[float64]*pool{}
 		for _, t := range s.trials(phantomCohort, seed) {
-			if t.fault.name != clean && seed >= s.seeds.first+uint64(s.seeds.probed) {
+			dir := t.folder(s.root, n)
+			if t.fault.name != clean && seed >= s.seeds.first+uint64(s.seeds.probed) || !complete(dir) {
 				continue
 			}
-			for _, n := range validationSizes {
-				dir := t.folder(s.root, n)
-				if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil || !complete(dir) {
-					continue
-				}
-				effect := t.fault.size()
-				if pools[effect] == nil {
-					p, err := phantomPool(seed, effect)
-					if err != nil {
-						return err
-					}
-					pools[effect] = p
-				}
-				if err := t.experiment(dir, pools[effect], n); err != nil {
-					return fmt.Errorf("%s: %w", dir, err)
-				}
-				made++
+			if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil {
+				continue
 			}
+			effect := t.fault.size()
+			if pools[effect] == nil {
+				p, err := phantomPool(seed, effect)
+				if err != nil {
+					return err
+				}
+				pools[effect] = p
+			}
+			if err := t.experiment(dir, pools[effect], n); err != nil {
+				return fmt.Errorf("%s: %w", dir, err)
+			}
+			made++
 		}
 	}
 	if made > 0 {

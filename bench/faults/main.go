@@ -5,11 +5,12 @@
 // writes docs/reliability-of-diagnosis.md, the rates in the doc comments of the
 // causes, and the table that ballast explain prints.
 //
-//	go run ./bench/faults [-out FOLDER] [-real FOLDER] [train|probe|judge|publish ...]
+//	go run ./bench/faults [-out FOLDER] [-real FOLDER] [-logs FOLDER] [-budget] [train|probe|judge|others|publish ...]
 //
-// Without steps it does all four. Runs that are there already are kept. FOLDER of
+// Without steps it does all of them. Runs that are there already are kept. FOLDER of
 // -real holds cheng-brain-tumour and sts-lungmets; without it phantoms alone are
-// trained on. -development trains on the seeds that thresholds and faults were
+// trained on. The step others makes the tables of the budget and of other people's
+// logs, which the page takes over. -development trains on the seeds that thresholds and faults were
 // chosen on; their results are printed and published nowhere.
 package main
 
@@ -27,6 +28,8 @@ import (
 type study struct {
 	root        string // of the runs
 	real        string // folder of the real cohorts; empty: none
+	logs        string // folder of other people's logs; empty: none
+	budget      bool   // whether the budget is validated anew
 	development bool
 	seeds       seeds
 	only        string // part of the names of the runs
@@ -36,20 +39,20 @@ type study struct {
 type seeds struct {
 	first         uint64
 	faults, clean int
-	probed        int // of the first, those whose faulty runs are experimented with
+	probed        int // of the first, those whose faulty trainings are experimented with
 }
 
 // The seeds that results are published of are used nowhere else.
 var (
 	developmentSeeds = seeds{first: 101, faults: 2, clean: 6, probed: 2}
-	evaluationSeeds  = seeds{first: 50_001, faults: 8, clean: 20, probed: 3}
+	evaluationSeeds  = seeds{first: 50_001, faults: 8, clean: 20, probed: 6}
 )
 
 var steps = []struct {
 	name string
 	run  func(*study) error
 }{
-	{"train", (*study).train}, {"probe", (*study).probe}, {"judge", (*study).judge}, {"publish", (*study).publish},
+	{"train", (*study).train}, {"probe", (*study).probe}, {"judge", (*study).judge}, {"others", (*study).others}, {"publish", (*study).publish},
 }
 
 func main() {
@@ -57,6 +60,8 @@ func main() {
 	s := study{}
 	flag.StringVar(&s.root, "out", filepath.Join(os.TempDir(), "ballast-faults"), "folder of the runs; those that are there are kept")
 	flag.StringVar(&s.real, "real", "", "folder with the real cohorts cheng-brain-tumour and sts-lungmets")
+	flag.StringVar(&s.logs, "logs", "", "folder with logs of other people and what is known of them (facts.json)")
+	flag.BoolVar(&s.budget, "budget", false, "validate the budget, too: half an hour")
 	flag.BoolVar(&s.development, "development", false, "the seeds that faults and thresholds were chosen on")
 	flag.StringVar(&s.only, "only", "", "only runs whose name has this part")
 	first := flag.Uint64("first", 0, "first seed, in place of the study's own: for work divided among several commands")
@@ -97,14 +102,14 @@ func (s *study) do(names []string) error {
 		}) bool {
 			return step.name == name
 		}) {
-			return fmt.Errorf("%q is no step; there are train, probe, judge and publish", name)
+			return fmt.Errorf("%q is no step; there are train, probe, judge, others and publish", name)
 		}
 	}
 	for _, step := range steps {
 		if len(names) > 0 && !slices.Contains(names, step.name) {
 			continue
 		}
-		if step.name == "publish" && s.development {
+		if s.development && (step.name == "others" || step.name == "publish") {
 			continue
 		}
 		if err := step.run(s); err != nil {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,7 +17,45 @@ import (
 const (
 	page       = "docs/reliability-of-diagnosis.md"
 	figureFile = "docs/confusion.svg"
+	budgetPage = "docs/budget.md"
+	logsPage   = "docs/logs.md"
 )
+
+// others makes the tables that the page takes from other pages: those of the budget and,
+// where the folder of the logs is named, of the logs of other people.
+func (s *study) others() error {
+	if s.budget {
+		if err := command(os.Stdout, "go", "run", "./bench/budget"); err != nil {
+			return err
+		}
+	}
+	if s.logs == "" {
+		return nil
+	}
+	var table bytes.Buffer
+	if err := command(&table, "go", "run", "./bench/logs", s.logs); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(logsPage)
+	if err != nil {
+		return err
+	}
+	replaced, err := replaceBlock(string(text), "logs", table.String())
+	if err != nil {
+		return fmt.Errorf("%s: %w", logsPage, err)
+	}
+	return os.WriteFile(logsPage, []byte(replaced), 0o644)
+}
+
+// command runs another command of the project.
+func command(output io.Writer, name string, arguments ...string) error {
+	c := exec.Command(name, arguments...)
+	c.Stdout, c.Stderr = output, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, arguments...), " "), err)
+	}
+	return nil
+}
 
 // publish writes what follows from the results: the page, its figure, the rates in the
 // doc comments of the causes and those that ballast explain prints.
@@ -63,7 +104,7 @@ func pageText(file string, outcomes []outcome) (string, error) {
 			return "", fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	for _, copied := range []struct{ page, block string }{{"docs/budget.md", "table trained-summary"}, {"docs/logs.md", "logs"}} {
+	for _, copied := range []struct{ page, block string }{{budgetPage, "table trained-summary"}, {logsPage, "logs"}} {
 		other, err := os.ReadFile(copied.page)
 		if err != nil {
 			return "", err

@@ -57,7 +57,7 @@ func (s *study) trainOn(c *realCohort, all *pool, seed uint64) error {
 	started, made := time.Now(), 0
 	divided := all.divide(seed, slices.Max(c.sizes))
 	for _, t := range s.trials(c.name, seed) {
-		if t.network != &networks[(seed-s.seeds.first)%uint64(len(networks))] {
+		if t.network != &networks[seed%uint64(len(networks))] {
 			continue
 		}
 		if len(t.missing(s.root, c.sizes)) == 0 {
