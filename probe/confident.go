@@ -139,16 +139,23 @@ func newCleanTask(right float64, classes int, seed uint64) *cleanTask {
 	for i := range labels {
 		labels[i] = i % classes
 	}
+	noise := t.noise(simulatedSubjects, seed, 0)
 	low, high := 0.0, 20.0
-	for range 30 {
+	for range 20 {
 		t.d = (low + high) / 2
-		if wrong := t.simulate(labels, seed, 0).wrong(labels); float64(simulatedSubjects-wrong) < right*simulatedSubjects {
+		count := 0
+		for i, z := range noise {
+			if t.shown(z, labels[i]).class() == labels[i] {
+				count++
+			}
+		}
+		if float64(count) < right*simulatedSubjects {
 			low = t.d
 		} else {
 			high = t.d
 		}
 	}
-	simulated := t.simulate(labels, seed, 0)
+	simulated := t.predict(labels, noise)
 	count := 0.0
 	for _, i := range simulated.confident() {
 		if simulated[i].class() != labels[i] {
@@ -159,24 +166,34 @@ func newCleanTask(right float64, classes int, seed uint64) *cleanTask {
 	return t
 }
 
-// simulate predicts subjects with the given classes. The noise depends on the seed
-// and the number of the cohort alone.
-func (t *cleanTask) simulate(labels []int, seed uint64, cohort int) predictions {
+// noise draws what the images of a cohort show of no class.
+func (t *cleanTask) noise(subjects int, seed uint64, cohort int) []prediction {
 	stream := stat.NewStream(seed, "probe/label-noise/clean", uint64(cohort))
+	noise := make([]prediction, subjects)
+	for i := range noise {
+		noise[i] = make(prediction, t.classes)
+		for k := range noise[i] {
+			noise[i][k] = stream.Normal()
+		}
+	}
+	return noise
+}
+
+// shown is what the image of a subject of a class shows.
+func (t *cleanTask) shown(noise prediction, class int) prediction {
+	z := slices.Clone(noise)
+	z[class] += t.d
+	return z
+}
+
+// predict turns what images show into probabilities.
+func (t *cleanTask) predict(labels []int, noise []prediction) predictions {
 	p := make(predictions, len(labels))
 	for i, label := range labels {
-		row, top := make(prediction, t.classes), math.Inf(-1)
-		for k := range row {
-			row[k] = stream.Normal()
-			if k == label {
-				row[k] += t.d
-			}
-			row[k] *= t.d
-			top = math.Max(top, row[k])
-		}
-		sum := 0.0
-		for k := range row {
-			row[k] = stat.Exp(row[k] - top)
+		row := t.shown(noise[i], label)
+		top, sum := row[row.class()], 0.0
+		for k, z := range row {
+			row[k] = stat.Exp(float64(t.d * (z - top)))
 			sum += row[k]
 		}
 		for k := range row {
@@ -192,7 +209,7 @@ func (t *cleanTask) simulate(labels []int, seed uint64, cohort int) predictions 
 func (t *cleanTask) estimates(labels []int, seed uint64, cohorts int) []float64 {
 	values := make([]float64, cohorts)
 	for k := range values {
-		values[k] = t.simulate(labels, seed, 1+k).estimate(labels, all(len(labels)))
+		values[k] = t.predict(labels, t.noise(len(labels), seed, 1+k)).estimate(labels, all(len(labels)))
 	}
 	return values
 }

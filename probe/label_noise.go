@@ -15,10 +15,10 @@ const (
 	noisyEpochs       = 10
 	noisySubjects     = 512 // at most
 	noisyQuick        = 200
-	noisyDraws        = 400 // bootstrap samples, and simulated cohorts
+	noisyDraws        = 200 // bootstrap samples, and simulated cohorts
 	namedSuspects     = 20  // at most
 	confidentOneOf    = 3   // the confident third
-	simulatedSubjects = 6000
+	simulatedSubjects = 4000
 )
 
 var labelNoise = Probe{
