@@ -6,10 +6,20 @@ import (
 	"ballast/run"
 )
 
+// probes are the experiments made with the weights that the last epoch left; nil
+// where there are none, or the run went on since.
+func (e *evidence) probes() *run.Probes {
+	p, epochs := e.run.Probes, e.run.Epochs
+	if p == nil || len(epochs) == 0 || p.Epoch != epochs[len(epochs)-1].Epoch {
+		return nil
+	}
+	return p
+}
+
 // probe returns a number that an experiment measured; NaN where the experiment was
 // not made or did not give it. docs/probes.md lists the experiments.
 func (e *evidence) probe(id, name string) float64 {
-	if x, known := e.run.Probes.Result(id).Value(name); known {
+	if x, known := e.probes().Result(id).Value(name); known {
 		return x
 	}
 	return math.NaN()
@@ -17,7 +27,7 @@ func (e *evidence) probe(id, name string) float64 {
 
 // probed reports whether an experiment was made.
 func (e *evidence) probed(id string) bool {
-	result := e.run.Probes.Result(id)
+	result := e.probes().Result(id)
 	return result != nil && result.Skipped == ""
 }
 
@@ -35,11 +45,11 @@ func (e *evidence) looks(set string) []run.Look {
 
 // experiments lists those that were made.
 func (e *evidence) experiments() []string {
-	if e.run.Probes == nil {
+	if e.probes() == nil {
 		return nil
 	}
 	var made []string
-	for _, result := range e.run.Probes.Results {
+	for _, result := range e.probes().Results {
 		if result.Skipped == "" {
 			made = append(made, result.ID)
 		}
@@ -56,7 +66,7 @@ func (e *evidence) unmade(cause *Cause, verdict string) []string {
 	}
 	var unmade []string
 	for _, id := range cause.Probes {
-		if e.run.Probes.Result(id) == nil {
+		if e.probes().Result(id) == nil {
 			unmade = append(unmade, id)
 		}
 	}

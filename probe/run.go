@@ -85,7 +85,7 @@ func choose(ids []string) ([]*Probe, error) {
 	for _, id := range ids {
 		p := Find(id)
 		if p == nil {
-			return nil, fmt.Errorf("there is no experiment %q; ballast diagnose --help lists them", id)
+			return nil, fmt.Errorf("there is no experiment %q; docs/probes.md lists them", id)
 		}
 		chosen = append(chosen, p)
 	}

@@ -33,6 +33,9 @@ var threshold = Probe{
 		if !found {
 			return nil, notApplicable("the training subjects are all of one class")
 		}
+		if math.IsNaN(at) {
+			return nil, notApplicable("the network's outputs are not numbers")
+		}
 		right, near := 0.0, 0.0
 		for i, row := range validation.Probabilities {
 			if predicted := margin(row) > at; predicted == (b.Images.Validation.Subjects[i].Class == 1) {
