@@ -308,3 +308,37 @@ func TestLabelNoise(t *testing.T) {
 		t.Errorf("a network that learns nothing: %v, want ErrNotApplicable", err)
 	}
 }
+
+func TestCapacity(t *testing.T) {
+	b := quick(t, 1, func(p *train.Plan) { p.Epochs = 6 })
+	values := measure(t, b, "capacity")
+	within(t, values, "narrow_width", 2, 2)
+	within(t, values, "wide_width", 8, 8)
+	// The means over subjects are the differences of the losses: each has one image.
+	for _, name := range []string{"narrow", "wide"} {
+		gain := float64(values["same_validation_loss"] - values[name+"_validation_loss"])
+		within(t, values, name+"_gain", gain-1e-4, gain+1e-4)
+		within(t, values, name+"_gain_low", -2, gain)
+		within(t, values, name+"_gain_high", gain, 2)
+	}
+	// A network of the same width is the run itself.
+	again := map[string]run.Float{}
+	p := b.Plan
+	p.Views.Every = 0
+	if err := b.Lab.Load(b.State.Last); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Lab.Recalibrate(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	own, err := b.evaluate(t.Context(), &b.Images.Validation, train.Look{})
+	if err == nil {
+		err = b.retrain(t.Context(), again, "same", p, own)
+	}
+	if err != nil || again["same_gain"] != 0 || again["same_gain_low"] != 0 || again["same_validation_loss"] != own.Loss {
+		t.Errorf("the run repeated: %v, %v", again, err)
+	}
+	if _, err := capacity.Run(t.Context(), quick(t, 1, linear)); !errors.Is(err, ErrNotApplicable) {
+		t.Errorf("a linear network: %v, want ErrNotApplicable", err)
+	}
+}

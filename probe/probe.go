@@ -47,6 +47,7 @@ var Probes = []*Probe{
 	&continuation,
 	&labelPermutation,
 	&labelNoise,
+	&capacity,
 }
 
 // Find returns the probe of an id, nil where there is none.
