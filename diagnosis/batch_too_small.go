@@ -13,7 +13,7 @@ var batchTooSmall = Cause{
 		"batch.",
 	Of:     "jitter",
 	Kind:   mistake,
-	Brings: []string{"batch-norm-small-batch", "learning-rate-too-high", "class-bias-oscillation", "threshold-flicker", "optimistic-selection"},
+	Brings: []string{"batch-norm-small-batch", "learning-rate-too-high", "dead-relu", "class-bias-oscillation", "threshold-flicker", "optimistic-selection"},
 	Probes: []string{"gradient-noise", "continuation"},
 	Judge:  judgeBatch,
 }
@@ -50,9 +50,9 @@ func judgeBatch(e *evidence) judgement {
 	switch {
 	case small && helps && (w.jumps || noise.sure()) && noisy:
 		j.verdict = Confirmed
-	case small && w.jumps:
+	case small && w.jumps && !w.running:
 		j.verdict = Likely
-	case small && noise.sure(), helps && w.jumps && noisy:
+	case small && (w.jumps || noise.sure()), helps && w.jumps && noisy:
 		j.verdict = Possible
 	case !small && !helps, !w.jumps && noise == RuledOut:
 		j.verdict = RuledOut

@@ -62,7 +62,7 @@ func judgeLearningRate(e *evidence) judgement {
 		j.say(float64(e.epochs[first]), "training diverged in epoch %d", e.epochs[first])
 	case settling && (w.jumps || large):
 		j.verdict = Confirmed
-	case w.jumps && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
+	case w.jumps && !w.running && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
 		j.verdict = Likely
 	case trial && !settling && !w.jumps:
 		j.verdict = RuledOut
@@ -104,6 +104,7 @@ type wobble struct {
 	rises, steps    int  // epochs whose training loss lies well above that of the epoch before
 	worse, compared int  // epochs whose weights fit the training set clearly worse than the average of the weights
 	jumps           bool // more often than settled training does
+	running         bool // only the running mean of each epoch is recorded, which jumps by augmentation and chance as well
 }
 
 const (
@@ -111,33 +112,37 @@ const (
 	frequentlyOver = 0.2 // share of epochs after the first fifth
 )
 
-// wobble reads the training loss of the weights as they are after each epoch, with
-// batch-norm statistics recomputed where that was recorded, so that it is the
-// weights that differ; the running mean of the epoch where nothing else is recorded.
+// wobble reads the training loss of the weights as they are after each epoch: how
+// often it rises, and, with batch-norm statistics recomputed where that was recorded,
+// so that it is the weights that differ, how often it lies above that of the averaged
+// weights. Where nothing else is recorded it is the running mean of the epoch.
 func (e *evidence) wobble(j *judgement) wobble {
-	view, of := run.Logged, "training loss, as logged,"
-	for _, v := range []string{run.Deterministic, run.Recalibrated} {
-		if finiteCount(e.trainingLoss(v)) >= leastJumps {
-			view, of = v, "training loss of the weights after an epoch"
-		}
-	}
-	present, averaged := e.trainingLoss(view), e.trainingLoss(run.Averaged)
 	var w wobble
+	loss := e.trainingLoss(run.Deterministic)
+	if finiteCount(loss) < leastJumps {
+		loss, w.running = e.trainingLoss(run.Logged), true
+	}
 	previous := math.NaN()
-	for t, x := range present {
-		if !isFinite(x) {
-			continue
-		}
-		if isFinite(previous) {
+	for _, x := range loss {
+		if isFinite(x) && isFinite(previous) {
 			w.steps++
 			w.rises += clearlyAbove(x, previous)
 		}
-		if previous = x; view != run.Logged && isFinite(averaged[t]) && t >= len(present)/5 {
-			w.compared++
-			w.worse += clearlyAbove(x, averaged[t])
+		if isFinite(x) {
+			previous = x
 		}
 	}
-	j.say(float64(w.rises), "the %s rises by more than a fifth in %d of %d epochs", of, w.rises, w.steps)
+	j.say(float64(w.rises), "the training loss of the weights after an epoch rises by more than a fifth in %d of %d epochs", w.rises, w.steps)
+	present, averaged := e.trainingLoss(run.Recalibrated), e.trainingLoss(run.Averaged)
+	if finiteCount(present) < leastJumps {
+		present = e.trainingLoss(run.Deterministic)
+	}
+	for t := len(present) / 5; t < len(present); t++ {
+		if isFinite(present[t]) && isFinite(averaged[t]) {
+			w.compared++
+			w.worse += clearlyAbove(present[t], averaged[t])
+		}
+	}
 	if w.compared > 0 {
 		j.say(float64(w.worse), "and is more than a fifth above that of the averaged weights in %d of %d", w.worse, w.compared)
 	}

@@ -26,7 +26,7 @@ func judgeStoppedShort(e *evidence) judgement {
 	}
 	falls := e.stillLearning(&j)
 	begun := f.loss > unlearnt*f.ignorance && f.loss < worseThan*f.ignorance
-	if begun && falls && path < halfPath && step >= smallStep && j.verdict != Likely {
+	if begun && step >= smallStep && (path < shortPath || falls && path < halfPath) && j.verdict != Likely {
 		j.verdict, j.severity = Likely, math.Max(0, 100*(1-f.accuracy))
 	}
 	if on, tried := e.goesOn(&j); tried {
@@ -106,7 +106,10 @@ func (e *evidence) continuedInEarnest() bool {
 // makes it likely. Both only where the training set is known by heart: else the loss
 // rises for another reason.
 func judgeRanLong(e *evidence) judgement {
-	p := e.clean(run.Validation)
+	p := e.validation[run.Recalibrated] // free of statistics that do not fit the weights
+	if p == nil {
+		p = e.clean(run.Validation)
+	}
 	if p == nil {
 		return judgeTooLong(e.asCurves())
 	}

@@ -15,7 +15,7 @@ var unshuffledTraining = Cause{
 	Of:   "jitter",
 	Kind: mistake,
 	Brings: []string{"class-bias-oscillation", "threshold-flicker", "learning-rate-too-high", "batch-norm-lag", "batch-norm-small-batch",
-		"batch-too-small", "exploding-gradient", "too-little-learning", "too-little-capacity"},
+		"batch-too-small", "exploding-gradient", "dead-relu", "vanishing-gradient", "too-little-learning", "too-little-capacity"},
 	Judge: judgeUnshuffled,
 }
 
