@@ -91,11 +91,23 @@ func init() {
 			{"by heart, 1600 weights each, permuted labels too", Likely, func() *run.Run {
 				return withProbe(planned(memorising(9, 100), 64), "label-permutation", map[string]run.Float{"null_training_accuracy": 1})
 			}},
+			{"a narrower network is better", Confirmed, func() *run.Run {
+				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, 0.3))
+			}},
+			{"a narrower network is no better", RuledOut, func() *run.Run {
+				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, -0.1))
+			}},
 			{"by heart, few weights", CannotTell, func() *run.Run { return planned(memorising(9, 100), 2) }},
 			{"generalises", RuledOut, func() *run.Run { return planned(watchedRun(9, 100), 64) }},
 		},
 		"too-little-capacity": {
 			{"fewer weights than subjects, at rest", Likely, func() *run.Run { return planned(resting(watchedRun(10, 30)), 1) }},
+			{"a wider network is better", Confirmed, func() *run.Run {
+				return withProbe(planned(resting(watchedRun(10, 30)), 1), "capacity", widths("wide", 4, 0.2, 0.3))
+			}},
+			{"a wider network fits no better", RuledOut, func() *run.Run {
+				return withProbe(planned(resting(watchedRun(10, 30)), 1), "capacity", widths("wide", 4, 0.48, 0.02))
+			}},
 			{"weights enough, at rest", CannotTell, func() *run.Run { return planned(resting(watchedRun(10, 30)), 64) }},
 			{"another rate helps", RuledOut, func() *run.Run {
 				return continued(planned(resting(watchedRun(10, 30)), 1), map[string]run.Float{"same_loss": 0.5, "triple_loss": 0.3, "tenth_loss": 0.5, "half_loss": 0.5})
@@ -359,4 +371,14 @@ func surer(r *run.Run, factor float64) *run.Run {
 		}
 	}
 	return r
+}
+
+// widths is an experiment in which a network of another width has a training loss and
+// a validation loss that is lower by a gain.
+func widths(name string, width, training, gain float64) map[string]run.Float {
+	return map[string]run.Float{
+		"same_training_loss": 0.5, "same_validation_loss": 0.6,
+		name + "_width": run.Float(width), name + "_training_loss": run.Float(training),
+		name + "_gain": run.Float(gain), name + "_gain_low": run.Float(gain - 0.1), name + "_gain_high": run.Float(gain + 0.1),
+	}
 }

@@ -12,7 +12,7 @@ var tooLittleCapacity = Cause{
 	Of:     "generalisation",
 	Kind:   mistake,
 	Brings: []string{"too-little-learning"},
-	Probes: []string{"continuation"},
+	Probes: []string{"capacity", "continuation"},
 	Judge:  judgeSmallNetwork,
 }
 
@@ -21,14 +21,17 @@ const (
 	fitted      = 0.95 // training accuracy from which the network has room enough
 	fewWeights  = 1.0  // for each training subject
 	stillGains  = 0.1  // of the training loss that another rate takes away in a short continuation
+	otherWidth  = 0.2  // of a loss: what another width must take away, since another seed takes away some hundredths
+	otherNats   = 0.1  // and so many nats
 )
 
-// judgeSmallNetwork never confirms: that a larger network fits better is shown by
-// training one. A training set that is not fitted may as well hold wrong labels or
-// what no image shows, so likely takes a network that could not learn the training
-// set by heart whatever the labels: with fewer weights than subjects. Training must
-// have come to rest, at a rate that lets the weights move, and in a short
-// continuation neither a larger nor a smaller rate may help.
+// judgeSmallNetwork confirms by the experiment: a wider network, trained as the run
+// was, fits the training subjects and predicts the validation subjects clearly
+// better. Without it a training set that is not fitted may as well hold wrong labels
+// or what no image shows, so likely takes a network that could not learn the
+// training set by heart whatever the labels: with fewer weights than subjects.
+// Training must have come to rest, at a rate that lets the weights move, and in a
+// short continuation neither a larger nor a smaller rate may help.
 func judgeSmallNetwork(e *evidence) judgement {
 	f := e.trainingFit()
 	if !isFinite(f.accuracy) || !isFinite(f.loss) {
@@ -50,7 +53,15 @@ func judgeSmallNetwork(e *evidence) judgement {
 	}
 	resting := fall < restingFall && finiteCount(c.trainLoss) >= fewEpochs
 	helped := e.otherRateHelps(&j)
+	wide := e.anotherWidth(&j, "wide")
 	switch {
+	case wide.tried && f.loss <= worseThan*f.ignorance && e.firstBroken() < 0:
+		j.verdict = RuledOut
+		if wide.fits && wide.better {
+			j.verdict = Confirmed
+		} else if wide.fits {
+			j.verdict = Possible
+		}
 	case f.accuracy >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance:
 		j.verdict = RuledOut
 	case !resting || !isFinite(path):
@@ -76,6 +87,27 @@ func (e *evidence) otherRateHelps(j *judgement) bool {
 	}
 	j.say(same-best, "trained on for a few epochs, the training loss is %.3f at the same rate and %.3f at the best other one", same, best)
 	return best < (1-stillGains)*same
+}
+
+// A retrained network of another width.
+type retrained struct {
+	tried  bool
+	fits   bool // the training subjects clearly better
+	better bool // predicts the validation subjects clearly better, and not by chance of who they are
+}
+
+// anotherWidth reads the experiment that trains a narrower or a wider network.
+func (e *evidence) anotherWidth(j *judgement, name string) (r retrained) {
+	value := func(what string) float64 { return e.probe("capacity", what) }
+	width, loss, same := value(name+"_width"), value(name+"_training_loss"), value("same_training_loss")
+	gain, low := value(name+"_gain"), value(name+"_gain_low")
+	if !isFinite(loss) || !isFinite(same) || !isFinite(gain) || !isFinite(low) {
+		return r
+	}
+	j.say(gain, "retrained with a width of %.0f the network has a training loss of %.3f nats in place of %.3f, and a validation loss that is lower by %.3f (95 %% interval %.3f to %.3f)",
+		width, loss, same, gain, low, value(name+"_gain_high"))
+	matters := math.Max(otherNats, otherWidth*value("same_validation_loss"))
+	return retrained{tried: true, fits: loss <= (1-otherWidth)*same, better: low > 0 && gain >= matters}
 }
 
 // widerNetwork proposes twice the width, and a block more for a shallow one.

@@ -14,7 +14,7 @@ var tooMuchCapacity = Cause{
 	Of:     "generalisation",
 	Kind:   mistake,
 	Brings: []string{"overfitting", "overconfidence", "trained-too-long", "optimistic-selection"},
-	Probes: []string{"label-permutation"},
+	Probes: []string{"capacity", "label-permutation"},
 	Judge:  judgeLargeNetwork,
 }
 
@@ -26,11 +26,11 @@ const (
 	weightNumber = "%.3g"
 )
 
-// judgeLargeNetwork never confirms: that a smaller network generalises better is
-// shown by training one. Large networks often generalise well (Zhang et al.,
+// judgeLargeNetwork confirms by the experiment: a narrower network, trained as the
+// run was, predicts the validation subjects clearly better. Large networks often generalise well (Zhang et al.,
 // "Understanding deep learning requires rethinking generalization", 2017), so that
-// neither many weights nor a perfect training accuracy are held against one. Likely
-// takes all of: overfitting, a training set known by heart, a thousand weights for
+// neither many weights nor a perfect training accuracy are held against one. Without the
+// experiment likely takes all of: overfitting, a training set known by heart, a thousand weights for
 // each subject, and either permuted labels that were learnt by heart as well, which
 // shows that there is room for noise, or a validation loss above that of knowing
 // nothing, which shows that what was learnt is noise.
@@ -57,10 +57,15 @@ func judgeLargeNetwork(e *evidence) judgement {
 	if isFinite(late) && isFinite(nothing) {
 		j.say(late, "the late validation loss is %.3f nats; knowing nothing costs %.3f", late, nothing)
 	}
+	narrow := e.anotherWidth(&j, "narrow")
 	switch {
+	case narrow.better:
+		j.verdict = Confirmed
 	case !heart || over.verdict == RuledOut:
 		j.verdict = RuledOut
 	case over.verdict != Confirmed && over.verdict != Likely:
+	case narrow.tried && e.probe("capacity", "narrow_gain_high") < otherNats:
+		j.verdict = RuledOut
 	case each >= manyWeights && (permuted >= learnsNoise || worse):
 		j.verdict = Likely
 	case each >= manyWeights || permuted >= learnsNoise:
