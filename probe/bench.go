@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"fmt"
 
 	"ballast/net"
@@ -123,11 +122,6 @@ func (b *Bench) trained(units int) float64 {
 
 // samples is the number of images of a set.
 func samples(set *train.Set) float64 { return float64(len(set.Samples)) }
-
-// evaluate predicts a set in one way.
-func (b *Bench) evaluate(ctx context.Context, set *train.Set, look train.Look) (run.Evaluation, error) {
-	return b.Lab.Evaluate(ctx, set, look)
-}
 
 // put adds the loss and the accuracy of an evaluation to values, as PREFIX_loss and
 // PREFIX_accuracy.

@@ -45,7 +45,7 @@ func changeCapacity(ctx context.Context, b *Bench) (map[string]run.Float, error)
 	if err != nil {
 		return nil, err
 	}
-	same, err := b.evaluate(ctx, &b.Images.Validation, train.Look{})
+	same, err := b.Lab.Evaluate(ctx, &b.Images.Validation, train.Look{})
 	if err != nil {
 		return nil, err
 	}

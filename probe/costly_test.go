@@ -331,7 +331,7 @@ func TestCapacity(t *testing.T) {
 	if _, err := b.Lab.Recalibrate(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	own, err := b.evaluate(t.Context(), &b.Images.Validation, train.Look{})
+	own, err := b.Lab.Evaluate(t.Context(), &b.Images.Validation, train.Look{})
 	if err == nil {
 		err = b.retrain(t.Context(), again, "same", p, own)
 	}

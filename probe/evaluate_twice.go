@@ -30,31 +30,28 @@ var evaluateTwice = Probe{
 	},
 }
 
-// compareTwice compares two evaluations of the same subjects. A subject of whom
-// only one has a prediction differs, and its class is not compared.
+// compareTwice compares two evaluations of the same subjects, those apart of whom
+// only one has a prediction.
 func compareTwice(first, second run.Evaluation) map[string]run.Float {
-	var different, flips, both, either, covered float64
+	var different, flips, both, covered float64
 	for i, a := range first.Probabilities {
 		b := second.Probabilities[i]
 		if a != nil {
 			covered++
 		}
-		if a == nil && b == nil {
+		if a == nil || b == nil {
 			continue
 		}
-		either++
+		both++
 		if !slices.EqualFunc(a, b, same) {
 			different++
 		}
-		if a != nil && b != nil {
-			both++
-			if class(a) != class(b) {
-				flips++
-			}
+		if class(a) != class(b) {
+			flips++
 		}
 	}
 	return map[string]run.Float{
-		"different":           run.Float(different / either),
+		"different":           run.Float(different / both),
 		"flips":               run.Float(flips / both),
 		"covered":             run.Float(covered / float64(len(first.Probabilities))),
 		"accuracy_difference": run.Float(math.Abs(float64(first.Accuracy - second.Accuracy))),

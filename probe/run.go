@@ -197,7 +197,7 @@ func (s *session) measure(ctx context.Context) error {
 	begun := time.Now()
 	for passes := 0; passes < leastPasses || time.Since(begun) < leastSample; passes++ {
 		start := time.Now()
-		if _, err := s.bench.evaluate(ctx, set, train.Look{}); err != nil {
+		if _, err := s.bench.Lab.Evaluate(ctx, set, train.Look{}); err != nil {
 			return err
 		}
 		s.spent = min(s.spent, time.Since(start))

@@ -50,6 +50,10 @@ var shortcut = Probe{
 
 const (
 	labelPermutations = 999
+	// Where a fifth of the first permutations are as good as the labels, more would
+	// only tell one large p-value from another.
+	firstPermutations = 99
+	settled           = 0.2
 	labelFolds        = 5
 	labelRidge        = 1.0 // of the logistic regression on standardised features
 )
@@ -135,20 +139,33 @@ type guessing struct {
 func (g *guessing) test(ctx context.Context, classes []int, guess guesser) (area, p run.Float, err error) {
 	observed := g.area(classes, guess)
 	null := make([]float64, labelPermutations)
-	g.b.Lab.InParallel(len(null), func(n int) {
-		if ctx.Err() != nil {
-			return
-		}
-		permuted := make([]int, len(classes))
-		for i, from := range stat.NewStream(g.b.Plan.Seed, "probe/shortcut/permutation", uint64(n)).Perm(len(classes)) {
-			permuted[i] = classes[from]
-		}
-		null[n] = g.area(permuted, guess)
-	})
+	permute := func(from, to int) {
+		g.b.Lab.InParallel(to-from, func(n int) {
+			if ctx.Err() == nil {
+				null[from+n] = g.area(g.permuted(classes, from+n), guess)
+			}
+		})
+	}
+	permute(0, firstPermutations)
+	if early := stat.PermutationP(observed, null[:firstPermutations]); early >= settled {
+		p = run.Float(early)
+	} else {
+		permute(firstPermutations, labelPermutations)
+		p = run.Float(stat.PermutationP(observed, null))
+	}
 	if ctx.Err() != nil {
 		return 0, 0, train.ErrInterrupted
 	}
-	return run.Float(observed), run.Float(stat.PermutationP(observed, null)), nil
+	return run.Float(observed), p, nil
+}
+
+// permuted deals the classes out anew.
+func (g *guessing) permuted(classes []int, number int) []int {
+	dealt := make([]int, len(classes))
+	for i, from := range stat.NewStream(g.b.Plan.Seed, "probe/shortcut/permutation", uint64(number)).Perm(len(classes)) {
+		dealt[i] = classes[from]
+	}
+	return dealt
 }
 
 // area divides the subjects into folds, class by class, and pools the guesses.
