@@ -50,7 +50,7 @@ const (
 	// compared in full. Averaging over cells takes noise away, so that the
 	// thumbnails of near-identical images are more alike than these.
 	candidateCorrelation = 0.7
-	thumbnailCells       = 8 // along each axis
+	thumbnailCells       = 8 // along each axis, fewer where there are fewer voxels
 )
 
 // A double is a training image and another one that is nearly the same.
@@ -154,16 +154,17 @@ func (p *portrait) at(v int) float64 {
 
 // compare fills what depends on the common image.
 func (p *portrait) compare(common []float64, shape *prep.Image) {
-	p.thumbnail = make([]float64, shape.C*thumbnailCells*thumbnailCells*thumbnailCells)
+	deep, high, wide := min(thumbnailCells, shape.D), min(thumbnailCells, shape.H), min(thumbnailCells, shape.W)
+	p.thumbnail = make([]float64, shape.C*deep*high*wide)
 	v := 0
 	for c := range shape.C {
 		for z := range shape.D {
 			for y := range shape.H {
-				row := ((c*thumbnailCells+z*thumbnailCells/shape.D)*thumbnailCells + y*thumbnailCells/shape.H) * thumbnailCells
+				row := ((c*deep+z*deep/shape.D)*high + y*high/shape.H) * wide
 				for x := range shape.W {
 					own := p.at(v)
 					p.common += float64(own * common[v])
-					p.thumbnail[row+x*thumbnailCells/shape.W] += own - common[v]
+					p.thumbnail[row+x*wide/shape.W] += own - common[v]
 					v++
 				}
 			}
