@@ -34,10 +34,65 @@ func explainCause(c *cobra.Command, args []string, fromCohort bool) (done bool, 
 	if at < 0 {
 		return true, fmt.Errorf("%w: %q is neither a run nor a cause%s; %s alone lists the causes", errUsage, args[0], nearestCause(args[0]), c.CommandPath())
 	}
-	cause := causes[at]
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n\n%s\n\nIts severity is measured in points of %s.\n",
-		cause.Title, filled(cause.Explain, textWidth(c.OutOrStdout())), cause.Of)
+	_, err = io.WriteString(c.OutOrStdout(), causeText(causes[at], textWidth(c.OutOrStdout())))
 	return true, err
+}
+
+// causeText says what a cause is, how it is detected, how reliable that is, and what
+// to do.
+func causeText(cause *diagnosis.Cause, width int) string {
+	var text strings.Builder
+	section := func(head, body string) {
+		fmt.Fprintf(&text, "\n%s\n%s\n", head, filled(body, width))
+	}
+	fmt.Fprintf(&text, "%s\n\n%s\n\nIts severity is measured in points of %s.\n", cause.Title, filled(cause.Explain, width), cause.Of)
+	guide, known := diagnosis.GuideOf(cause.ID)
+	if known {
+		section("How it is detected", guide.Detected)
+	}
+	if len(cause.Probes) > 0 {
+		section("Experiments that decide it", strings.Join(cause.Probes, ", ")+": ballast diagnose RUN --probe makes them.")
+	}
+	fmt.Fprintf(&text, "\nHow reliable that is\n%s", reliabilityText(cause.ID, width))
+	if known {
+		section("What to do", guide.Cure)
+	}
+	return text.String()
+}
+
+// reliabilityText is a table of the rates that were measured of a cause.
+func reliabilityText(id string, width int) string {
+	r, known := diagnosis.ReliabilityOf(id)
+	if !known {
+		return filled("It is judged from the curves of a log; docs/logs.md says how often verdicts from curves are right.", width) + "\n"
+	}
+	var text strings.Builder
+	row := func(name, alone, probed string) { fmt.Fprintf(&text, "%-38s  %-21s  %s\n", name, alone, probed) }
+	row("", "from the record", "with experiments")
+	for _, line := range []struct {
+		name string
+		of   func(diagnosis.Rates) (part, whole int)
+	}{
+		{"planted: called likely or confirmed", func(r diagnosis.Rates) (int, int) { return r.Sure, r.Planted }},
+		{"planted: first or second finding", func(r diagnosis.Rates) (int, int) { return r.Second, r.Planted }},
+		{"clean runs: called so falsely", func(r diagnosis.Rates) (int, int) { return r.CleanFalse, r.Clean }},
+		{"runs with other causes: falsely", func(r diagnosis.Rates) (int, int) { return r.OtherFalse, r.Other }},
+	} {
+		row(line.name, shareOf(line.of(r.Alone)), shareOf(line.of(r.Probed)))
+	}
+	if r.Alone.Planted == 0 {
+		text.WriteString(filled("It was never planted: how often it is found is not known.", width) + "\n")
+	}
+	text.WriteString(filled("Measured on trained phantoms of known truth (docs/reliability-of-diagnosis.md).", width) + "\n")
+	return text.String()
+}
+
+// shareOf writes a count of runs.
+func shareOf(part, whole int) string {
+	if whole == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d of %d (%.0f %%)", part, whole, 100*float64(part)/float64(whole))
 }
 
 // allCauses are the causes that are judged from a run, and those that are judged

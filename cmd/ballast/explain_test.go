@@ -209,6 +209,23 @@ func TestExplainCauses(t *testing.T) {
 		if words := strings.Fields(text); !strings.Contains(strings.Join(words, " "), strings.Join(strings.Fields(cause.Explain), " ")) {
 			t.Errorf("%s is not explained:\n%s", cause.ID, text)
 		}
+		for _, head := range []string{"How it is detected", "How reliable that is", "What to do"} {
+			if !strings.Contains(text, "\n"+head+"\n") {
+				t.Errorf("%s: no section %q:\n%s", cause.ID, head, text)
+			}
+		}
+	}
+}
+
+// A cause that is judged from curves alone has no rates of runs.
+func TestExplainCurveCause(t *testing.T) {
+	for _, cause := range diagnosis.CurveCauses() {
+		if _, known := diagnosis.ReliabilityOf(cause.ID); known {
+			continue
+		}
+		if text := mustBallast(t, "explain", cause.ID); !strings.Contains(text, "docs/logs.md") {
+			t.Errorf("%s:\n%s", cause.ID, text)
+		}
 	}
 }
 
