@@ -183,3 +183,15 @@ func TestDiagnoseIsFast(t *testing.T) {
 		t.Errorf("a diagnosis from the record took %s", took)
 	}
 }
+
+// TestDiagnoseProbeOfFold makes experiments on a run of ballast cv, whose subjects
+// were not divided by its own plan.
+func TestDiagnoseProbeOfFold(t *testing.T) {
+	cohort, out := writePhantom(t, 24), filepath.Join(t.TempDir(), "cv")
+	mustBallast(t, append([]string{"cv", cohort, "--out", out, "--folds", "3", "--repeats", "1"}, quick...)...)
+	dir := filepath.Join(out, "fold-2-repeat-1")
+	mustBallast(t, "diagnose", dir, "--probe", "--cohort", cohort, "--time", "1s", "--quiet")
+	if _, made := stored(t, dir)["evaluate-twice"]; !made {
+		t.Error("no experiment was made on a fold")
+	}
+}
