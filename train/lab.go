@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 
 	"ballast/net"
 	"ballast/run"
@@ -13,7 +14,7 @@ import (
 )
 
 // ErrNoWeights is wrapped where a run has left no weights to experiment with.
-var ErrNoWeights = errors.New("the run has no weights")
+var ErrNoWeights = errors.New("the run lacks the weights of its last epoch")
 
 // A State is what training left after its last epoch.
 type State struct {
@@ -29,12 +30,16 @@ type State struct {
 // where there are none.
 func ReadState(dir string, r *run.Run) (*State, error) {
 	file := filepath.Join(dir, filepath.FromSlash(weightsFile[LastWeights]))
-	last, err := readWeights(file)
-	if errors.Is(err, fs.ErrNotExist) || len(r.Epochs) == 0 {
+	last, _, metadata, err := readSafetensors(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(r.Epochs) == 0 {
 		return nil, fmt.Errorf("read %s: %w: %s is missing or no epoch is recorded", dir, ErrNoWeights, file)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if step := r.Epochs[len(r.Epochs)-1].Step; metadata["step"] != strconv.Itoa(step) {
+		return nil, fmt.Errorf("read %s: %w: that epoch ended with step %d, and %s is of step %q: training was killed between the two; ballast resume %s mends it",
+			dir, ErrNoWeights, step, file, metadata["step"], dir)
 	}
 	s := &State{Epoch: len(r.Epochs), Last: last, Current: last}
 	c, err := readCheckpoint(dir)

@@ -182,6 +182,18 @@ func TestLabRefusals(t *testing.T) {
 	if _, err := l.Evaluate(ctx, &images.Validation, Look{}); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("an evaluation after the end: %v", err)
 	}
+	dir, err := trainInto(t, t.Context(), p, images, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := run.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Epochs[len(r.Epochs)-1].Step++ // as if killed before the weights of an epoch were written
+	if _, err := ReadState(dir, r); !errors.Is(err, ErrNoWeights) {
+		t.Errorf("weights of another epoch: %v", err)
+	}
 	if err := l.Load(l.State()[1:]); !errors.Is(err, net.ErrState) {
 		t.Errorf("weights with one tensor too few: %v", err)
 	}
