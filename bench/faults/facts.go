@@ -54,7 +54,7 @@ func measured(r, fresh *run.Run) []string {
 	add("too-little-learning", training-guess < (1-guess)/10)
 	add("validation-better-than-training", accuracy-c.mean(run.Logged, run.Train, accuracyOf) >= gain)
 	add("class-bias-oscillation", c.swings())
-	add("optimistic-selection", c.flatters(r) >= gain)
+	add("optimistic-selection", c.flatters(r.Header.Sets[run.Validation]) >= gain)
 	c.shares(n, add)
 	return ids
 }
@@ -176,18 +176,67 @@ func (c *course) swings() bool {
 	return len(taken) > 1
 }
 
-// flatters is how far the best logged accuracy of the validation set lies above what
-// fresh subjects show of the same epoch.
-func (c *course) flatters(r *run.Run) float64 {
-	best, difference := -1.0, math.NaN()
-	for t := range r.Epochs {
-		logged, fresh := r.Epochs[t].Evaluation(run.Logged, run.Validation), c.fresh.Epochs[t].Evaluation(run.Deterministic, run.Validation)
-		if logged != nil && fresh != nil && float64(logged.Accuracy) > best {
-			best = float64(logged.Accuracy)
-			difference = best - float64(fresh.Accuracy)
-		}
+// draws is the number of validation sets that flatters draws.
+const draws = 300
+
+// flatters is how far the best epoch of n validation subjects is expected to lie above
+// what all fresh subjects show of that epoch: sets of n are drawn from the fresh
+// subjects, as many of each class as are validated on, with replacement.
+func (c *course) flatters(subjects []run.Subject) float64 {
+	right := c.right()
+	if len(right) == 0 {
+		return math.NaN()
 	}
-	return difference
+	members := map[int][]int{}
+	for i, subject := range c.fresh.Header.Sets[run.Validation] {
+		members[subject.Class] = append(members[subject.Class], i)
+	}
+	all := make([]float64, len(right))
+	for t := range right {
+		all[t] = average(right[t])
+	}
+	sum := 0.0
+	for k := range draws {
+		stream := stat.NewStream(1, "faults/flatters", uint64(k))
+		var drawn []int
+		for _, subject := range subjects {
+			if own := members[subject.Class]; len(own) > 0 {
+				drawn = append(drawn, own[stream.IntN(len(own))])
+			}
+		}
+		best, at := -1.0, 0
+		for t := range right {
+			hits := 0.0
+			for _, i := range drawn {
+				hits += right[t][i]
+			}
+			if hits > best {
+				best, at = hits, t
+			}
+		}
+		sum += best/float64(len(drawn)) - all[at]
+	}
+	return sum / draws
+}
+
+// right is, for every epoch and fresh subject, 1 where the subject is classified
+// rightly; epochs without predictions are left out.
+func (c *course) right() (right [][]float64) {
+	subjects := c.fresh.Header.Sets[run.Validation]
+	for t := range c.fresh.Epochs {
+		v := c.fresh.Epochs[t].Evaluation(run.Deterministic, run.Validation)
+		if v == nil || len(v.Probabilities) != len(subjects) {
+			continue
+		}
+		row := make([]float64, len(subjects))
+		for i, p := range v.Probabilities {
+			if named(p) == subjects[i].Class && p[0] == p[0] {
+				row[i] = 1
+			}
+		}
+		right = append(right, row)
+	}
+	return right
 }
 
 // shares adds the causes that are shares of the jitter: those that the ladder of views
