@@ -134,15 +134,16 @@ class Recorder:
         """Records that the same weights evaluated the validation set twice in the same way: probabilities as in epoch.
         A network that answers differently has something random in its evaluation."""
         first, second = (self.by_subject("validation", p) for p in (first, second))
-        seen = [(a, b, s["class"]) for a, b, s in zip(first, second, self.subjects["validation"]) if a or b]
-        both = [(_named(a), _named(b), label) for a, b, label in seen if a and b]
+        both = [(a, b) for a, b in zip(first, second) if a and b]
         if not both:
             raise ValueError("set validation: no subject was evaluated twice")
-        shares = [sum(_named(row) == label for row, label in side) / len(side)
-                  for side in ([(a, label) for a, _, label in seen if a], [(b, label) for _, b, label in seen if b])]
+        shares = []
+        for side in (first, second):
+            right = [_named(row) == s["class"] for row, s in zip(side, self.subjects["validation"]) if row]
+            shares.append(sum(right) / len(right))
         self.experiment("evaluate-twice", {
-            "different": sum(not (a and b and same(a, b)) for a, b, _ in seen) / len(seen),
-            "flips": sum(a != b for a, b, _ in both) / len(both),
+            "different": sum(not same(a, b) for a, b in both) / len(both),
+            "flips": sum(_named(a) != _named(b) for a, b in both) / len(both),
             "covered": sum(a is not None for a in first) / len(first),
             "accuracy_difference": abs(shares[0] - shares[1]),
         })
