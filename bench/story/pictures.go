@@ -25,7 +25,7 @@ func drawCase(training, validation []float64, low, high float64, patients int) e
 	p.curve("validation", validation)
 	d.text(p.left+p.width+8, p.y(100)+4, "train", "start", "training")
 	d.text(p.left+p.width+8, p.y(validation[len(validation)-1])+4, "validation", "start", fmt.Sprintf("%d patients", patients))
-	d.text(p.left+p.width+8, p.y(low)+4, "", "start", fmt.Sprintf("a coin, %d throws (95 %%)", patients))
+	d.text(p.left+p.width+8, p.y(low)+4, "", "start", fmt.Sprintf("%d coins (95 %%)", patients))
 	return d.save("story-curve.svg")
 }
 
@@ -36,7 +36,7 @@ func drawTries(curves [][]float64) error {
 	for i, curve := range curves {
 		p := panel{drawing: d, left: leftRoom + float64(i%columns)*(width+32), top: 28 + float64(i/columns)*(height+58), width: width, height: height,
 			from: 1, to: float64(len(curve)), low: 20, high: 100}
-		p.axes(tries[i].title, []float64{25, 50, 75, 100}, "", "1", fmt.Sprint(len(curve)))
+		p.axes(tries[i].title, []float64{25, 50, 75}, "", "1", fmt.Sprint(len(curve)))
 		p.curve("validation", curve)
 		d.text(p.left+p.width, p.top+14, "", "end", fmt.Sprintf("jitter %.1f", jitter(curve)))
 	}
@@ -70,7 +70,7 @@ func drawChance(epochs int) error {
 // drawTruth draws the same training in three views and on the fresh subjects.
 func drawTruth(r *run.Run, truth Curves, best float64) error {
 	logged, averaged := accuracies(r, run.Logged), accuracies(r, run.Averaged)
-	d := newDrawing(pageWidth, 420, "The same weights on the validation patients, averaged, and on fresh patients")
+	d := newDrawing(pageWidth, 432, "The same weights on the validation patients, averaged, and on fresh patients")
 	for i, c := range []struct {
 		title, class string
 		curve        []float64
@@ -79,7 +79,7 @@ func drawTruth(r *run.Run, truth Curves, best float64) error {
 		{"The same patients, averaged weights", "averaged", averaged},
 		{fmt.Sprintf("The weights as logged, %d fresh patients", fresh), "fixed", truth.Fresh},
 	} {
-		p := panel{drawing: d, left: leftRoom, top: 30 + float64(i)*132, width: pageWidth - leftRoom - rightRoom, height: 88, from: 1, to: float64(len(logged)), low: 40, high: 75}
+		p := panel{drawing: d, left: leftRoom, top: 30 + float64(i)*142, width: pageWidth - leftRoom - rightRoom, height: 88, from: 1, to: float64(len(logged)), low: 40, high: 75}
 		p.axes(c.title, []float64{40, 50, 60, 70}, " %", "1", fmt.Sprintf("epoch %d", len(logged)))
 		if c.class == "fixed" {
 			p.level("guess", best)
