@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"ballast/run"
+	"ballast/stat"
 )
 
 var learningRateTooHigh = Cause{
@@ -27,7 +28,7 @@ const (
 	frequentJump = 0.10 // share of epochs
 	largeStep    = 5e-3 // of the size of the weights, mean over the steps of a run
 	hugeStep     = 0.1  // of the size of the weights, over an epoch: ten such steps replace them
-	settles      = 0.5  // of the training loss that a tenth of the rate leaves
+	settles      = 0.9  // of the training loss that a tenth of the rate leaves
 	aboveLimit   = 2.0  // times the sharpness at which a step still goes downhill
 )
 
@@ -60,11 +61,11 @@ func judgeLearningRate(e *evidence) judgement {
 			j.verdict = Likely
 		}
 		j.say(float64(e.epochs[first]), "training diverged in epoch %d", e.epochs[first])
-	case settling && (w.jumps || large):
+	case settling && w.jumps && large:
 		j.verdict = Confirmed
 	case w.jumps && !w.running && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
 		j.verdict = Likely
-	case trial && !settling && !w.jumps:
+	case trial && !settling && !w.jumps && !noise.sure():
 		j.verdict = RuledOut
 	case w.jumps, settling:
 		j.verdict = Possible
@@ -176,19 +177,24 @@ func (e *evidence) largestStep() float64 {
 	return largest
 }
 
-// settling reports whether the training loss halves when the last weights are
-// trained on at a tenth of the rate in place of the rate itself, by an amount that
-// matters, and whether that was tried.
+// settling reports whether the last weights, trained on at a tenth of the rate in place
+// of the rate itself, come to a lower training loss and to a calmer validation curve,
+// by more than the few epochs of it differ by chance (F test of the mean squared
+// steps); and whether that was tried.
 func (e *evidence) settling(j *judgement) (yes, tried bool) {
-	same, tenth := e.probe("continuation", "same_loss"), e.probe("continuation", "tenth_loss")
 	if sharpness := e.probe("sharpness", "ratio"); isFinite(sharpness) {
 		j.say(sharpness, "the curvature of the training loss is %.2g times that at which a step of this rate still goes downhill", sharpness)
 	}
-	if !isFinite(same) || !isFinite(tenth) || !e.continuedInEarnest() {
+	same, tenth := e.probe("continuation", "same_loss"), e.probe("continuation", "tenth_loss")
+	jitter, calm := e.probe("continuation", "same_jitter"), e.probe("continuation", "tenth_jitter")
+	steps := e.probe("continuation", "epochs") - 1
+	if !isFinite(same) || !isFinite(tenth) || !(steps >= 1) || !e.continuedInEarnest() {
 		return false, false
 	}
-	j.say(same-tenth, "trained on for a few epochs, the training loss is %.3f at the same rate and %.3f at a tenth of it", same, tenth)
-	return tenth <= settles*same && same-tenth >= jumpNats, true
+	j.say(same-tenth, "trained on for %.0f epochs, the training loss is %.3f at the same rate and %.3f at a tenth of it; the validation accuracy fluctuates by %.1f and by %.1f points",
+		steps+1, same, tenth, jitter, calm)
+	steadier := jitter >= relevantJitter && jitter*jitter >= stat.FQuantile(0.95, steps, steps)*calm*calm
+	return tenth <= settles*same && steadier, true
 }
 
 // largestRate reports whether the rate is beyond what any of the optimisers trains

@@ -44,10 +44,10 @@ func init() {
 		"learning-rate-too-high": {
 			{"large steps, jumping loss", Likely, func() *run.Run { return stepping(jumping(watchedRun(5, 30)), 0.02) }},
 			{"the same, and it settles at a tenth of the rate", Confirmed, func() *run.Run {
-				return continued(stepping(jumping(watchedRun(5, 30)), 0.02), map[string]run.Float{"same_loss": 0.4, "tenth_loss": 0.15})
+				return continued(stepping(jumping(watchedRun(5, 30)), 0.02), map[string]run.Float{"same_loss": 0.4, "tenth_loss": 0.3, "same_jitter": 6, "tenth_jitter": 1.5})
 			}},
 			{"the same after a schedule that ends at nothing", Likely, func() *run.Run {
-				r := continued(stepping(jumping(watchedRun(5, 30)), 0.02), map[string]run.Float{"same_loss": 0.4, "tenth_loss": 0.15})
+				r := continued(stepping(jumping(watchedRun(5, 30)), 0.02), map[string]run.Float{"same_loss": 0.4, "tenth_loss": 0.3, "same_jitter": 6, "tenth_jitter": 1.5})
 				r.Probes.Results[0].Values["learning_rate"] = 1e-6
 				return r
 			}},
@@ -92,7 +92,7 @@ func init() {
 				return withProbe(planned(memorising(9, 100), 64), "label-permutation", map[string]run.Float{"null_training_accuracy": 1})
 			}},
 			{"a narrower network is better", Confirmed, func() *run.Run {
-				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, 0.3))
+				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, 0.15))
 			}},
 			{"a narrower network is no better", RuledOut, func() *run.Run {
 				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, -0.1))
@@ -103,7 +103,7 @@ func init() {
 		"too-little-capacity": {
 			{"fewer weights than subjects, at rest", Likely, func() *run.Run { return planned(resting(watchedRun(10, 30)), 1) }},
 			{"a wider network is better", Confirmed, func() *run.Run {
-				return withProbe(planned(resting(watchedRun(10, 30)), 1), "capacity", widths("wide", 4, 0.2, 0.3))
+				return withProbe(planned(resting(watchedRun(10, 30)), 1), "capacity", widths("wide", 4, 0.2, 0.15))
 			}},
 			{"a wider network fits no better", RuledOut, func() *run.Run {
 				return withProbe(planned(resting(watchedRun(10, 30)), 1), "capacity", widths("wide", 4, 0.48, 0.02))
@@ -377,7 +377,7 @@ func surer(r *run.Run, factor float64) *run.Run {
 // a validation loss that is lower by a gain.
 func widths(name string, width, training, gain float64) map[string]run.Float {
 	return map[string]run.Float{
-		"same_training_loss": 0.5, "same_validation_loss": 0.6,
+		"same_training_loss": 0.5, "same_validation_loss": 0.2,
 		name + "_width": run.Float(width), name + "_training_loss": run.Float(training),
 		name + "_gain": run.Float(gain), name + "_gain_low": run.Float(gain - 0.1), name + "_gain_high": run.Float(gain + 0.1),
 	}

@@ -2,6 +2,8 @@ package diagnosis
 
 import (
 	"math"
+
+	"ballast/run"
 )
 
 var tooLittleCapacity = Cause{
@@ -53,7 +55,7 @@ func judgeSmallNetwork(e *evidence) judgement {
 	}
 	resting := fall < restingFall && finiteCount(c.trainLoss) >= fewEpochs
 	helped := e.otherRateHelps(&j)
-	wide := e.anotherWidth(&j, "wide")
+	wide := e.anotherWidth(&j, "wide", f)
 	switch {
 	case wide.tried && f.loss <= worseThan*f.ignorance && e.firstBroken() < 0:
 		j.verdict = RuledOut
@@ -96,18 +98,34 @@ type retrained struct {
 	better bool // predicts the validation subjects clearly better, and not by chance of who they are
 }
 
-// anotherWidth reads the experiment that trains a narrower or a wider network.
-func (e *evidence) anotherWidth(j *judgement, name string) (r retrained) {
+// anotherWidth reads the experiment that trains a narrower or a wider network. The
+// run's own last epoch may be a bad one, so the other network must surpass the mean
+// of its late epochs as well.
+func (e *evidence) anotherWidth(j *judgement, name string, f fit) (r retrained) {
 	value := func(what string) float64 { return e.probe("capacity", what) }
-	width, loss, same := value(name+"_width"), value(name+"_training_loss"), value("same_training_loss")
+	width, training, same := value(name+"_width"), value(name+"_training_loss"), value("same_training_loss")
 	gain, low := value(name+"_gain"), value(name+"_gain_low")
-	if !isFinite(loss) || !isFinite(same) || !isFinite(gain) || !isFinite(low) {
+	if !isFinite(training) || !isFinite(same) || !isFinite(gain) || !isFinite(low) {
 		return r
 	}
 	j.say(gain, "retrained with a width of %.0f the network has a training loss of %.3f nats in place of %.3f, and a validation loss that is lower by %.3f (95 %% interval %.3f to %.3f)",
-		width, loss, same, gain, low, value(name+"_gain_high"))
-	matters := math.Max(otherNats, otherWidth*value("same_validation_loss"))
-	return retrained{tried: true, fits: loss <= (1-otherWidth)*same, better: low > 0 && gain >= matters}
+		width, training, same, gain, low, value(name+"_gain_high"))
+	before := value("same_validation_loss")
+	if late := e.lateValidationLoss(); late < before {
+		gain -= before - late
+	}
+	matters := math.Max(otherNats, otherWidth*before)
+	return retrained{tried: true, fits: training <= (1-otherWidth)*math.Min(same, f.loss), better: low > 0 && gain >= matters}
+}
+
+// lateValidationLoss is that of the weights with recomputed batch-norm statistics, or
+// as it was logged.
+func (e *evidence) lateValidationLoss() float64 {
+	of := func(v *run.Evaluation) run.Float { return v.Loss }
+	if x := e.lateMean(e.curve(run.Recalibrated, run.Validation, meanOf(loss), of)); isFinite(x) {
+		return x
+	}
+	return e.lateMean(e.loss)
 }
 
 // widerNetwork proposes twice the width, and a block more for a shallow one.

@@ -57,9 +57,9 @@ func judgeLargeNetwork(e *evidence) judgement {
 	if isFinite(late) && isFinite(nothing) {
 		j.say(late, "the late validation loss is %.3f nats; knowing nothing costs %.3f", late, nothing)
 	}
-	narrow := e.anotherWidth(&j, "narrow")
+	narrow := e.anotherWidth(&j, "narrow", f)
 	switch {
-	case narrow.better:
+	case narrow.better && heart:
 		j.verdict = Confirmed
 	case !heart || over.verdict == RuledOut:
 		j.verdict = RuledOut

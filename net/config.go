@@ -284,7 +284,9 @@ func (c Config) Weights() float64 {
 		in, width = width, 2*width
 	}
 	if c.Name == linear {
-		in *= linearMax * linearMax * linearMax
+		for _, size := range c.Size {
+			in *= float64(min(size, linearMax))
+		}
 	}
 	count += float64((in + float64(c.Covariates)) * float64(c.Classes))
 	if c.Pooling == poolAttention {
