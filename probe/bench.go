@@ -5,6 +5,7 @@ import (
 
 	"ballast/net"
 	"ballast/run"
+	"ballast/stat"
 	"ballast/train"
 )
 
@@ -118,6 +119,16 @@ func (b *Bench) fewer(many, few int) int {
 // trained is the number of images of so many training units, about.
 func (b *Bench) trained(units int) float64 {
 	return float64(b.Lab.TrainingImages()) * float64(units) / float64(b.Lab.Units())
+}
+
+// typicalRate is the median of the learning rates that the epochs ended with: a
+// schedule that falls to almost nothing says little about the training by its last.
+func typicalRate(r *run.Run) float64 {
+	var rates []float64
+	for i := range r.Epochs {
+		rates = append(rates, float64(r.Epochs[i].LearningRate))
+	}
+	return stat.Quantile(rates, 0.5)
 }
 
 // samples is the number of images of a set.

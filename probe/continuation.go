@@ -31,7 +31,7 @@ var continuation = Probe{
 		"it was, and once each with a half, a tenth and three times the learning rate and with batches of twice the size.",
 	Values: continuationValues(),
 	Cost: func(b *Bench) float64 {
-		epoch := 3*b.trained(b.Lab.Units()) + samples(&b.Images.Validation)
+		epoch := float64(3*b.trained(b.Lab.Units())) + samples(&b.Images.Validation)
 		if b.Plan.FinalView() == run.Averaged || b.Plan.Validation.Recalibrate {
 			epoch += float64(b.Lab.CalibrationImages())
 		}
@@ -55,12 +55,11 @@ var continuationMeasures = []string{"_loss", "_validation_loss", "_validation_ac
 
 func continueTraining(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	epochs := b.fewer(measured, measuredQuick)
-	last := b.Run.Epochs[len(b.Run.Epochs)-1]
-	rate := float64(last.LearningRate)
+	rate := typicalRate(b.Run)
 	if !(rate > 0) || math.IsInf(rate, 0) {
-		return nil, notApplicable("the learning rate of the last epoch was %g", rate)
+		return nil, notApplicable("the learning rate was %g", rate)
 	}
-	values := map[string]run.Float{"epochs": run.Float(epochs), "learning_rate": last.LearningRate}
+	values := map[string]run.Float{"epochs": run.Float(epochs), "learning_rate": run.Float(rate)}
 	b.before(values, epochs)
 	for _, c := range continuations {
 		trained, err := b.State.Continue(ctx, b.Plan, b.Images, train.Continuation{

@@ -191,7 +191,6 @@ func TestGradientNoiseOfALinearNetwork(t *testing.T) {
 
 func TestLearningRateRange(t *testing.T) {
 	b := quick(t, 1, linear)
-	b.Quick = false
 	values := measure(t, b, "learning-rate-range")
 	// Steps of sgd with momentum 0.9 on a regression overshoot from 2 (1 + 0.9) over the
 	// largest eigenvalue on.

@@ -21,12 +21,8 @@ func rangeCost(b *Bench) float64 {
 	return 3 * float64(rangeSteps(b)*b.Plan.Optimizer.Accumulate) * b.trained(min(b.Plan.Batch, b.Lab.Units()))
 }
 
-// rangeSteps is the number of rates: two epochs, but 200 to 400, see train.RunRangeTest.
-func rangeSteps(b *Bench) int {
-	batches := (b.Lab.Units() + b.Plan.Batch - 1) / b.Plan.Batch
-	perEpoch := (batches + b.Plan.Optimizer.Accumulate - 1) / b.Plan.Optimizer.Accumulate
-	return b.fewer(max(200, min(400, 2*perEpoch)), 100)
-}
+// rangeSteps is the number of rates.
+func rangeSteps(b *Bench) int { return b.fewer(400, 200) }
 
 func tryLearningRates(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	steps, told := rangeSteps(b), 0.0

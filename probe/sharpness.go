@@ -65,11 +65,11 @@ func measureSharpness(ctx context.Context, b *Bench) (map[string]run.Float, erro
 	}, nil
 }
 
-// curvature describes the optimiser at the rate of the last epoch.
+// curvature describes the optimiser at the typical rate of the run.
 func (b *Bench) curvature(lab *train.Lab) (*train.Curvature, error) {
-	rate := float64(b.Run.Epochs[len(b.Run.Epochs)-1].LearningRate)
+	rate := typicalRate(b.Run)
 	if !(rate > 0) {
-		return nil, notApplicable("the learning rate of the last epoch was %g", rate)
+		return nil, notApplicable("the learning rate was %g", rate)
 	}
 	c, err := lab.Curvature(b.State, rate)
 	if err != nil {
