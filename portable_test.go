@@ -25,6 +25,7 @@ var portable = []struct {
 	{pkg: "ballast/net"},
 	{pkg: "ballast/phantom"},
 	{pkg: "ballast/prep"},
+	{pkg: "ballast/probe"},
 	{pkg: "ballast/stat", files: []string{"beta.go", "portable.go", "stream.go", "trigonometry.go", "ziggurat.go"}},
 	{pkg: "ballast/train"},
 }

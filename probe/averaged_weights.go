@@ -15,7 +15,7 @@ var averagedWeights = Probe{
 		"average over the last epochs, the batch-norm statistics recomputed.",
 	Values: []string{"loss_last", "accuracy_last", "loss_recalibrated", "accuracy_recalibrated", "loss_averaged", "accuracy_averaged"},
 	Cost: func(b *Bench) float64 {
-		return 2*float64(b.Lab.CalibrationImages()) + 3*samples(&b.Images.Validation)
+		return float64(2*float64(b.Lab.CalibrationImages())) + float64(3*samples(&b.Images.Validation))
 	},
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		if b.State.Averaged == nil {

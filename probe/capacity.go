@@ -26,7 +26,7 @@ var capacity = Probe{
 		"wide_training_loss", "wide_validation_loss", "wide_gain", "wide_gain_low", "wide_gain_high"},
 	Cost: func(b *Bench) float64 {
 		factor := float64(b.fewer(widthFactor, widthFactorQuick))
-		return (factor*factor + 1/factor) * float64(len(b.Run.Epochs)) * 3 * b.trained(b.Lab.Units())
+		return (float64(factor*factor) + 1/factor) * float64(len(b.Run.Epochs)) * 3 * b.trained(b.Lab.Units())
 	},
 	Run: changeCapacity,
 }

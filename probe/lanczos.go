@@ -65,14 +65,14 @@ func (t *tridiagonal) largest() (value, last float64) {
 		return 0, 1
 	}
 	for high-low > 1e-13*scale {
-		middle := low + (high-low)/2
+		middle := low + float64((high-low)/2)
 		if t.above(middle) {
 			low = middle
 		} else {
 			high = middle
 		}
 	}
-	return low, t.lastElement(high + 1e-12*scale)
+	return low, t.lastElement(high + float64(1e-12*scale))
 }
 
 // at is the size of the element beside the diagonal after row i, 0 outside.

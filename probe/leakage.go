@@ -7,6 +7,7 @@ import (
 
 	"ballast/prep"
 	"ballast/run"
+	"ballast/stat"
 	"ballast/train"
 )
 
@@ -15,10 +16,11 @@ var leakage = Probe{
 	Title: "looking for shared images",
 	Explain: "Are validation images also trained on? Every validation image is held against every training image, first coarsely " +
 		"and then voxel by voxel, and the subjects with a double are scored apart from the others.",
-	Values: []string{"pairs", "training_pairs", "nearest", "share", "accuracy_shared", "accuracy_others"},
+	Values: []string{"pairs", "training_pairs", "limit", "nearest", "share", "accuracy_shared", "accuracy_others"},
 	Cost:   func(b *Bench) float64 { return 2*samples(&b.Images.Train) + 2*samples(&b.Images.Validation) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		c := b.compareImages()
+		c.limit = b.strangers(c)
 		pairs, nearest, err := b.doubles(ctx, c, c.validation)
 		if err != nil {
 			return nil, err
@@ -35,17 +37,23 @@ var leakage = Probe{
 		for _, p := range pairs {
 			shared[b.Images.Validation.Samples[p.other].Subject] = true
 		}
-		values := map[string]run.Float{"pairs": run.Float(len(pairs)), "training_pairs": run.Float(len(within)) / 2, "nearest": nearest}
+		values := map[string]run.Float{"pairs": run.Float(len(pairs)), "training_pairs": run.Float(len(within)) / 2,
+			"limit": run.Float(c.limit), "nearest": nearest}
 		values["share"], values["accuracy_shared"], values["accuracy_others"] = scoreApart(shared, e, b.Images.Validation.Subjects)
 		return values, nil
 	},
 }
 
 const (
-	// doubleCorrelation is that of two images, less what all have in common, from which
-	// on they count as near-identical: they share four fifths of what is their own.
-	// The scans of two people share next to nothing of it.
+	// doubleCorrelation is that of two images, less what all have in common, which they
+	// need at least to count as near-identical: they share four fifths of what is their
+	// own. The scans of two people share next to nothing of it, unless they show little.
 	doubleCorrelation = 0.9
+	// strangersAlike is the number of pairs of strangers that may be expected among all
+	// that are compared to reach the limit, and strangerPairs the number of pairs that
+	// say how alike strangers are.
+	strangersAlike = 0.01
+	strangerPairs  = 1000
 	// candidateCorrelation is that of two thumbnails from which on the images are
 	// compared in full. Averaging over cells takes noise away, so that the
 	// thumbnails of near-identical images are more alike than these.
@@ -83,6 +91,7 @@ type comparison struct {
 	training, validation []portrait
 	common               []float64 // m
 	square               float64   // m m
+	limit                float64   // correlation from which on two images are near-identical
 }
 
 // A portrait is an image with its moments and its thumbnail.
@@ -181,6 +190,42 @@ func (p *portrait) compare(common []float64, shape *prep.Image) {
 	}
 }
 
+// strangers returns the correlation that no pair of images of strangers is likely to
+// reach. Fisher's transform of a correlation, artanh r, is about normal with a
+// variance that depends on how much the images show (Fisher, "On the 'probable error'
+// of a coefficient of correlation deduced from a small sample", Metron 1921); its
+// spread is that of random pairs of training images of different subjects, by their
+// upper quantiles, since groups of like images make a long tail.
+func (b *Bench) strangers(c *comparison) float64 {
+	draws := make([]float64, strangerPairs)
+	b.Lab.InParallel(len(draws), func(n int) {
+		stream := stat.NewStream(b.Plan.Seed, "probe/leakage", uint64(n))
+		one, other := &c.training[stream.IntN(len(c.training))], &c.training[stream.IntN(len(c.training))]
+		if draws[n] = math.NaN(); one.subject != other.subject {
+			draws[n] = fisher(c.correlation(one, other))
+		}
+	})
+	draws = slices.DeleteFunc(draws, math.IsNaN)
+	if len(draws) == 0 {
+		return doubleCorrelation
+	}
+	spread := 0.0
+	slices.Sort(draws)
+	for _, normal := range [][2]float64{{0.9, 1.28155}, {0.95, 1.64485}, {0.99, 2.32635}} { // quantiles of the normal distribution
+		spread = math.Max(spread, draws[int(normal[0]*float64(len(draws)-1))]/normal[1])
+	}
+	compared := float64(len(c.training)) * float64(len(c.validation)+len(c.training)/2)
+	z := math.Sqrt(2 * stat.Log(compared/(2*strangersAlike))) // P(Z > z) is at most exp(-z²/2) / 2
+	double := stat.Exp(2 * float64(spread*z))
+	return math.Max(doubleCorrelation, 1-2/(double+1)) // tanh z
+}
+
+// fisher is artanh r, for r below 1.
+func fisher(r float64) float64 {
+	r = math.Min(r, 1-1e-9)
+	return 0.5 * stat.Log((1+r)/(1-r))
+}
+
 // doublesOf compares an image with all training images of other subjects, and
 // returns the greatest correlation.
 func (c *comparison) doublesOf(o *portrait, index int) (found []double, nearest float64) {
@@ -204,7 +249,7 @@ func (c *comparison) doublesOf(o *portrait, index int) (found []double, nearest 
 		}
 		r := c.correlation(&c.training[t], o)
 		nearest = math.Max(nearest, r)
-		if r >= doubleCorrelation {
+		if r >= c.limit {
 			found = append(found, double{t, index})
 		}
 	}

@@ -132,6 +132,7 @@ func TestDoubles(t *testing.T) {
 		b.Images.Validation.Samples[pair[1]].Image = image
 	}
 	c := b.compareImages()
+	c.limit = b.strangers(c)
 	pairs, nearest, err := b.doubles(t.Context(), c, c.validation)
 	if err != nil || len(pairs) != 2 || pairs[0] != (double{7, 0}) || pairs[1] != (double{2, 5}) {
 		t.Errorf("pairs %v, want (7, 0) and (2, 5): %v", pairs, err)

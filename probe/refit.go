@@ -79,7 +79,7 @@ func (b *Bench) newStudy(name string, most, folds int) study {
 // in all but one fold, the statistics recomputed there, and prediction.
 func (s *study) cost(epochs int) float64 {
 	inside := float64(s.images) * float64(s.folds-1) / float64(s.folds)
-	return float64(s.folds)*float64(inside*float64(3*epochs+1)) + float64(s.images)
+	return float64(float64(s.folds)*float64(inside*float64(3*epochs+1))) + float64(s.images)
 }
 
 // divide deals the subjects of each class out to the folds in turn, in a random

@@ -17,7 +17,7 @@ var shortcut = Probe{
 		"alone, and the validation images are shown to the network once more, all of the same mean and contrast.",
 	Values: []string{"auroc_intensity", "p_intensity", "auroc_site", "p_site",
 		"accuracy_as_is", "loss_as_is", "accuracy_neutral", "loss_neutral", "p_neutral"},
-	Cost: func(b *Bench) float64 { return samples(&b.Images.Train) + 3*samples(&b.Images.Validation) },
+	Cost: func(b *Bench) float64 { return samples(&b.Images.Train) + float64(3*samples(&b.Images.Validation)) },
 	Run: func(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 		values := map[string]run.Float{}
 		if err := b.withoutNetwork(ctx, values); err != nil {

@@ -68,7 +68,7 @@ func Resample(s *Stream, counts []int) {
 func PermutationP(observed float64, null []float64) float64 {
 	atLeast := 1
 	for _, x := range null {
-		if x >= observed-1e-12*math.Abs(observed) {
+		if x >= observed-float64(1e-12*math.Abs(observed)) {
 			atLeast++
 		}
 	}
