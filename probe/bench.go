@@ -18,8 +18,8 @@ type Bench struct {
 	State   *train.State
 	Lab     *train.Lab
 	Threads int
-	// Quick makes the costly experiments with fewer refits, epochs and products: less
-	// sure, in a tenth of the time.
+	// Quick makes the costly experiments with fewer subjects, refits, epochs and
+	// products: less sure, in a third of the time or less.
 	Quick bool
 
 	work   float64          // done by the experiment under way, in images passed forward once

@@ -13,7 +13,7 @@ import (
 const (
 	widthFactor      = 4
 	widthFactorQuick = 2
-	lossFloor        = 1e-7 // that a subject's loss is computed with
+	lossFloor        = 1e-7 // the least probability that a subject's loss is computed with
 )
 
 var capacity = Probe{

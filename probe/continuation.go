@@ -8,15 +8,15 @@ import (
 	"ballast/train"
 )
 
-// continued is how long a continuation is: after the epochs in which training
-// settles at its changed settings come those that are measured.
+// A continuation has first the epochs in which training settles at its changed
+// settings and then those that are measured, which are one step of the curve fewer.
 const (
 	settling      = 2
-	measured      = 9 // epochs, and so one step of the curve fewer
+	measured      = 9
 	measuredQuick = 5
 )
 
-// A changed setting of a continuation.
+// continuations are the settings that training goes on with.
 var continuations = []struct {
 	name        string
 	rate, batch float64 // times those of the run

@@ -22,7 +22,7 @@ func quick(t *testing.T, threads int, change func(*train.Plan)) *Bench {
 	return b
 }
 
-var costly = []string{"sharpness", "gradient-noise", "learning-rate-range", "continuation", "label-permutation", "label-noise"}
+var costly = []string{"sharpness", "gradient-noise", "learning-rate-range", "continuation", "label-permutation", "label-noise", "capacity"}
 
 // The refits of the others take the ways of training, which has a test of its own.
 func TestCostlyExperimentsHaveTheSameBitsOnAnyNumberOfThreads(t *testing.T) {
