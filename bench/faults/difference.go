@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ func (f *fault) difference() string {
 		base, spoilt := basePlan(n, 1), basePlan(n, 1)
 		f.plan(&spoilt, n)
 		parts := changedKeys(&base, &spoilt)
+		if reflect.DeepEqual(spoilt.Augment, train.Augment{}) {
+			parts = slices.DeleteFunc(parts, func(part string) bool { return strings.HasPrefix(part, "augment.") })
+			parts = append(parts, "no augmentation")
+		}
 		if f.train > 0 {
 			parts = append(parts, fmt.Sprintf("%d training subjects", f.train))
 		}

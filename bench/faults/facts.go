@@ -26,17 +26,25 @@ const (
 
 // A course is how a training went on the fresh subjects.
 type course struct {
-	fresh *run.Run // fresh subjects in place of the validation set
-	late  int      // index of the first of the last third of the epochs
+	fresh *run.Run         // fresh subjects in place of the validation set
+	late  int              // index of the first of the last third of the epochs
+	views []diagnosis.View // of the fresh subjects; nil where there is nothing to diagnose
+}
+
+func newCourse(fresh *run.Run) *course {
+	c := &course{fresh: fresh, late: 2 * len(fresh.Epochs) / 3}
+	if report, err := diagnosis.Diagnose(fresh); err == nil {
+		c.views = report.Views
+	}
+	return c
 }
 
 // measured lists the causes that fresh subjects show to be true of a run.
-func measured(r, fresh *run.Run) []string {
+func measured(r *run.Run, c *course) []string {
 	ids := facts(r)
-	if fresh == nil || len(fresh.Epochs) == 0 || len(r.Epochs) != len(fresh.Epochs) {
+	if c == nil || len(c.fresh.Epochs) == 0 || len(r.Epochs) != len(c.fresh.Epochs) {
 		return ids
 	}
-	c := &course{fresh, 2 * len(r.Epochs) / 3}
 	accuracy := c.mean(run.Deterministic, run.Validation, accuracyOf)
 	training := c.mean(run.Deterministic, run.Train, accuracyOf)
 	n := len(r.Header.Sets[run.Validation])
@@ -242,13 +250,12 @@ func (c *course) right() (right [][]float64) {
 // shares adds the causes that are shares of the jitter: those that the ladder of views
 // shows on the fresh subjects, with the part added that n subjects have by being few.
 func (c *course) shares(n int, add func(string, bool)) {
-	report, err := diagnosis.Diagnose(c.fresh)
-	if err != nil {
+	if c.views == nil {
 		return
 	}
 	fresh := float64(len(c.fresh.Header.Sets[run.Validation]))
 	total, finite := map[string]float64{}, map[string]float64{}
-	for _, view := range report.Views {
+	for _, view := range c.views {
 		variance := square(float64(view.Jitter.Points) / 100)
 		few := variance * float64(view.Finite.Points) * fresh / float64(n)
 		if math.IsNaN(few) { // no prediction ever changes

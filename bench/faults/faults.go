@@ -37,6 +37,10 @@ var faults = []fault{
 	{name: "clean", plan: func(*train.Plan, *network) {}},
 	{name: "no-signal", also: append([]string{"coin-flip"}, memorises...),
 		plan: func(p *train.Plan, _ *network) { p.Mistakes.PermuteLabels = true }},
+	{name: "no-signal-memorised", cause: "no-signal", train: 60, also: append([]string{"coin-flip"}, memorises...),
+		plan: func(p *train.Plan, _ *network) {
+			p.Mistakes.PermuteLabels, p.Augment, p.Epochs = true, train.Augment{}, 60
+		}},
 	{name: "overfitting", train: 30, also: memorises[1:],
 		plan: func(p *train.Plan, _ *network) { p.Augment, p.Epochs, p.Batch = train.Augment{}, 40, 8 }},
 	{name: "too-much-capacity", train: 30, also: memorises[:3],

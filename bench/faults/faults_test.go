@@ -231,8 +231,10 @@ func TestRules(t *testing.T) {
 			if tool.name != c.tool {
 				continue
 			}
-			if ids, alarms := tool.judge(c.r); slices.Contains(ids, c.id) != c.want || (alarms > 0) != (len(ids) > 0) {
-				t.Errorf("%s, %s: %v (%d alarms); %s: want %v", c.tool, c.name, ids, alarms, c.id, c.want)
+			fired, alarms := tool.judge(c.r)
+			named := slices.ContainsFunc(fired, func(rule int) bool { return slices.Contains(tool.rules[rule].ids, c.id) })
+			if named != c.want || (alarms > 0) != (len(fired) > 0) {
+				t.Errorf("%s, %s: rules %v (%d alarms); %s: want %v", c.tool, c.name, fired, alarms, c.id, c.want)
 			}
 		}
 	}
@@ -241,7 +243,7 @@ func TestRules(t *testing.T) {
 func TestResultsReadAsWritten(t *testing.T) {
 	o := outcome{cohort: "phantom", fault: "dead-relu", planted: "dead-relu", network: "cnn3", validation: 50, seed: 7, judged: true, accuracy: 0.5, points: 1.25,
 		truth: []string{"dead-relu"}, alone: claimsOf("c:dead-relu", "p:coin-flip", "r:overfitting"), alarms: []int{1, 0, 0, 3},
-		rivals: [][]string{{"unscaled-input"}, {}, {}, {"dead-relu", "coin-flip"}}}
+		fired: [][]int{{0}, {}, {}, {0, 3}}}
 	file := filepath.Join(t.TempDir(), "results.csv")
 	if err := writeResults(file, []outcome{o}); err != nil {
 		t.Fatal(err)
@@ -314,7 +316,7 @@ func TestMeasured(t *testing.T) {
 		{"guessing", made(5, 0.55, 0.5), []string{"coin-flip", "too-little-learning"}, []string{"overfitting", "overconfidence"}},
 		{"better than training", made(9, 0.9, 0.8), []string{"validation-better-than-training"}, []string{"overfitting"}},
 	} {
-		ids := measured(c.fresh, c.fresh)
+		ids := measured(c.fresh, newCourse(c.fresh))
 		for _, id := range c.want {
 			if !slices.Contains(ids, id) {
 				t.Errorf("%s: %s is not among %v", c.name, id, ids)

@@ -27,8 +27,8 @@ type outcome struct {
 	// which a person reads them, and all others behind them: from the record alone, and
 	// with experiments; the latter nil where none were made.
 	alone, probed []claim
-	rivals        [][]string // by the order of rivals: the ids that their alarms mean
-	alarms        []int      // of each rival, epoch by epoch
+	fired         [][]int // by the order of rivals: the rules that gave an alarm, by their order
+	alarms        []int   // of each rival, epoch by epoch
 	// accuracy is that of the late epochs on fresh subjects, NaN where there are none;
 	// points is the jitter of the logged accuracy.
 	accuracy, points float64
@@ -62,6 +62,7 @@ func (s *study) outcomes() ([]outcome, error) {
 		return nil, err
 	}
 	var all []outcome
+	fresh := courses{}
 	for _, file := range dirs {
 		dir := filepath.Dir(file)
 		t, err := readTruth(dir)
@@ -72,7 +73,7 @@ func (s *study) outcomes() ([]outcome, error) {
 			s.only != "" && !strings.Contains(filepath.Base(dir), s.only) {
 			continue
 		}
-		o, err := judgeRun(dir, t)
+		o, err := judgeRun(dir, t, fresh)
 		if err != nil {
 			return nil, fmt.Errorf("judge %s: %w", dir, err)
 		}
@@ -86,7 +87,7 @@ func (s *study) outcomes() ([]outcome, error) {
 }
 
 // judgeRun diagnoses one run without and with the experiments made on it.
-func judgeRun(dir string, t *truth) (*outcome, error) {
+func judgeRun(dir string, t *truth, fresh courses) (*outcome, error) {
 	r, err := run.Open(dir)
 	if err != nil {
 		return nil, err
@@ -98,16 +99,16 @@ func judgeRun(dir string, t *truth) (*outcome, error) {
 	if t.Planted != "" {
 		o.truth = append(o.truth, t.Planted)
 	}
-	fresh, err := openFresh(dir, t)
+	c, err := fresh.of(dir, t)
 	if err != nil {
 		return nil, err
 	}
-	o.judged = fresh != nil
+	o.judged = c != nil
 	o.accuracy = math.NaN()
-	if fresh != nil {
-		o.accuracy = (&course{fresh, 2 * len(fresh.Epochs) / 3}).mean(run.Deterministic, run.Validation, accuracyOf)
+	if c != nil {
+		o.accuracy = c.mean(run.Deterministic, run.Validation, accuracyOf)
 	}
-	for _, id := range measured(r, fresh) {
+	for _, id := range measured(r, c) {
 		if !slices.Contains(o.truth, id) {
 			o.truth = append(o.truth, id)
 		}
@@ -123,19 +124,32 @@ func judgeRun(dir string, t *truth) (*outcome, error) {
 		}
 	}
 	for _, rival := range rivals {
-		ids, alarms := rival.judge(r)
-		o.rivals, o.alarms = append(o.rivals, ids), append(o.alarms, alarms)
+		fired, alarms := rival.judge(r)
+		o.fired, o.alarms = append(o.fired, fired), append(o.alarms, alarms)
 	}
 	return o, nil
 }
 
-// openFresh opens the record of the same training on fresh subjects; nil where there
-// is none.
-func openFresh(dir string, t *truth) (*run.Run, error) {
-	for _, name := range []string{dir, strings.Replace(dir, fmt.Sprintf("_n%d_", t.Validation), fmt.Sprintf("_n%d_", mostValidation), 1)} {
-		if _, err := os.Stat(name + freshEnding); err == nil {
-			return run.Open(name + freshEnding)
+// courses are the trainings on fresh subjects that were opened, by folder, as several
+// runs share one.
+type courses map[string]*course
+
+// of opens the record of the same training on fresh subjects; nil where there is none.
+func (opened courses) of(dir string, t *truth) (*course, error) {
+	for _, n := range []int{t.Validation, mostValidation} {
+		name := strings.Replace(dir, fmt.Sprintf("_n%d_", t.Validation), fmt.Sprintf("_n%d_", n), 1) + freshEnding
+		if c, found := opened[name]; found {
+			return c, nil
 		}
+		if _, err := os.Stat(name); err != nil {
+			continue
+		}
+		r, err := run.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		opened[name] = newCourse(r)
+		return opened[name], nil
 	}
 	return nil, nil
 }

@@ -56,8 +56,12 @@ func (o *outcome) row() []string {
 		strconv.FormatFloat(o.accuracy, 'f', 3, 64), strconv.FormatFloat(o.points, 'f', 2, 64),
 		strings.Join(o.truth, " "), writeClaims(o.alone), writeClaims(o.probed),
 	}
-	for i, ids := range o.rivals {
-		row = append(row, strings.TrimSpace(strconv.Itoa(o.alarms[i])+" "+strings.Join(ids, " ")))
+	for i, fired := range o.fired {
+		cell := strconv.Itoa(o.alarms[i])
+		for _, rule := range fired {
+			cell += " " + strconv.Itoa(rule)
+		}
+		row = append(row, cell)
 	}
 	return row
 }
@@ -125,16 +129,19 @@ func readRow(row []string) (*outcome, error) {
 	if o.probed, err = readClaims(row[11]); err != nil {
 		return nil, err
 	}
-	for _, cell := range row[len(columns):] {
-		words := strings.Fields(cell)
-		if len(words) == 0 {
-			return nil, fmt.Errorf("no number of alarms")
+	for i, cell := range row[len(columns):] {
+		var numbers []int
+		for _, word := range strings.Fields(cell) {
+			number, err := strconv.Atoi(word)
+			if err != nil || len(numbers) > 0 && (number < 0 || number >= len(rivals[i].rules)) {
+				return nil, fmt.Errorf("%q is no alarms of %s", cell, rivals[i].name)
+			}
+			numbers = append(numbers, number)
 		}
-		alarms, err := strconv.Atoi(words[0])
-		if err != nil {
-			return nil, err
+		if len(numbers) == 0 {
+			return nil, fmt.Errorf("no number of alarms of %s", rivals[i].name)
 		}
-		o.alarms, o.rivals = append(o.alarms, alarms), append(o.rivals, words[1:])
+		o.alarms, o.fired = append(o.alarms, numbers[0]), append(o.fired, numbers[1:])
 	}
 	return o, nil
 }

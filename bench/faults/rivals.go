@@ -25,28 +25,22 @@ type tool struct {
 	left string
 }
 
-// judge returns the causes that a tool's alarms mean, in the order of its rules, and
-// the number of alarms over all epochs.
-func (tool *tool) judge(r *run.Run) (ids []string, alarms int) {
+// judge returns the rules that gave an alarm in any epoch and the number of alarms over
+// all epochs.
+func (tool *tool) judge(r *run.Run) (fired []int, alarms int) {
 	record := newRecord(r)
-	for _, rule := range tool.rules {
-		fired := 0
+	for i, rule := range tool.rules {
+		before := alarms
 		for t := range r.Epochs {
 			if rule.fires(record, t) {
-				fired++
+				alarms++
 			}
 		}
-		alarms += fired
-		if fired == 0 {
-			continue
-		}
-		for _, id := range rule.ids {
-			if !slices.Contains(ids, id) {
-				ids = append(ids, id)
-			}
+		if alarms > before {
+			fired = append(fired, i)
 		}
 	}
-	return ids, alarms
+	return fired, alarms
 }
 
 // A record is what the rules look at.
