@@ -20,6 +20,7 @@ var batchTooSmall = Cause{
 
 const (
 	oneClassBatches = 0.1  // probability that all images of a batch are of one class
+	mostlyOneClass  = 0.25 // probability from which averaging the weights is sign enough
 	fewImages       = 0.1  // of the images of a step to the gradient's noise scale
 	lessJitter      = 0.71 // of the jitter: what batches of twice the size leave of pure noise of the batch, 1/√2
 )
@@ -50,7 +51,7 @@ func judgeBatch(e *evidence) judgement {
 	switch {
 	case small && helps && (w.jumps || noise.sure()) && noisy:
 		j.verdict = Confirmed
-	case small && w.jumps && !w.running:
+	case small && w.jumps && !w.running, single >= mostlyOneClass && noise == Confirmed:
 		j.verdict = Likely
 	case small && (w.jumps || noise.sure()), helps && w.jumps && noisy:
 		j.verdict = Possible

@@ -11,9 +11,10 @@ var explodingGradient = Cause{
 	Title: "Exploding gradient",
 	Explain: "The signal grows from layer to layer, and the gradient with it: the loss is far beyond that of knowing nothing, and " +
 		"single steps throw the weights away. Initial weights that are too large do that in a network without normalisation.",
-	Of:           "generalisation",
-	Kind:         mistake,
-	Brings:       []string{"non-finite-loss", "too-little-learning", "learning-rate-too-low", "learning-rate-too-high", "class-bias-oscillation", "overconfidence", "trained-too-short", "coin-flip"},
+	Of:   "generalisation",
+	Kind: mistake,
+	Brings: []string{"too-little-learning", "learning-rate-too-low", "learning-rate-too-high", "class-bias-oscillation", "overconfidence",
+		"trained-too-short", "coin-flip", "optimistic-selection"},
 	Judge:        judgeExploding,
 	WithoutCurve: true,
 }

@@ -15,8 +15,8 @@ var learningRateTooHigh = Cause{
 		"the average of the weights is steadier than the weights.",
 	Of:   "jitter",
 	Kind: mistake,
-	Brings: []string{"non-finite-loss", "exploding-gradient", "dead-relu", "class-bias-oscillation", "threshold-flicker", "batch-norm-lag",
-		"batch-too-small", "too-little-learning", "too-little-capacity", "coin-flip", "optimistic-selection"},
+	Brings: []string{"exploding-gradient", "dead-relu", "class-bias-oscillation", "threshold-flicker", "batch-norm-lag",
+		"batch-too-small", "too-little-learning", "coin-flip", "optimistic-selection"},
 	Probes:       []string{"continuation", "sharpness"},
 	Judge:        judgeLearningRate,
 	WithoutCurve: true,
@@ -36,7 +36,8 @@ const (
 // training loss of the weights after each epoch shows, and the steps are large
 // relative to the weights, five times the thousandth that is usual (Karpathy, CS231n
 // notes, "Ratio of weights:updates"). Jumping alone has other reasons, such as small
-// batches; large steps alone do no harm. Going on at a tenth of the rate is the trial
+// batches; large steps alone do no harm. Units that die while training takes large
+// steps stand in for the jumps. Going on at a tenth of the rate is the trial
 // that confirms it. A curve of averaged weights does not show the weights jump.
 func judgeLearningRate(e *evidence) judgement {
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
@@ -51,6 +52,7 @@ func judgeLearningRate(e *evidence) judgement {
 		usual = 2 // such batches make the weights jump by themselves
 	}
 	large := step >= usual*largeStep || largest >= usual*hugeStep
+	kills := large && e.kills(&j)
 	calm := !w.jumps && w.steps >= 5
 	settling, trial := e.settling(&j)
 	curves := judgeCurveRate(e.asCurves())
@@ -63,9 +65,9 @@ func judgeLearningRate(e *evidence) judgement {
 		j.say(float64(e.epochs[first]), "training diverged in epoch %d", e.epochs[first])
 	case settling && w.jumps && large:
 		j.verdict = Confirmed
-	case w.jumps && !w.running && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
+	case kills, w.jumps && !w.running && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
 		j.verdict = Likely
-	case trial && !settling && !w.jumps && !noise.sure():
+	case trial && !settling && !w.jumps && !noise.sure() && !kills:
 		j.verdict = RuledOut
 	case w.jumps, settling:
 		j.verdict = Possible
@@ -76,6 +78,21 @@ func judgeLearningRate(e *evidence) judgement {
 	}
 	j.treat(e.lowerRate(&j))
 	return j
+}
+
+// kills reports whether half the channels of a layer or more have died since the
+// first epochs.
+func (e *evidence) kills(j *judgement) bool {
+	worst, state := e.deadest(e.lateFrom)
+	if worst == nil || state.dead < deadShare || state.active >= quietShare {
+		return false
+	}
+	first, known := state.at(0)
+	if !known || first >= fewDead {
+		return false
+	}
+	j.say(state.dead, "%.0f %% of the channels of %s have died during training", 100*state.dead, worst.name)
+	return true
 }
 
 // A leaning is a verdict of a part of the evidence.

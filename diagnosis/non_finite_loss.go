@@ -11,9 +11,10 @@ var nonFiniteLoss = Cause{
 	Title: "The loss is not a number",
 	Explain: "A loss became infinite or no number at all. From there on the weights hold no numbers, and whatever accuracy is logged " +
 		"belongs to a network that always gives the same answer.",
-	Of:           "generalisation",
-	Kind:         mistake,
-	Brings:       []string{"too-little-learning", "class-bias-oscillation", "class-imbalance", "coin-flip"},
+	Of:   "generalisation",
+	Kind: mistake,
+	Brings: []string{"exploding-gradient", "too-little-learning", "class-bias-oscillation", "class-imbalance", "threshold-flicker",
+		"validation-better-than-training", "overconfidence", "batch-norm-lag", "optimistic-selection", "coin-flip"},
 	Judge:        judgeDivergence,
 	WithoutCurve: true,
 }

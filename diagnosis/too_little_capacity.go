@@ -115,6 +115,9 @@ func (e *evidence) anotherWidth(j *judgement, name string, f fit) (r retrained) 
 		gain -= before - late
 	}
 	matters := math.Max(otherNats, otherWidth*before)
+	if opposite := value(map[string]string{"wide": "narrow_gain", "narrow": "wide_gain"}[name]); isFinite(opposite) && opposite > 0 {
+		matters = math.Max(matters, opposite+otherNats) // where either width is better, it is the seed
+	}
 	return retrained{tried: true, fits: training <= (1-otherWidth)*math.Min(same, f.loss), better: low > 0 && gain >= matters}
 }
 
