@@ -22,6 +22,8 @@ type Bench struct {
 	// products: less sure, in a third of the time or less.
 	Quick bool
 
+	quickened bool // the experiment under way depends on Quick
+
 	work   float64          // done by the experiment under way, in images passed forward once
 	worked func(images int) // nil: nobody listens
 }
@@ -110,6 +112,7 @@ func (b *Bench) lab(p train.Plan, images *train.Images, weights []net.Tensor) (*
 
 // fewer is one of two numbers, the second where the experiments are to be quick.
 func (b *Bench) fewer(many, few int) int {
+	b.quickened = true
 	if b.Quick {
 		return few
 	}

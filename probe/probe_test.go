@@ -97,7 +97,7 @@ func measure(t *testing.T, b *Bench, id string) map[string]run.Float {
 		t.Fatalf("%s was not made: %+v", id, result)
 	}
 	for name := range result.Values {
-		if !slices.Contains(Find(id).Values, name) {
+		if name != quickForm && !slices.Contains(Find(id).Values, name) {
 			t.Errorf("%s measures %s, which it does not list", id, name)
 		}
 	}
@@ -410,5 +410,37 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := train.ReadState(t.TempDir(), b.Run); !errors.Is(err, train.ErrNoWeights) {
 		t.Errorf("a folder without weights: %v", err)
+	}
+}
+
+// TestQuick: a result of a quick form says so, and stands until the full form is
+// asked for; that of a full form always stands.
+func TestQuick(t *testing.T) {
+	b := trained(t, 0, short)
+	const id = "sharpness"
+	measured := func(quick bool, keep *run.Probes) (all *run.Probes, begun bool) {
+		b.Quick = quick
+		all, err := Run(t.Context(), b, Options{Only: []string{id}, Keep: keep, Progress: func(p Progress) { begun = begun || p.Begun }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all, begun
+	}
+	quick, _ := measured(true, nil)
+	full, again := measured(false, quick)
+	if quick.Result(id).Values[quickForm] != 1 || !again {
+		t.Errorf("the quick form (%v) stands for the full one", quick.Result(id).Values)
+	}
+	if _, marked := full.Result(id).Values[quickForm]; marked {
+		t.Error("the full form calls itself quick")
+	}
+	kept, again := measured(true, full)
+	if text := difference(full, kept); text != "" || again {
+		t.Errorf("a full form is made again in its quick one: %s", text)
+	}
+	stale := *quick
+	stale.Epoch--
+	if _, again := measured(true, &stale); !again {
+		t.Error("the result for other weights stands")
 	}
 }

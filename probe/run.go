@@ -104,13 +104,16 @@ type session struct {
 	results map[string]run.ProbeResult
 }
 
+// quickForm is 1 among the values of an experiment that was made in its quick form.
+const quickForm = "quick"
+
 // keep takes an earlier result of an experiment where there is one.
 func (s *session) keep(p *Probe) bool {
 	if s.options.Keep == nil || s.options.Keep.Epoch != s.bench.State.Epoch {
 		return false
 	}
 	earlier := s.options.Keep.Result(p.ID)
-	if earlier == nil || earlier.Skipped != "" {
+	if earlier == nil || earlier.Skipped != "" || earlier.Values[quickForm] == 1 && !s.bench.Quick {
 		return false
 	}
 	s.results[p.ID] = *earlier
@@ -132,7 +135,7 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	if ctx.Err() != nil {
 		return train.ErrInterrupted
 	}
-	if reason := s.tooLong(cost); reason != "" {
+	if reason := s.tooLong(p, cost); reason != "" {
 		s.skip(p, reason)
 		return nil
 	}
@@ -142,6 +145,7 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	s.watch(p, cost)
 	s.tell(p, true, 0)
 	start := time.Now()
+	s.bench.quickened = false
 	values, err := p.Run(ctx, s.bench)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -151,6 +155,9 @@ func (s *session) make(ctx context.Context, p *Probe) error {
 	case err != nil:
 		s.skip(p, "it failed: "+err.Error())
 	default:
+		if s.bench.Quick && s.bench.quickened {
+			values[quickForm] = 1
+		}
 		s.results[p.ID] = run.ProbeResult{ID: p.ID, Values: values}
 		if took := time.Since(start); took >= tellingTime {
 			s.spent += took
@@ -180,13 +187,19 @@ func (s *session) skip(p *Probe, reason string) {
 }
 
 // tooLong says how long an experiment would take that does not end in the time
-// left; empty where it does.
-func (s *session) tooLong(cost float64) (reason string) {
+// left, in its quick form too; empty where it does.
+func (s *session) tooLong(p *Probe, cost float64) (reason string) {
 	needed, left := s.needed(cost), max(0, s.options.Time-time.Since(s.start))
 	if s.options.Time == 0 || needed <= left {
 		return ""
 	}
-	return fmt.Sprintf("it needs about %s here, and %s of %s were left", brief(needed), brief(left), brief(s.options.Time))
+	quick := *s.bench
+	quick.Quick = true
+	shorter := ""
+	if less := p.Cost(&quick); less < cost {
+		shorter = fmt.Sprintf(" (%s in its quick form)", brief(s.needed(less)))
+	}
+	return fmt.Sprintf("it needs about %s here%s, and %s of %s were left", brief(needed), shorter, brief(left), brief(s.options.Time))
 }
 
 // measure times passes of the validation set; the fastest counts.

@@ -22,6 +22,7 @@ type probeJob struct {
 	cohort         string
 	time           time.Duration
 	threads        int
+	quick          bool
 	quiet, noCache bool
 	stderr         io.Writer
 }
@@ -30,12 +31,13 @@ type probeJob struct {
 const usualProbeTime = 5 * time.Minute
 
 // probeFlags are the flags that mean nothing without --probe.
-var probeFlags = []string{"cohort", "time", "threads", "quiet", "no-cache"}
+var probeFlags = []string{"cohort", "time", "quick", "threads", "quiet", "no-cache"}
 
 func (j *probeJob) add(c *cobra.Command) {
 	c.Flags().BoolVar(&j.wanted, "probe", false, "first make experiments with the run's weights and images")
 	c.Flags().StringVar(&j.cohort, "cohort", "", "with --probe: the run's cohort (default remembered from its training)")
 	c.Flags().DurationVar(&j.time, "time", usualProbeTime, "with --probe: how long the experiments may take, such as 90s or 20m")
+	c.Flags().BoolVar(&j.quick, "quick", false, "with --probe: costly experiments with fewer refits and epochs, less sure, in a fraction of the time")
 	c.Flags().IntVar(&j.threads, "threads", 0, "with --probe: threads to use; the result does not depend on it (default all)")
 	c.Flags().BoolVar(&j.quiet, "quiet", false, "with --probe: show no progress")
 	addNoCache(c, &j.noCache)
@@ -80,6 +82,7 @@ func (j *probeJob) measure(ctx context.Context, dir string) error {
 		return fmt.Errorf("probe %s with %s: %w", dir, job.cohort, err)
 	}
 	defer bench.Close()
+	bench.Quick = j.quick
 	job.remember(dir)
 	return j.make(ctx, dir, bench, &job)
 }
