@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"math"
 	"os"
@@ -99,16 +101,12 @@ func judgeRun(dir string, t *truth, fresh courses) (*outcome, error) {
 	if t.Planted != "" {
 		o.truth = append(o.truth, t.Planted)
 	}
-	c, err := fresh.of(dir, t)
+	m, err := measurementOf(dir, r, t, fresh)
 	if err != nil {
 		return nil, err
 	}
-	o.judged = c != nil
-	o.accuracy = math.NaN()
-	if c != nil {
-		o.accuracy = c.mean(run.Deterministic, run.Validation, accuracyOf)
-	}
-	for _, id := range measured(r, c) {
+	o.judged, o.accuracy = m.Judged, float64(m.Accuracy)
+	for _, id := range m.True {
 		if !slices.Contains(o.truth, id) {
 			o.truth = append(o.truth, id)
 		}
@@ -128,6 +126,39 @@ func judgeRun(dir string, t *truth, fresh courses) (*outcome, error) {
 		o.fired, o.alarms = append(o.fired, fired), append(o.alarms, alarms)
 	}
 	return o, nil
+}
+
+// A measurement is what fresh subjects say of a run. It is made once and kept beside
+// the run.
+type measurement struct {
+	Judged   bool      `json:"judged"`   // whether there are fresh subjects
+	Accuracy run.Float `json:"accuracy"` // of the late epochs
+	True     []string  `json:"true"`     // ids of causes
+}
+
+const measurementFile = "measured.json"
+
+func measurementOf(dir string, r *run.Run, t *truth, fresh courses) (*measurement, error) {
+	file, m := filepath.Join(dir, measurementFile), &measurement{}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		return m, json.Unmarshal(text, m)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	c, err := fresh.of(dir, t)
+	if err != nil {
+		return nil, err
+	}
+	m.Judged, m.Accuracy, m.True = c != nil, run.Float(math.NaN()), append([]string{}, measured(r, c)...)
+	if c != nil {
+		m.Accuracy = run.Float(c.mean(run.Deterministic, run.Validation, accuracyOf))
+	}
+	if text, err = json.Marshal(m); err != nil {
+		return nil, err
+	}
+	return m, os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
 // courses are the trainings on fresh subjects that were opened, by folder, as several
