@@ -54,7 +54,7 @@ func judgeRateLow(e *evidence) judgement {
 		j.say(f.loss, "the late training loss is %.3f nats, %.0f %% of that of knowing nothing", f.loss, 100*f.loss/f.ignorance)
 	}
 	left := f.loss > unlearnt*f.ignorance && f.loss < worseThan*f.ignorance
-	small := path < shortPath && step < smallStep
+	small := path < shortPath && step < smallStep && !e.withoutGradient()
 	below := steepest > 0 && used*farBelow <= steepest
 	switch {
 	case !isFinite(f.loss):
@@ -69,6 +69,16 @@ func judgeRateLow(e *evidence) judgement {
 	}
 	j.treat(e.raiseRate())
 	return j
+}
+
+// withoutGradient reports whether most layers have as good as no gradient, which no
+// learning rate makes up for.
+func (e *evidence) withoutGradient() bool {
+	var sizes []float64
+	for _, l := range e.layers() {
+		sizes = append(sizes, median(l.gradient))
+	}
+	return median(sizes) < weakGradient
 }
 
 // tripleAhead is how many times the fall of the training loss of a short

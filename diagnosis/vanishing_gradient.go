@@ -24,7 +24,9 @@ const (
 // al., ICSE 2021: the first layer's gradient below 1e-3 of the last one's) and of
 // DeepDiagnosis and SageMaker Debugger (below 1e-7). By themselves they hold in many
 // networks that learn well, since normalisation and Adam make up for the size of a
-// gradient, so that they are no sign of harm.
+// gradient, so that they are no sign of harm. Where the first layer's own units are
+// dead, or its gradient is exactly zero from the start, dead units are the deeper
+// cause: what only becomes small is not zero.
 func judgeVanishing(e *evidence) judgement {
 	layers := e.layers()
 	if len(layers) < 2 {
@@ -44,6 +46,8 @@ func judgeVanishing(e *evidence) judgement {
 	case faint < faintEpochs:
 	case !isFinite(f.way()):
 		j.verdict = CannotTell
+	case stuck && (finiteMean(first.active[e.lateFrom:]) < activeShare || e.cutOff(first)):
+		j.verdict = Possible // it is dead units that stop it
 	case stuck && ratio < fainter:
 		j.verdict = Confirmed
 	case stuck:
@@ -55,6 +59,17 @@ func judgeVanishing(e *evidence) judgement {
 	}
 	j.treat(t)
 	return j
+}
+
+// cutOff reports whether a layer has no gradient at all in the first epoch that was
+// watched.
+func (e *evidence) cutOff(l *layerCourse) bool {
+	for _, x := range l.gradient {
+		if isFinite(x) {
+			return x == 0
+		}
+	}
+	return false
 }
 
 // faintest returns the median over epochs of the first layer's gradient relative to
