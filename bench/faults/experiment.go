@@ -6,46 +6,65 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ballast/probe"
 	"ballast/run"
 )
 
-// probe makes the experiments on clean controls and on the faulty runs of the first
-// seeds. Runs of one training that differ in nothing but their validation subjects
-// would tell nearly the same, so that each training is experimented with once, the
-// numbers of validation subjects taking turns.
+// probe makes the experiments on the clean controls, then on a part of the faulty
+// runs. Runs of one training that differ in nothing but their validation subjects
+// would tell nearly the same, so that a training is experimented with once at most,
+// the numbers of validation subjects taking turns over the seeds; and of the faulty
+// ones every seed takes other trainings.
 func (s *study) probe() error {
 	started, made := time.Now(), 0
-	for seed := s.seeds.first; seed < s.seeds.first+uint64(s.seeds.clean); seed++ {
-		n, pools := validationSizes[seed%uint64(len(validationSizes))], map[float64]*pool{}
-		for _, t := range s.trials(phantomCohort, seed) {
-			dir := t.folder(s.root, n)
-			if t.fault.name != clean && seed >= s.seeds.first+uint64(s.seeds.probed) || !complete(dir) {
-				continue
+	for _, controls := range []bool{true, false} {
+		for seed := s.seeds.first; seed < s.seeds.first+uint64(s.seeds.clean); seed++ {
+			count, err := s.probeSeed(seed, controls)
+			if err != nil {
+				return err
 			}
-			if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil {
-				continue
-			}
-			effect := t.fault.size()
-			if pools[effect] == nil {
-				p, err := phantomPool(seed, effect)
-				if err != nil {
-					return err
-				}
-				pools[effect] = p
-			}
-			if err := t.experiment(dir, pools[effect], n); err != nil {
-				return fmt.Errorf("%s: %w", dir, err)
-			}
-			made++
+			made += count
 		}
 	}
 	if made > 0 {
 		log.Printf("experiments on %d runs in %.0f s", made, time.Since(started).Seconds())
 	}
 	return nil
+}
+
+// probeSeed makes those on the clean controls of a seed, or on its faulty runs.
+func (s *study) probeSeed(seed uint64, controls bool) (made int, err error) {
+	n, pools := validationSizes[seed%uint64(len(validationSizes))], map[float64]*pool{}
+	for _, t := range s.trials(phantomCohort, seed) {
+		dir := t.folder(s.root, n)
+		if (t.fault.name == clean) != controls || !controls && t.turn()%uint64(s.seeds.stride) != 0 || !complete(dir) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil {
+			continue
+		}
+		effect := t.fault.size()
+		if pools[effect] == nil {
+			if pools[effect], err = phantomPool(seed, effect); err != nil {
+				return made, err
+			}
+		}
+		if err := t.experiment(dir, pools[effect], n); err != nil {
+			return made, fmt.Errorf("%s: %w", dir, err)
+		}
+		made++
+	}
+	return made, nil
+}
+
+// turn counts on with the fault, the network and the seed.
+func (t *trial) turn() uint64 {
+	fault := slices.IndexFunc(faults, func(f fault) bool { return f.name == t.fault.name })
+	network := slices.IndexFunc(networks, func(n network) bool { return n.name == t.network.name })
+	return uint64(fault+network) + t.seed
 }
 
 // experiment makes the experiments on one run.
