@@ -57,15 +57,13 @@ func judgeSmallNetwork(e *evidence) judgement {
 	helped := e.otherRateHelps(&j)
 	wide := e.anotherWidth(&j, "wide", f)
 	switch {
-	case wide.tried && f.loss <= worseThan*f.ignorance && e.firstBroken() < 0:
+	case f.accuracy >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance, wide.tried && !wide.fits:
 		j.verdict = RuledOut
-		if wide.fits && wide.better {
-			j.verdict = Confirmed
-		} else if wide.fits {
-			j.verdict = Possible
-		}
-	case f.accuracy >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance:
-		j.verdict = RuledOut
+	case path < halfPath: // a wider network would have learnt faster as well
+	case wide.better && wide.fits:
+		j.verdict = Confirmed
+	case wide.fits:
+		j.verdict = Possible
 	case !resting || !isFinite(path):
 	case each < fewWeights && path >= longPath:
 		j.verdict = Likely
