@@ -14,7 +14,7 @@ const (
 	noisyRepeats      = 3 // divisions into folds, whose predictions are averaged
 	noisyEpochs       = 10
 	noisySubjects     = 512 // at most
-	noisyQuick        = 200
+	noisyQuick        = 320
 	noisyDraws        = 200 // bootstrap samples, and simulated cohorts
 	namedSuspects     = 20  // at most
 	confidentOneOf    = 3   // the confident third
@@ -30,7 +30,7 @@ var labelNoise = Probe{
 		"confident_wrong", "confident_wrong_least", "confident_wrong_expected", "p"},
 	Cost: func(b *Bench) float64 {
 		s := b.noiseStudy()
-		return float64(b.fewer(noisyRepeats, 1)) * s.cost(noisyEpochs)
+		return float64(b.fewer(noisyRepeats, 2)) * s.cost(noisyEpochs)
 	},
 	Run: findLabelNoise,
 }
@@ -86,7 +86,7 @@ func (b *Bench) predictOutOfFold(ctx context.Context, s *study) (predictions, er
 		mean[place] = make(prediction, len(b.Images.Classes))
 	}
 	p := b.refitPlan(noisyEpochs)
-	repeats := b.fewer(noisyRepeats, 1)
+	repeats := b.fewer(noisyRepeats, 2)
 	for repeat := range repeats {
 		p.Seed = b.Plan.Seed + uint64(repeat)
 		o, err := b.outOfFold(ctx, s, p, s.classes, stat.NewStream(b.Plan.Seed, "probe/label-noise/folds", uint64(repeat)))
