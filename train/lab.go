@@ -80,6 +80,15 @@ func (l *Lab) Check(s *State) error {
 	return nil
 }
 
+// Vouch makes a state one of the lab's images whatever it was trained beside: for
+// experiments with fewer validation subjects than training evaluated, which it does
+// not depend on.
+func (l *Lab) Vouch(s *State) {
+	if s.checkpoint != nil {
+		s.checkpoint.origin.images = l.t.origin().images
+	}
+}
+
 // Load sets weights and batch-norm statistics; the error wraps net.ErrState.
 func (l *Lab) Load(weights []net.Tensor) error { return l.t.net.LoadState(weights) }
 

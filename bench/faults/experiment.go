@@ -11,6 +11,7 @@ import (
 
 	"ballast/probe"
 	"ballast/run"
+	"ballast/train"
 )
 
 // probe makes the experiments on the clean controls, then on a part of the faulty
@@ -73,8 +74,8 @@ func (t *trial) experiment(dir string, p *pool, n int) error {
 	if err != nil {
 		return err
 	}
-	images.Validation = part(&images.Validation, chosenOf(images.Validation.Subjects, n))
-	bench, err := probe.Open(dir, images, 1)
+	images.Validation, images.More = part(&images.Validation, chosenOf(images.Validation.Subjects, n)), nil
+	bench, err := openBench(dir, images)
 	if err != nil {
 		return err
 	}
@@ -85,4 +86,24 @@ func (t *trial) experiment(dir string, p *pool, n int) error {
 		return err
 	}
 	return run.WriteProbes(dir, results)
+}
+
+// openBench puts a run on a bench with the validation subjects that it is judged by,
+// of which it was trained beside more.
+func openBench(dir string, images *train.Images) (*probe.Bench, error) {
+	r, plan, _, err := train.OpenForReplay(dir)
+	if err != nil {
+		return nil, err
+	}
+	state, err := train.ReadState(dir, r)
+	if err != nil {
+		return nil, err
+	}
+	lab, err := train.NewLab(plan, images, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	lab.Vouch(state)
+	lab.Close()
+	return probe.New(r, plan, images, state, 1)
 }
