@@ -53,13 +53,20 @@ func judgeBatch(e *evidence) judgement {
 		j.verdict = Confirmed
 	case small && w.jumps && !w.running, single >= mostlyOneClass && noise == Confirmed:
 		j.verdict = Likely
-	case small && (w.jumps || noise.sure()), helps && w.jumps && noisy:
+	case small && (w.jumps || noise.sure() || e.restsUnlearnt()), helps && w.jumps && noisy:
 		j.verdict = Possible
 	case !small && !helps, !w.jumps && noise == RuledOut:
 		j.verdict = RuledOut
 	}
 	j.treat(e.largerBatch(batch))
 	return j
+}
+
+// restsUnlearnt reports whether little of the training set is learnt though the steps
+// could have replaced the weights.
+func (e *evidence) restsUnlearnt() bool {
+	f := e.trainingFit()
+	return f.loss > unlearnt*f.ignorance && e.medianPath() >= longPath
 }
 
 // singleClass is the probability that all images of a batch are of one class, at

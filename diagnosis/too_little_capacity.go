@@ -106,8 +106,8 @@ func (e *evidence) anotherWidth(j *judgement, name string, f fit) (r retrained) 
 	if !isFinite(training) || !isFinite(same) || !isFinite(gain) || !isFinite(low) {
 		return r
 	}
-	j.say(gain, "retrained with a width of %.0f the network has a training loss of %.3f nats in place of %.3f, and a validation loss that is lower by %.3f (95 %% interval %.3f to %.3f)",
-		width, training, same, gain, low, value(name+"_gain_high"))
+	j.say(-gain, "retrained with a width of %.0f the network has a training loss of %.3f nats in place of %.3f, and its validation loss differs by %+.3f (95 %% interval %+.3f to %+.3f)",
+		width, training, same, -gain, -value(name+"_gain_high"), -low)
 	before := value("same_validation_loss")
 	if late := e.lateValidationLoss(); late < before {
 		gain -= before - late
