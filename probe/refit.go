@@ -135,37 +135,46 @@ func (b *Bench) outOfFold(ctx context.Context, s *study, p train.Plan, classes [
 }
 
 // auroc is the area under the ROC curve of each class against the others, the mean
-// over classes and over folds; a fold in which a refit diverged counts one half.
+// over classes and over folds.
 func (s *study) auroc(o outcome, classes []int) float64 {
 	sum, count := 0.0, 0.0
 	for fold := range s.folds {
-		for class := range largestClass(classes) + 1 {
-			var scores []float64
-			var positive []bool
-			members := 0
-			for place, number := range s.subjects {
-				if o.fold[place] != fold || o.rows[place] == nil {
-					continue
-				}
-				scores = append(scores, float64(o.rows[place][class]))
-				positive = append(positive, classes[number] == class)
-				if classes[number] == class {
-					members++
-				}
+		for class := range slices.Max(classes) + 1 {
+			if area, known := s.area(o, classes, fold, class); known {
+				sum += area
+				count++
 			}
-			if len(scores) > 0 && (members == 0 || members == len(scores)) {
-				continue
-			}
-			count++
-			if len(scores) == 0 {
-				sum += 0.5
-				continue
-			}
-			area, _ := stat.AUROC(scores, positive)
-			sum += area
 		}
 	}
 	return sum / count
 }
 
-func largestClass(classes []int) int { return slices.Max(classes) }
+// area is that of one class in one fold, one half where the refit diverged; it is
+// not known where the fold holds no subjects of the class, or no others.
+func (s *study) area(o outcome, classes []int, fold, class int) (area float64, known bool) {
+	var scores []float64
+	var positive []bool
+	members, diverged := 0, false
+	for place, number := range s.subjects {
+		if o.fold[place] != fold {
+			continue
+		}
+		if o.rows[place] == nil {
+			diverged = true
+			continue
+		}
+		scores = append(scores, float64(o.rows[place][class]))
+		positive = append(positive, classes[number] == class)
+		if classes[number] == class {
+			members++
+		}
+	}
+	if diverged {
+		return 0.5, true
+	}
+	if members == 0 || members == len(scores) {
+		return 0, false
+	}
+	area, _ = stat.AUROC(scores, positive)
+	return area, true
+}
