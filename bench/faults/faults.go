@@ -43,11 +43,6 @@ var faults = []fault{
 		}},
 	{name: "overfitting", train: 30, also: memorises[1:],
 		plan: func(p *train.Plan, _ *network) { p.Augment, p.Epochs, p.Batch = train.Augment{}, 40, 8 }},
-	{name: "too-much-capacity", train: 30, also: memorises[:3],
-		plan: func(p *train.Plan, _ *network) {
-			p.Net.Width *= 4
-			p.Augment, p.Epochs, p.Batch = train.Augment{}, 40, 8
-		}},
 	{name: "too-little-capacity", phantom: true,
 		plan: func(p *train.Plan, _ *network) {
 			p.Net.Name, p.Net.Width, p.Net.Norm, p.Optimizer.LR = "linear", 1, "none", 2*p.Optimizer.LR

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"math"
 	"slices"
 	"testing"
 
 	"ballast/prep"
+	"ballast/probe"
 	"ballast/run"
 	"ballast/stat"
 	"ballast/train"
@@ -128,5 +131,37 @@ func TestTrainedAnew(t *testing.T) {
 	work.fault = &faults[0]
 	if got := work.trainedWith(20, validationSizes); !slices.Equal(got, validationSizes) {
 		t.Errorf("%v", got)
+	}
+}
+
+// The experiments are made with the validation subjects that a run is judged by.
+func TestExperiment(t *testing.T) {
+	root, p := t.TempDir(), noisePool()
+	work := &trial{fault: quickFault(faults[0]), network: &networks[0], cohort: "test", seed: 3}
+	if err := work.make(root, p, []int{4, 12}); err != nil {
+		t.Fatal(err)
+	}
+	_, images, err := work.prepare(p, []int{4, 12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images.Validation, images.More = part(&images.Validation, chosenOf(images.Validation.Subjects, 4)), nil
+	if _, err := probe.Open(work.folder(root, 4), images, 1); !errors.Is(err, train.ErrMismatch) {
+		t.Errorf("images of other validation subjects than training had: %v", err)
+	}
+	bench, err := openBench(work.folder(root, 4), images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bench.Close()
+	results, err := probe.Run(context.Background(), bench, probe.Options{Only: []string{"evaluate-twice"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if different, known := results.Result("evaluate-twice").Value("different"); !known || different != 0 {
+		t.Errorf("%+v", results)
+	}
+	if _, err := openBench(work.folder(root, 12), images); !errors.Is(err, train.ErrMismatch) {
+		t.Errorf("images of other subjects than the run's: %v", err)
 	}
 }
