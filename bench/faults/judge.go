@@ -71,7 +71,7 @@ func (s *study) outcomes() ([]outcome, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
-		if strings.HasSuffix(dir, freshEnding) || !planned(t.Fault) || t.Seed < s.seeds.first || t.Seed >= s.seeds.first+uint64(s.seeds.clean) ||
+		if strings.HasSuffix(dir, freshEnding) || !planned(t.Fault, t.Network) || t.Seed < s.seeds.first || t.Seed >= s.seeds.first+uint64(s.seeds.clean) ||
 			s.only != "" && !strings.Contains(filepath.Base(dir), s.only) {
 			continue
 		}
@@ -88,9 +88,11 @@ func (s *study) outcomes() ([]outcome, error) {
 	return all, nil
 }
 
-// planned reports whether a fault is still among those that are judged.
-func planned(name string) bool {
-	return slices.ContainsFunc(faults, func(f fault) bool { return f.name == name })
+// planned reports whether a fault is among those that are judged in a network.
+func planned(name, in string) bool {
+	return slices.ContainsFunc(faults, func(f fault) bool {
+		return f.name == name && slices.ContainsFunc(networks, func(n network) bool { return n.name == in && (f.plants == nil || f.plants(&n)) })
+	})
 }
 
 // judgeRun diagnoses one run without and with the experiments made on it.
