@@ -43,8 +43,8 @@ func (b *Bench) noiseStudy() study {
 // Northcutt, Jiang and Chuang ("Confident learning: estimating uncertainty in dataset
 // labels", JAIR 70, 2021, arXiv 1911.00068) from predictions out of fold, and says
 // what the same estimate comes to on clean labels of a task as hard as this one
-// (see cleanTask). That is not little: a network that is right for four subjects in
-// five makes about a fifth of all labels look wrong. What tells wrong labels from
+// (see cleanTask). That is not little: a network that is right for three subjects
+// in four makes nearly a fifth of all labels look wrong. What tells wrong labels from
 // hard subjects is how sure the network is of what it gets wrong. How sure it may be on
 // clean labels is taken from the hardest task that the 95 % interval of its accuracy
 // allows: real networks' margins have longer tails than those of the simulated one.

@@ -14,9 +14,10 @@ const (
 	sharpnessUnits     = 256  // training units at most
 	sharpnessProducts  = 30   // of the Hessian with a vector, at most
 	sharpnessTolerance = 0.02 // of the eigenvalue, at which fewer are enough
-	// sharpnessStep is the length of the step between two gradients, as a share of
-	// the length of all weights. A gradient in float32 is sure to some 1e-6 of its
-	// size, so far shorter steps measure rounding; far longer ones leave the point.
+	// sharpnessStep is the length of the step to either side, as a share of the length
+	// of all weights, over which logits are compared. They are sure to some 1e-6 of
+	// their size in float32, so far shorter steps measure rounding; far longer ones
+	// leave the point.
 	sharpnessStep = 1e-3
 )
 
