@@ -139,6 +139,9 @@ func (e *evidence) describeRecord(analysed int) {
 	if missing := len(e.epochs) - int(finiteCount(e.loss)); missing > 0 {
 		e.note("%d of %d epochs have no finite validation loss", missing, len(e.epochs))
 	}
+	if analysed == 0 {
+		return // it diverged at once
+	}
 	if e.validation[run.Logged] == nil {
 		e.note("no per-subject probabilities of the validation set are recorded, so nothing has an interval and the jitter cannot be divided; record them for every epoch")
 		return

@@ -150,7 +150,12 @@ func (e *evidence) wobble(j *judgement) wobble {
 			previous = x
 		}
 	}
-	j.say(float64(w.rises), "the training loss of the weights after an epoch rises by more than a fifth in %d of %d epochs", w.rises, w.steps)
+	switch {
+	case w.steps > 0:
+		j.say(float64(w.rises), "the training loss of the weights after an epoch rises by more than a fifth in %d of %d epochs", w.rises, w.steps)
+	case e.firstBroken() < 0:
+		j.say(0, "the training loss is recorded in 0 pairs of epochs")
+	}
 	present, averaged := e.trainingLoss(run.Recalibrated), e.trainingLoss(run.Averaged)
 	if finiteCount(present) < leastJumps {
 		present = e.trainingLoss(run.Deterministic)
@@ -221,13 +226,16 @@ func (e *evidence) largestRate() bool { return e.rate() >= 1 }
 // lowerRate proposes a third of the learning rate.
 func (e *evidence) lowerRate(j *judgement) *Treatment {
 	t := advise("Lower the learning rate to a third and compare over several seeds; only that trial can confirm it.")
-	if j.verdict == Confirmed {
+	by := 3.0
+	switch {
+	case e.firstBroken() >= 0:
+		t.Text, by = "Lower the learning rate to a tenth.", 10
+	case j.verdict == Confirmed:
 		t.Text = "Lower the learning rate to a third, or let it fall towards the end."
 	}
-	rate := e.rate()
-	if rate > 0 {
+	if rate := e.rate(); rate > 0 {
 		j.say(rate, "the learning rate is %g", rate)
-		t.Plan["optimizer.lr"] = round2(rate / 3)
+		t.Plan["optimizer.lr"] = round2(rate / by)
 	}
 	return t
 }
