@@ -352,3 +352,39 @@ func TestCapacity(t *testing.T) {
 		t.Errorf("a linear network: %v, want ErrNotApplicable", err)
 	}
 }
+
+// TestCostlyVariants makes the costly experiments on runs of every kind, label-noise
+// apart, whose refits are those of label-permutation.
+func TestCostlyVariants(t *testing.T) {
+	for name, change := range map[string]func(*train.Plan){
+		"attention":        func(p *train.Plan) { p.Net.Pooling = "attention" },
+		"averaged weights": func(p *train.Plan) { p.Validation.Weights = "averaged" },
+		"frozen":           func(p *train.Plan) { p.Net.Freeze = []string{"block1"} },
+		"no norm, rmsprop": func(p *train.Plan) { p.Net.Norm, p.Optimizer.Name, p.Optimizer.LR = "none", "rmsprop", 0.001 },
+		"mixed, weighted": func(p *train.Plan) {
+			p.Augment.Mixup.Alpha, p.Loss.Weights, p.Optimizer.Accumulate, p.Schedule.Name = 0.3, "balanced", 2, "cosine"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := quick(t, 1, func(p *train.Plan) {
+				short(p)
+				change(p)
+			})
+			got, err := Run(t.Context(), b, Options{Only: slices.DeleteFunc(slices.Clone(costly), func(id string) bool { return id == "label-noise" })})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, result := range got.Results {
+				if skipped := result.ID == "capacity" && name == "frozen"; (result.Skipped != "") != skipped {
+					t.Errorf("%s: %q", result.ID, result.Skipped)
+				}
+			}
+			if result := got.Result("sharpness"); !(result.Values["largest_eigenvalue"] > 0) {
+				t.Errorf("sharpness: %v", result.Values)
+			}
+			if result := got.Result("continuation"); !(result.Values["same_loss"] > 0 && result.Values["same_loss"] < 2) {
+				t.Errorf("continuation: %v", result.Values)
+			}
+		})
+	}
+}
