@@ -13,18 +13,23 @@ const (
 	paper  = "#ffffff"
 )
 
+// leastProbed is the number of runs with experiments that every row of the figure needs.
+const leastProbed = 3
+
 // figure draws the confusion matrix: planted causes down, what is named first across,
-// with experiments where they were made. The darker a field, the more of the planted
-// runs of its row.
+// with experiments where they were made on enough runs of every cause. The darker a
+// field, the more of the planted runs of its row.
 func figure(outcomes []outcome) string {
 	m := withProbes
-	if len(filter(outcomes, and(faultyPhantom, m.made))) == 0 {
-		m = fromRecord
+	for _, id := range plantedCauses(outcomes) {
+		if len(filter(outcomes, and(faultyPhantom, withProbes.made, func(o *outcome) bool { return o.planted == id }))) < leastProbed {
+			m = fromRecord
+		}
 	}
 	rows := append(plantedCauses(outcomes), "")
 	columns := namedColumns(outcomes, m, rows)
 	var b strings.Builder
-	width, height := margin+cell*len(columns)+20, margin+cell*len(rows)+50
+	width, height := margin+cell*len(columns)+70, margin+cell*len(rows)+50
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11" fill="%s">`+"\n", width, height, ink)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="%s"/>`+"\n", width, height, paper)
 	for i, id := range columns {
