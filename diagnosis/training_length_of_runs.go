@@ -10,6 +10,7 @@ import (
 
 const (
 	halfPath  = 0.3 // of the weights' size: all steps together, where training has hardly begun
+	farFall   = 0.2 // of the validation loss over the last third: more than settling takes
 	goesOn    = 0.1 // of the loss: what a short continuation takes away where training was not over
 	crossFits = 2   // parts of the validation subjects
 )
@@ -21,6 +22,9 @@ func judgeStoppedShort(e *evidence) judgement {
 	c := e.asCurves()
 	j := judgeTooShort(c)
 	f, path, step := e.trainingFit(), e.medianPath(), e.medianStep()
+	if late := c.late(c.loss); j.verdict == Likely && finiteCount(c.loss) >= fewEpochs && !(stillFalling(c.loss) >= farFall*late) {
+		j.verdict = Possible
+	}
 	if isFinite(path) {
 		j.say(path, "all steps together amount to %.2g times the size of the weights", path)
 	}
