@@ -9,8 +9,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"ballast/diagnosis"
 	"ballast/run"
@@ -63,8 +66,8 @@ func (s *study) outcomes() ([]outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []outcome
-	fresh := courses{}
+	var chosen []string
+	var truths []*truth
 	for _, file := range dirs {
 		dir := filepath.Dir(file)
 		t, err := readTruth(dir)
@@ -75,17 +78,31 @@ func (s *study) outcomes() ([]outcome, error) {
 			s.only != "" && !strings.Contains(filepath.Base(dir), s.only) {
 			continue
 		}
-		o, err := judgeRun(dir, t, fresh)
-		if err != nil {
-			return nil, fmt.Errorf("judge %s: %w", dir, err)
-		}
-		all = append(all, *o)
+		chosen, truths = append(chosen, dir), append(truths, t)
 	}
-	if len(all) == 0 {
+	if len(chosen) == 0 {
 		return nil, errors.New(s.root + " holds no run of these seeds; the step train makes them")
 	}
+	all := make([]outcome, len(chosen))
+	failures := make([]error, len(chosen))
+	fresh := &courses{}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(chosen); i = int(next.Add(1)) - 1 {
+				o, err := judgeRun(chosen[i], truths[i], fresh)
+				if err != nil {
+					failures[i] = fmt.Errorf("judge %s: %w", chosen[i], err)
+					continue
+				}
+				all[i] = *o
+			}
+		})
+	}
+	workers.Wait()
 	log.Printf("%d runs judged", len(all))
-	return all, nil
+	return all, errors.Join(failures...)
 }
 
 // planned reports whether a fault is among those that are judged in a network.
@@ -96,7 +113,7 @@ func planned(name, in string) bool {
 }
 
 // judgeRun diagnoses one run without and with the experiments made on it.
-func judgeRun(dir string, t *truth, fresh courses) (*outcome, error) {
+func judgeRun(dir string, t *truth, fresh *courses) (*outcome, error) {
 	r, err := run.Open(dir)
 	if err != nil {
 		return nil, err
@@ -145,7 +162,7 @@ type measurement struct {
 
 const measurementFile = "measured.json"
 
-func measurementOf(dir string, r *run.Run, t *truth, fresh courses) (*measurement, error) {
+func measurementOf(dir string, r *run.Run, t *truth, fresh *courses) (*measurement, error) {
 	file, m := filepath.Join(dir, measurementFile), &measurement{}
 	text, err := os.ReadFile(file)
 	if err == nil {
@@ -169,25 +186,24 @@ func measurementOf(dir string, r *run.Run, t *truth, fresh courses) (*measuremen
 }
 
 // courses are the trainings on fresh subjects that were opened, by folder, as several
-// runs share one.
-type courses map[string]*course
+// runs share one. It is safe for concurrent use.
+type courses struct{ opened sync.Map } // of func() (*course, error)
 
 // of opens the record of the same training on fresh subjects; nil where there is none.
-func (opened courses) of(dir string, t *truth) (*course, error) {
+func (c *courses) of(dir string, t *truth) (*course, error) {
 	for _, n := range []int{t.Validation, mostValidation} {
 		name := strings.Replace(dir, fmt.Sprintf("_n%d_", t.Validation), fmt.Sprintf("_n%d_", n), 1) + freshEnding
-		if c, found := opened[name]; found {
-			return c, nil
-		}
 		if _, err := os.Stat(name); err != nil {
 			continue
 		}
-		r, err := run.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		opened[name] = newCourse(r)
-		return opened[name], nil
+		open, _ := c.opened.LoadOrStore(name, sync.OnceValues(func() (*course, error) {
+			r, err := run.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			return newCourse(r), nil
+		}))
+		return open.(func() (*course, error))()
 	}
 	return nil, nil
 }
