@@ -24,11 +24,16 @@ var batchNormSmallBatch = Cause{
 // of 16 images has a quarter of their standard deviation.
 const largestSmallBatch = 16
 
+// tinyBatch is the batch up to which the mean of its images has half their standard
+// deviation or more.
+const tinyBatch = 4
+
 // judgeSmallBatch compares the training subjects at the same weights normalised by
 // their own batches (view "recalibrated", which computes the statistics on the way)
 // with those normalised by the running statistics (view "deterministic"). A large
 // difference that new statistics do not take away from validation is that of the
-// two modes. The experiments compare the modes directly, and statistics from batches of different sizes.
+// two modes. The experiments compare the modes directly, and the training subjects
+// normalised in batches of the run's size and in larger ones.
 func judgeSmallBatch(e *evidence) judgement {
 	if e.plan != nil && (e.plan.Net.Norm == "none" || e.plan.Net.Norm == "group") {
 		j := judgement{verdict: RuledOut}
@@ -76,7 +81,7 @@ func (e *evidence) compareTrainingModes(j *judgement) {
 		j.say(gain, "recomputed statistics change the validation accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-width, gain+width)
 	}
 	switch {
-	case gap+half < relevantGain:
+	case math.Max(gap+half, half-gap) < relevantGap:
 		j.verdict = RuledOut
 	case gap-half >= relevantGap && gain+width < gap/2:
 		j.verdict = Likely
@@ -102,7 +107,7 @@ func (e *evidence) judgeModes(j *judgement) {
 		j.say(100*cured, "recomputed statistics change the validation accuracy by %+.1f points", 100*cured)
 	}
 	switch {
-	case 100*high < relevantGain:
+	case math.Max(100*high, -100*low) < relevantGap:
 		j.verdict = RuledOut
 	case 100*low >= relevantGap && cured < (batch-running)/2:
 		j.verdict = Confirmed
@@ -111,8 +116,8 @@ func (e *evidence) judgeModes(j *judgement) {
 	}
 }
 
-// sayBatchSizes compares statistics from batches of the run's size with those of
-// larger ones.
+// sayBatchSizes compares the same weights and training subjects normalised in batches
+// of the run's size and of 32: what the smaller ones cost while training.
 func (e *evidence) sayBatchSizes(j *judgement) {
 	if e.plan == nil {
 		return
@@ -121,9 +126,19 @@ func (e *evidence) sayBatchSizes(j *judgement) {
 	for size*2 <= e.plan.Batch {
 		size *= 2
 	}
-	small, large := e.probe("recalibration", fmt.Sprintf("loss_batch_%d", size)), e.probe("recalibration", "loss_batch_32")
-	if size < 32 && isFinite(small) && isFinite(large) {
-		j.say(small-large, "with statistics from batches of %d the validation loss is %.2f nats, with those of batches of 32 it is %.2f", size, small, large)
+	n := float64(len(e.run.Header.Sets[run.Train]))
+	small, large := e.probe("recalibration", fmt.Sprintf("train_batch_%d_accuracy", size)), e.probe("recalibration", "train_batch_32_accuracy")
+	if size < 32 && isFinite(small) && isFinite(large) && n > 0 {
+		low, high := stat.Newcombe(large*n, n, small*n, n, 0.95)
+		j.say(100*(large-small), "the same weights are right in %.1f %% of the training subjects normalised in batches of %d, and in %.1f %% in batches of 32 (95 %% interval of the difference %.0f to %.0f points)",
+			100*small, size, 100*large, 100*low, 100*high)
+		if 100*low >= relevantGain && 100*(large-small) >= relevantGap {
+			j.verdict, j.severity = Confirmed, 100*(large-small)
+		}
+	}
+	if j.verdict == CannotTell && e.plan.Batch <= tinyBatch && len(j.evidence) > 0 {
+		j.verdict = Possible
+		j.say(float64(e.plan.Batch), "a batch has %d images, whose mean has %.0f %% of their standard deviation", e.plan.Batch, 100/math.Sqrt(float64(e.plan.Batch)))
 	}
 }
 

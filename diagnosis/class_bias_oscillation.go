@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"ballast/run"
+	"ballast/stat"
 )
 
 var classBias = Cause{
@@ -18,14 +19,15 @@ var classBias = Cause{
 }
 
 const (
-	oneClass      = 0.95 // share of the subjects predicted alike from which an epoch names one class
-	leastPole     = 2    // settled epochs that name a class alone
-	firstLearning = 5    // one in so many epochs is left to the beginning of learning
+	oneClass    = 0.95 // share of the subjects predicted alike from which an epoch names one class
+	leastPole   = 2    // settled epochs that name a class alone
+	oneClassLow = 0.80 // lower end of that share's 95 % interval, which keeps small sets from showing it by luck
+	settledFrom = 2    // epochs after the first of so many parts of the run count
 )
 
 // judgeOscillation counts the epochs in which (nearly) all validation subjects are
-// predicted to be of one class, after the first fifth of the run: an untrained
-// network names one class, too. That two classes had their turn is no estimate but
+// predicted to be of one class, in the second half of the run: an untrained network
+// names one class, too. That two classes had their turn is no estimate but
 // what the record shows; whether it matters is the share of the curve's variance
 // in steps to or from such epochs.
 func judgeOscillation(e *evidence) judgement {
@@ -36,19 +38,19 @@ func judgeOscillation(e *evidence) judgement {
 		}
 		return judgeClassBias(e.asCurves())
 	}
-	from := len(p.rows) / firstLearning
+	from := len(p.rows) / settledFrom
 	poles, epochs := map[int]int{}, 0
 	for _, rows := range p.rows[from:] {
 		if rows == nil {
 			continue
 		}
 		epochs++
-		if class, share := leading(rows); share >= oneClass {
+		if class := onlyClass(rows); class >= 0 {
 			poles[class]++
 		}
 	}
 	if epochs < leastEpochsToJudge || len(p.classes) < leastStratum {
-		return cannotTell(float64(epochs), "%d epochs after the beginning are too few to see classes take turns", epochs)
+		return cannotTell(float64(epochs), "%d epochs in the second half are too few to see classes take turns", epochs)
 	}
 	turns, at := 0, 0
 	for _, count := range poles {
@@ -59,7 +61,7 @@ func judgeOscillation(e *evidence) judgement {
 	}
 	variance := e.poleVariance(p)
 	j := judgement{verdict: RuledOut, severity: e.jitterPoints(variance)}
-	j.say(float64(at), "in %d of %d epochs after the beginning at least %.0f %% of the subjects are given one and the same class; %d classes have their turn at least twice",
+	j.say(float64(at), "in %d of the %d epochs of the second half at least %.0f %% of the subjects are given one and the same class; %d classes have their turn at least twice",
 		at, epochs, 100*oneClass, turns)
 	if isFinite(variance) {
 		j.say(variance, "steps to or from such epochs make up %.0f %% of the curve's variance", 100*variance)
@@ -74,8 +76,9 @@ func judgeOscillation(e *evidence) judgement {
 	return j
 }
 
-// leading is the class predicted most often among the evaluated subjects, and its share.
-func leading(rows []run.Row) (class int, share float64) {
+// onlyClass is the class that (nearly) all evaluated subjects are given; -1 where
+// there is none.
+func onlyClass(rows []run.Row) int {
 	count, all := map[int]int{}, 0
 	for _, row := range rows {
 		if row != nil {
@@ -83,23 +86,19 @@ func leading(rows []run.Row) (class int, share float64) {
 			all++
 		}
 	}
-	for c, n := range count {
-		if n > count[class] || n == count[class] && c < class {
-			class = c
+	for class, n := range count {
+		low, _ := stat.Wilson(float64(n), float64(all), 0.95)
+		if float64(n) >= oneClass*float64(all) && low >= oneClassLow {
+			return class
 		}
 	}
-	return class, float64(count[class]) / float64(all)
+	return -1
 }
 
 // poleVariance is the share of the mean square step of the logged accuracy in steps
 // between epochs of which one or both name a single class, and not the same one.
 func (e *evidence) poleVariance(p *predictions) float64 {
-	pole := func(t int) int {
-		if class, share := leading(p.rows[t]); share >= oneClass {
-			return class
-		}
-		return -1
-	}
+	pole := func(t int) int { return onlyClass(p.rows[t]) }
 	steps, _ := e.stepsOf(func(t int) bool { return p.rows[t] != nil && isFinite(e.accuracy[t]) })
 	all, swings := 0.0, 0.0
 	for _, s := range steps {

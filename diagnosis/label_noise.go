@@ -69,7 +69,7 @@ func (e *evidence) judgeNoiseProbe(estimate float64) judgement {
 	switch {
 	case isFinite(high) && high < relevantNoise:
 		j.verdict = RuledOut
-	case isFinite(s.expected) && s.excess() && low >= relevantNoise && s.leastWrong >= 2:
+	case isFinite(s.expected) && s.excess() && low >= relevantNoise && s.leastWrong >= 2 && !(e.probe(id, "p") >= 0.05):
 		j.verdict, j.severity = Likely, 100*(s.wrongSure-s.expected)/s.sure
 	case low >= relevantNoise:
 		j.verdict = Possible

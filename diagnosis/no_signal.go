@@ -56,6 +56,8 @@ func judgeNoSignal(e *evidence) judgement {
 	case low == high:
 	case chance <= 0.025:
 		j.verdict = RuledOut
+	case !(learnt >= learntShare) && high < weakAUROC:
+		j.verdict = Possible // or the network could not learn
 	case !(learnt >= learntShare):
 	case high < weakAUROC && detectableAUROC(classes, len(e.run.Header.Classes)) <= undetectedAUROC:
 		j.verdict = Likely
@@ -68,7 +70,8 @@ func judgeNoSignal(e *evidence) judgement {
 
 // judgePermutation grades the score of subjects that were held out against the
 // scores after training on permuted labels. That it does not beat them proves
-// nothing by itself: it is confirmed where an AUROC worth finding is excluded, too.
+// nothing by itself: it is confirmed where the whole interval is no better than
+// guessing for any use, and likely where an AUROC worth finding is excluded.
 // The null's spread, (null_high - null_mean)/1.645, is that of the score.
 func (e *evidence) judgePermutation(score float64) judgement {
 	const id = "label-permutation"
@@ -80,6 +83,11 @@ func (e *evidence) judgePermutation(score float64) judgement {
 	if isFinite(p) {
 		j.say(p, "training on permuted labels does as well with probability %.3f (%.0f trainings; mean %.2f, 95 of 100 below %.2f)", p, refits, centre, top)
 	}
+	fitted := math.Inf(1)
+	if level, guess := e.probe(id, "training_accuracy"), e.prevalence(run.Train); isFinite(level) && guess > 0 && guess < 1 {
+		fitted = (level - guess) / (1 - guess)
+		j.say(100*level, "these trainings were right in %.0f %% of their own subjects", 100*level)
+	}
 	if classes := e.validationClasses(); len(classes) > 0 {
 		j.severity = 100 * (1 - commonest(classes))
 	}
@@ -87,9 +95,11 @@ func (e *evidence) judgePermutation(score float64) judgement {
 	case !isFinite(p):
 	case p <= 0.05:
 		j.verdict = RuledOut
-	case isFinite(high) && high < weakAUROC:
+	case fitted < learntShare:
+		j.verdict = Possible // a network that does not learn its own subjects proves nothing
+	case high < guessingAUROC:
 		j.verdict = Confirmed
-	case isFinite(high) && score+spread < weakAUROC:
+	case high < weakAUROC:
 		j.verdict = Likely
 	default:
 		j.verdict = Possible
