@@ -48,7 +48,7 @@ func judgeSmallNetwork(e *evidence) judgement {
 	}
 	each, path := e.weightsForEach(), e.medianPath()
 	if isFinite(each) {
-		j.say(each, "the network has about "+weightNumber+" weights for each training subject", each)
+		j.say(each, "the network has about %.3g weights for each training subject", each)
 	}
 	if isFinite(path) {
 		j.say(path, "all steps together amount to %.2g times the size of the weights", path)

@@ -19,11 +19,10 @@ var tooMuchCapacity = Cause{
 }
 
 const (
-	byHeart      = 0.99 // of the training subjects
-	heartLoss    = 0.1  // of the loss of knowing nothing
-	learnsNoise  = 0.95 // of training subjects with permuted labels
-	manyWeights  = 1000 // for each training subject
-	weightNumber = "%.3g"
+	byHeart     = 0.99 // of the training subjects
+	heartLoss   = 0.1  // of the loss of knowing nothing
+	learnsNoise = 0.95 // of training subjects with permuted labels
+	manyWeights = 1000 // for each training subject
 )
 
 // judgeLargeNetwork confirms by the experiment: a narrower network, trained as the
@@ -45,7 +44,7 @@ func judgeLargeNetwork(e *evidence) judgement {
 	j.say(100*f.accuracy, "%.1f %% of the training subjects are right over the last third of the epochs, at a loss of %.3f nats", 100*f.accuracy, f.loss)
 	each := e.weightsForEach()
 	if isFinite(each) {
-		j.say(each, "the network has about "+weightNumber+" weights for each training subject", each)
+		j.say(each, "the network has about %.3g weights for each training subject", each)
 	}
 	permuted := e.probe("label-permutation", "null_training_accuracy")
 	if isFinite(permuted) {
