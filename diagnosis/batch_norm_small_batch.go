@@ -81,7 +81,7 @@ func (e *evidence) compareTrainingModes(j *judgement) {
 		j.say(gain, "recomputed statistics change the validation accuracy by %+.1f points (95 %% interval %+.1f to %+.1f)", gain, gain-width, gain+width)
 	}
 	switch {
-	case math.Max(gap+half, half-gap) < relevantGap:
+	case math.Max(gap+half, half-gap) < relevantGap && !e.tinyBatches():
 		j.verdict = RuledOut
 	case gap-half >= relevantGap && gain+width < gap/2:
 		j.verdict = Likely
@@ -107,7 +107,7 @@ func (e *evidence) judgeModes(j *judgement) {
 		j.say(100*cured, "recomputed statistics change the validation accuracy by %+.1f points", 100*cured)
 	}
 	switch {
-	case math.Max(100*high, -100*low) < relevantGap:
+	case math.Max(100*high, -100*low) < relevantGap && !e.tinyBatches():
 		j.verdict = RuledOut
 	case 100*low >= relevantGap && cured < (batch-running)/2:
 		j.verdict = Confirmed
@@ -136,11 +136,15 @@ func (e *evidence) sayBatchSizes(j *judgement) {
 			j.verdict, j.severity = Confirmed, 100*(large-small)
 		}
 	}
-	if j.verdict == CannotTell && e.plan.Batch <= tinyBatch && len(j.evidence) > 0 {
+	if j.verdict == CannotTell && e.tinyBatches() && len(j.evidence) > 0 {
 		j.verdict = Possible
 		j.say(float64(e.plan.Batch), "a batch has %d images, whose mean has %.0f %% of their standard deviation", e.plan.Batch, 100/math.Sqrt(float64(e.plan.Batch)))
 	}
 }
+
+// tinyBatches reports whether batches are so small that their noise may keep the
+// network from learning, where both modes end alike.
+func (e *evidence) tinyBatches() bool { return e.plan != nil && e.plan.Batch <= tinyBatch }
 
 func (e *evidence) largerBatches() *Treatment {
 	t := &Treatment{Plan: map[string]any{"net.norm": "group"}, Text: "Use group norm, which does the same in training and validation, or batches of at least 16 images."}

@@ -71,6 +71,12 @@ func init() {
 			{"memorised, experiment", Confirmed, func() *run.Run {
 				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "refits": 19})
 			}},
+			{"refits that learnt little", Possible, func() *run.Run {
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "refits": 9, "training_accuracy": 0.72})
+			}},
+			{"few subjects scored", Likely, func() *run.Run {
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.63, "p": 0.5, "refits": 9, "training_accuracy": 0.98})
+			}},
 			{"experiment finds signal", RuledOut, func() *run.Run {
 				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.8, "null_mean": 0.5, "null_high": 0.57, "p": 0.05, "refits": 19})
 			}},
@@ -101,6 +107,11 @@ func init() {
 				r := withProbe(cleanRun(11, 40), "mode", map[string]run.Float{"train_running_accuracy": 0.6, "train_batch_accuracy": 0.98})
 				return withProbe(r, "recalibration", map[string]run.Float{"accuracy_before": 0.6, "accuracy_after": 0.6, "loss_batch_2": 1.4, "loss_batch_32": 0.6})
 			}},
+			{"batches of 4 cost much", Confirmed, func() *run.Run {
+				r := planOf(cleanRun(11, 40), "batch: 4\n")
+				return withProbe(r, "recalibration", map[string]run.Float{"accuracy_before": 0.8, "accuracy_after": 0.8, "train_batch_4_accuracy": 0.6, "train_batch_32_accuracy": 0.95})
+			}},
+			{"batches of 3, nothing measured", Possible, func() *run.Run { return planOf(cleanRun(11, 40), "batch: 3\n") }},
 			{"clean", RuledOut, func() *run.Run { return cleanRun(11, 40) }},
 			{"no norm", RuledOut, func() *run.Run { return planOf(cleanRun(11, 40), "net: {norm: none}\n") }},
 		},
@@ -131,6 +142,7 @@ func init() {
 		"validation-better-than-training": {
 			{"dropout while training", Confirmed, func() *run.Run { return loggedLower(cleanRun(14, 100), 0.5) }},
 			{"not explained", Likely, func() *run.Run { return easierValidation(100) }},
+			{"neither explains it", Possible, func() *run.Run { return onlyTraining(easierValidation(12), 0.76) }},
 			{"clean", RuledOut, func() *run.Run { return cleanRun(14, 100) }},
 		},
 	} {
@@ -425,6 +437,15 @@ func sameHalf(r *run.Run) *run.Run {
 func loggedLower(r *run.Run, accuracy float64) *run.Run {
 	for t := range r.Epochs {
 		r.Epochs[t].Evaluation(run.Logged, run.Train).Accuracy = run.Float(accuracy)
+	}
+	return r
+}
+
+// onlyTraining sets the training accuracy, as logged and clean.
+func onlyTraining(r *run.Run, accuracy float64) *run.Run {
+	loggedLower(r, accuracy)
+	for t := range r.Epochs {
+		r.Epochs[t].Evaluation(run.Deterministic, run.Train).Accuracy = run.Float(accuracy)
 	}
 	return r
 }

@@ -49,7 +49,7 @@ func judgePreprocessing(e *evidence) judgement {
 		return j
 	}
 	j.verdict = Likely
-	j.say(shift.validation, "the %s intensity of an image is %.3g in validation and %.3g in training (medians; ranks differ with p = %.1g)", shift.name, shift.validation, shift.training, shift.p)
+	j.say(shift.validation, "the %s intensity of an image is %.3g in validation and %.3g in training (medians; ranks differ with p < %.0e)", shift.name, shift.validation, shift.training, mismatchP)
 	if s := e.strangers(); s > 0.5 {
 		j.verdict = Possible
 		j.say(100*s, "%.0f %% of the validation subjects come from sites that are not trained on, which may be the reason", 100*s)

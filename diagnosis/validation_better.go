@@ -61,6 +61,9 @@ func (e *evidence) explainBetter(j *judgement, logged, clean, validation, n, m f
 		j.treat(&Treatment{Plan: map[string]any{}, Text: "Look for copies of training subjects in the validation set, and compare the classes and sites of the two sets; ballast check does both."})
 		return
 	}
-	j.say(rest, "what is left, %+.1f points, is within chance (95 %% interval %+.1f to %+.1f)", rest, 100*low, 100*high)
+	j.say(rest, "that leaves %+.1f points (95 %% interval %+.1f to %+.1f), which the choice of the subjects may be", rest, 100*low, 100*high)
+	if own < rest {
+		j.verdict = Possible // neither the pipeline nor the subjects explain it surely
+	}
 	j.treat(&Treatment{Plan: map[string]any{}, Text: "Nothing needs a cure: compare with the training subjects in the validation pipeline (the view \"deterministic\"), not with the training curve as logged."})
 }
