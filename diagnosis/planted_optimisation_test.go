@@ -88,7 +88,7 @@ func init() {
 			{"no turn", RuledOut, func() *run.Run { return turned(8, 100, 0, 0.01) }},
 		},
 		"too-much-capacity": {
-			{"by heart, 1600 weights each, permuted labels too", Likely, func() *run.Run {
+			{"by heart, 1600 weights each, permuted labels too", Possible, func() *run.Run {
 				return withProbe(planned(memorising(9, 100), 64), "label-permutation", map[string]run.Float{"null_training_accuracy": 1})
 			}},
 			{"a narrower network is better", Confirmed, func() *run.Run {
