@@ -107,8 +107,8 @@ func (s *story) runPage(ctx context.Context) error {
 	return nil
 }
 
-// once runs a command unless it has run before, and keeps what it printed beside
-// what it wrote.
+// once runs a command unless it has run before just so, and keeps it and what it
+// printed beside what it wrote.
 func (s *story) once(ctx context.Context, line string) error {
 	words := strings.Fields(line)
 	output := words[1]
@@ -116,7 +116,7 @@ func (s *story) once(ctx context.Context, line string) error {
 		output = out[1]
 	}
 	done := filepath.Join(s.folder, output+"."+words[0])
-	if _, err := os.Stat(done); err == nil {
+	if old, err := os.ReadFile(done); err == nil && strings.HasPrefix(string(old), line+"\n") {
 		return nil
 	}
 	log.Printf("ballast %s", line)
@@ -129,7 +129,7 @@ func (s *story) once(ctx context.Context, line string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(done, printed, 0o644)
+	return os.WriteFile(done, append([]byte(line+"\n"), printed...), 0o644)
 }
 
 // ballast runs the program in the story's folder and returns what it printed.

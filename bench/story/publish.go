@@ -11,6 +11,7 @@ import (
 
 	"ballast/bench/engine"
 	"ballast/diagnosis"
+	"ballast/evaluation"
 	"ballast/run"
 	"ballast/stat"
 	"ballast/trial"
@@ -56,7 +57,7 @@ func (s *story) publishCase(r *run.Run, report *diagnosis.Report) error {
 		training[t] = 100 * float64(r.Epochs[t].Evaluation(run.Logged, run.Train).Accuracy)
 	}
 	lateCurve := curve[len(curve)-len(curve)/3:]
-	n := report.Subjects.Validation
+	n, j := report.Subjects.Validation, report.Jitter["accuracy"]
 	low, high := stat.Wilson(0.5*float64(n), float64(n), 0.95)
 	if err := drawCase(training, curve, 100*low, 100*high, n); err != nil {
 		return err
@@ -65,13 +66,14 @@ func (s *story) publishCase(r *run.Run, report *diagnosis.Report) error {
 	if err != nil {
 		return err
 	}
-	summary, _, _ := strings.Cut(string(text), "\n\n")
+	_, printed, _ := strings.Cut(string(text), "\n") // after the command
+	summary, _, _ := strings.Cut(printed, "\n\n")
 	if err := put("summary", "```text\n%s\n```", summary); err != nil {
 		return err
 	}
 	return put("case", "Training accuracy ends at %.0f %%. Over the last third of the epochs the validation accuracy of %d patients wanders between %.0f and %.0f %%, "+
-		"with a mean of %.0f %%; the best epoch, %d, has %.0f %%. From one epoch to the next it jumps by %s points.",
-		training[len(training)-1], n, slices.Min(lateCurve), slices.Max(lateCurve), late(curve), report.Epochs.Best, float64(report.Epochs.BestAccuracy), interval(report.Jitter["accuracy"]))
+		"with a mean of %.0f %%; the best epoch, %d, has %.0f %%. From one epoch to the next it jumps by %.1f points (95 %% interval %.1f to %.1f), the AUROC of the same predictions by %.1f.",
+		training[len(training)-1], n, slices.Min(lateCurve), slices.Max(lateCurve), late(curve), report.Epochs.Best, float64(report.Epochs.BestAccuracy), float64(j.Points), float64(j.Low), float64(j.High), float64(report.Jitter["auroc"].Points))
 }
 
 // interval writes points with their 95 % interval.
@@ -124,16 +126,7 @@ func publishGuesses(report *diagnosis.Report) error {
 	if err := put("guesses", "%s", table.String()); err != nil {
 		return err
 	}
-	return put("experiments", "%s", listed(report.Experiments))
-}
-
-// listed writes sentences as a list.
-func listed(sentences []string) string {
-	var text strings.Builder
-	for _, s := range sentences {
-		fmt.Fprintf(&text, "* %s\n", s)
-	}
-	return text.String()
+	return put("experiments", "`%s`", strings.Join(report.Experiments, "`, `"))
 }
 
 // tries are what the question has tried, as the folders of its runs.
@@ -238,7 +231,20 @@ func publishComparison(pairs []Pair) error {
 			row(m.name, fmt.Sprintf("%.1f", mean(plain)), fmt.Sprintf("%.1f", mean(steady)), fmt.Sprintf("%+.1f (%+.1f to %+.1f)", d, d-half, d+half))
 		}
 	})
-	return put("comparison", "%s", table.String())
+	if err := put("comparison", "%s", table.String()); err != nil {
+		return err
+	}
+	var best, level, actual []float64
+	for _, p := range pairs {
+		best, level, actual = append(best, slices.Max(p.Plain.Validation)), append(level, late(p.Plain.Validation)), append(actual, late(p.Plain.Fresh))
+	}
+	return put("seeds", "In the %d plain runs the best epoch has %s %% of its validation patients right, the mean of the last third is %s %%, and of fresh patients it is %s %%.",
+		len(pairs), span(best), span(level), span(actual))
+}
+
+// span writes the lowest and the highest of some numbers.
+func span(values []float64) string {
+	return fmt.Sprintf("%.0f to %.0f", slices.Min(values), slices.Max(values))
 }
 
 // measured are what the controlled comparison compares.
@@ -270,37 +276,54 @@ func halfWidth(values []float64) float64 {
 	return stat.StudentQuantile(0.975, n-1) * math.Sqrt(square/(n-1)/n)
 }
 
+// publishCrossValidation writes the results of both recipes and of what needs no
+// network.
 func (s *story) publishCrossValidation() error {
 	var table strings.Builder
 	var failed error
 	engine.MarkdownTable(&table, 1, func(row func(cells ...string)) {
 		row("cross-validation over all patients", "AUROC (95 % interval)", "accuracy (95 % interval)", "log loss")
+		cell := func(value, low, high run.Float) string {
+			return fmt.Sprintf("%.2f (%.2f to %.2f)", float64(value), max(0, float64(low)), min(1, float64(high)))
+		}
 		for _, recipe := range []string{"plain", "steady"} {
-			text, err := os.ReadFile(filepath.Join(s.folder, "cv-"+recipe, "cv.json"))
-			var cv struct {
-				Results []trial.Result `json:"results"`
-			}
-			if err == nil {
-				err = json.Unmarshal(text, &cv)
-			}
+			cv, err := s.crossValidation("cv-" + recipe)
 			if err != nil {
 				failed = err
 				return
 			}
 			cells := map[string]string{}
 			for _, r := range cv.Results {
-				cells[r.ID] = fmt.Sprintf("%.2f (%.2f to %.2f)", float64(r.Value), float64(r.Low), float64(r.High))
-				if r.ID == "log_loss" {
-					cells[r.ID] = fmt.Sprintf("%.2f", float64(r.Value))
+				cells[r.ID] = cell(r.Value, r.Low, r.High)
+			}
+			logLoss, _, _ := strings.Cut(cells[evaluation.LogLoss], " ")
+			row("four layers, "+recipe, cells[evaluation.AUROC], cells[evaluation.Accuracy], logLoss)
+			if recipe == "plain" {
+				continue
+			}
+			for _, b := range cv.Baselines {
+				for _, r := range b.Results {
+					cells[r.ID] = cell(r.Value, r.Low, r.High)
+				}
+				if b.Unknown == "" && !math.IsNaN(float64(b.Results[0].Low)) {
+					row("logistic regression on "+b.Name, cells[evaluation.AUROC], cells[evaluation.Accuracy], "")
 				}
 			}
-			row(recipe, cells["auroc"], cells["accuracy"], cells["log_loss"])
 		}
 	})
 	if failed != nil {
 		return failed
 	}
 	return put("cv", "%s", table.String())
+}
+
+// crossValidation reads what cv wrote.
+func (s *story) crossValidation(folder string) (cv trial.CrossValidation, err error) {
+	text, err := os.ReadFile(filepath.Join(s.folder, folder, "cv.json"))
+	if err != nil {
+		return cv, err
+	}
+	return cv, json.Unmarshal(text, &cv)
 }
 
 func (s *story) publishLarger() error {
