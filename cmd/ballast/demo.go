@@ -70,7 +70,8 @@ func (d *demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "\nCohort: %s\nRun:    %s\nReport: %s\n", cohortDir, result.dir, page)
+	_, err = fmt.Fprintf(stdout, "\nCohort: %s\nRun:    %s\nReport: %s\nMore:   ballast diagnose %s --probe --cohort %s\n",
+		cohortDir, result.dir, page, quoted(result.dir), quoted(cohortDir))
 	return err
 }
 
