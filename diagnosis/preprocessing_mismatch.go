@@ -73,13 +73,14 @@ func (e *evidence) judgePipelines() judgement {
 	if difference <= samePipeline {
 		return j
 	}
-	low, high := math.NaN(), math.NaN()
+	least := math.NaN() // lower end of what the pipeline costs
 	if isFinite(own) && isFinite(other) && n > 0 {
-		low, high = stat.Newcombe(own*n, n, other*n, n, 0.95)
+		low, high := stat.Newcombe(own*n, n, other*n, n, 0.95)
+		least = low
 		j.say(j.severity, "the training subjects are right in %.1f %% by their own pipeline and in %.1f %% by that of validation (95 %% interval of the difference %.0f to %.0f points)", 100*own, 100*other, 100*low, 100*high)
 	}
-	switch costs := 100*low >= relevantGain; {
-	case costs:
+	switch {
+	case 100*least >= relevantGain:
 		j.verdict = Confirmed
 	case difference >= differentPipeline:
 		j.verdict = Likely
