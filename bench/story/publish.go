@@ -71,9 +71,38 @@ func (s *story) publishCase(r *run.Run, report *diagnosis.Report) error {
 	if err := put("summary", "```text\n%s\n```", summary); err != nil {
 		return err
 	}
+	change, never := flips(r)
+	if err := put("flips", "From one epoch to the next %.1f of the %d patients change sides on average; %d never do after the tenth epoch.", change, n, never); err != nil {
+		return err
+	}
 	return put("case", "Training accuracy ends at %.0f %%. Over the last third of the epochs the validation accuracy of %d patients wanders between %.0f and %.0f %%, "+
 		"with a mean of %.0f %%; the best epoch, %d, has %.0f %%. From one epoch to the next it jumps by %.1f points (95 %% interval %.1f to %.1f), the AUROC of the same predictions by %.1f.",
 		training[len(training)-1], n, slices.Min(lateCurve), slices.Max(lateCurve), late(curve), report.Epochs.Best, float64(report.Epochs.BestAccuracy), float64(j.Points), float64(j.Low), float64(j.High), float64(report.Jitter["auroc"].Points))
+}
+
+// flips counts the validation patients who change between right and wrong: how many
+// from one epoch to the next, and how many never do after the tenth epoch.
+func flips(r *run.Run) (change float64, never int) {
+	subjects := r.Header.Sets[run.Validation]
+	for i, subject := range subjects {
+		changes := 0
+		for t := 11; t < len(r.Epochs); t++ {
+			if rightAt(r, t, i, subject.Class) != rightAt(r, t-1, i, subject.Class) {
+				changes++
+			}
+		}
+		change += float64(changes) / float64(len(r.Epochs)-11)
+		if changes == 0 {
+			never++
+		}
+	}
+	return change, never
+}
+
+// rightAt says whether a validation patient is right after an epoch.
+func rightAt(r *run.Run, epoch, subject, class int) bool {
+	row := r.Epochs[epoch].Evaluation(run.Logged, run.Validation).Probabilities[subject]
+	return slices.Index(row, slices.Max(row)) == class
 }
 
 // interval writes points with their 95 % interval.
@@ -81,22 +110,29 @@ func interval(i diagnosis.Interval) string {
 	return fmt.Sprintf("%.1f (95 %% interval %.1f to %.1f)", float64(i.Points), float64(i.Low), float64(i.High))
 }
 
-// guesses are what people answer to the question, with the causes that decide them.
+// guesses are what people answer to the question, with the causes that decide them
+// and which of their sentences to quote.
 var guesses = []struct {
 	guess  string
-	causes []string
+	causes []quoted
 }{
-	{"It overfits", []string{"overfitting"}},
-	{"The validation set is tiny", []string{"small-validation-set"}},
-	{"It is a coin flip: there is nothing to learn", []string{"coin-flip", "no-signal"}},
-	{"Batch norm", []string{"batch-norm-lag", "batch-norm-small-batch"}},
-	{"The learning rate is too high", []string{"learning-rate-too-high"}},
-	{"Too many layers", []string{"too-much-capacity"}},
-	{"Training and validation are prepared differently", []string{"preprocessing-mismatch"}},
-	{"Dropout or augmentation is left on", []string{"stochastic-evaluation"}},
-	{"It names one class at a time", []string{"class-bias-oscillation", "threshold-flicker"}},
-	{"The ReLUs have died", []string{"dead-relu"}},
-	{"Patients are in both sets, or the scanner gives the answer", []string{"subject-leakage", "site-shortcut"}},
+	{"It overfits", []quoted{{"overfitting", 0}}},
+	{"The validation set is tiny", []quoted{{"small-validation-set", 0}}},
+	{"It is a coin flip: there is nothing to learn", []quoted{{"coin-flip", 0}, {"no-signal", 1}}},
+	{"Batch norm", []quoted{{"batch-norm-lag", 0}, {"batch-norm-small-batch", 0}}},
+	{"The learning rate is too high", []quoted{{"learning-rate-too-high", 0}}},
+	{"Too many layers", []quoted{{"too-much-capacity", 0}}},
+	{"Training and validation are prepared differently", []quoted{{"preprocessing-mismatch", 0}}},
+	{"Dropout or augmentation is left on", []quoted{{"stochastic-evaluation", 0}}},
+	{"It names one class at a time", []quoted{{"class-bias-oscillation", 0}, {"threshold-flicker", 0}}},
+	{"The ReLUs have died", []quoted{{"dead-relu", 0}}},
+	{"Patients are in both sets, or the scanner gives the answer", []quoted{{"subject-leakage", 0}, {"site-shortcut", 0}}},
+}
+
+// A quoted is a cause and the sentence of its evidence that is quoted.
+type quoted struct {
+	id       string
+	sentence int
 }
 
 // publishGuesses writes each guess with its verdicts and the first numbers behind them.
@@ -105,8 +141,8 @@ func publishGuesses(report *diagnosis.Report) error {
 	engine.MarkdownTable(&table, 3, func(row func(cells ...string)) {
 		row("what people say", "verdict", "the number behind it")
 		for _, g := range guesses {
-			for i, id := range g.causes {
-				at := slices.IndexFunc(report.Findings, func(f diagnosis.Finding) bool { return f.ID == id })
+			for i, cause := range g.causes {
+				at := slices.IndexFunc(report.Findings, func(f diagnosis.Finding) bool { return f.ID == cause.id })
 				if at < 0 {
 					continue
 				}
@@ -117,9 +153,9 @@ func publishGuesses(report *diagnosis.Report) error {
 				}
 				number := ""
 				if len(f.Evidence) > 0 {
-					number = f.Evidence[0].Text
+					number = f.Evidence[min(cause.sentence, len(f.Evidence)-1)].Text
 				}
-				row(said, fmt.Sprintf("`%s`: **%s**", id, strings.ReplaceAll(f.Verdict, "-", " ")), number)
+				row(said, fmt.Sprintf("`%s`: **%s**", cause.id, strings.ReplaceAll(f.Verdict, "-", " ")), number)
 			}
 		}
 	})
@@ -331,15 +367,15 @@ func (s *story) publishLarger() error {
 	if err != nil {
 		return err
 	}
-	_, small, err := s.diagnosed("plain")
+	before, small, err := s.diagnosed("plain")
 	if err != nil {
 		return err
 	}
-	curve := accuracies(r, run.Logged)
-	last := curve[len(curve)-len(curve)/3:]
+	first, second := accuracies(before, run.Logged), accuracies(r, run.Logged)
 	return put("larger", "| | %d patients, %d to validate on | %d patients, %d to validate on |\n| --- | --: | --: |\n| jitter, points | %.1f | %.1f |\n"+
-		"| mean accuracy of the last third, %% | %.0f | %.0f |\n| one epoch may be off by, points | %.0f | %.0f |\n| lowest to highest of the last third, %% | | %.0f to %.0f |\n",
+		"| mean accuracy of the last third, %% | %.0f | %.0f |\n| one epoch may be off by, points | %.0f | %.0f |\n| lowest to highest of the last third, %% | %s | %s |\n",
 		small.Subjects.Train+small.Subjects.Validation, small.Subjects.Validation, report.Subjects.Train+report.Subjects.Validation, report.Subjects.Validation,
 		float64(small.Jitter["accuracy"].Points), float64(report.Jitter["accuracy"].Points), float64(small.Chance.Accuracy), float64(report.Chance.Accuracy),
-		(float64(small.Chance.High)-float64(small.Chance.Low))/2, (float64(report.Chance.High)-float64(report.Chance.Low))/2, slices.Min(last), slices.Max(last))
+		(float64(small.Chance.High)-float64(small.Chance.Low))/2, (float64(report.Chance.High)-float64(report.Chance.Low))/2,
+		span(first[len(first)-len(first)/3:]), span(second[len(second)-len(second)/3:]))
 }

@@ -66,9 +66,9 @@ func TestPage(t *testing.T) {
 // Every guess is decided by causes that exist.
 func TestGuessesAreCauses(t *testing.T) {
 	for _, g := range guesses {
-		for _, id := range g.causes {
-			if !slices.ContainsFunc(diagnosis.Causes, func(c *diagnosis.Cause) bool { return c.ID == id }) {
-				t.Errorf("%q: no cause %s", g.guess, id)
+		for _, cause := range g.causes {
+			if !slices.ContainsFunc(diagnosis.Causes, func(c *diagnosis.Cause) bool { return c.ID == cause.id }) {
+				t.Errorf("%q: no cause %s", g.guess, cause.id)
 			}
 		}
 	}

@@ -85,6 +85,7 @@ var printedValidation = regexp.MustCompile(`(?m)^validation loss (\S+) accuracy 
 // what is recorded of validation is what the library printed; and without the
 // recorder it prints the same, digit for digit: recording changes no training.
 func TestRecordingFromLibraries(t *testing.T) {
+	runs := map[string]*run.Run{}
 	for _, c := range []struct {
 		name, program string
 		modules       []string
@@ -114,6 +115,7 @@ func TestRecordingFromLibraries(t *testing.T) {
 				t.Errorf("%d epochs, %s, notes %q", len(r.Epochs), r.Header.Status, r.Notes)
 			}
 			comparePrinted(t, r, printed)
+			runs[c.name] = r
 			checkBudget(t, r, c.views)
 			if *updateRecording {
 				publishDiagnosis(t, dir, c.name)
@@ -126,6 +128,28 @@ func TestRecordingFromLibraries(t *testing.T) {
 				t.Errorf("with the recorder the program printed\n%s\nand without it\n%s", printed, without)
 			}
 		})
+	}
+	if runs["torch"] != nil && runs["lightning"] != nil {
+		compareRuns(t, runs["torch"], runs["lightning"])
+	}
+}
+
+// compareRuns holds the predictions of two runs against each other in every view:
+// Lightning trains the guide's network as PyTorch does.
+func compareRuns(t *testing.T, a, b *run.Run) {
+	t.Helper()
+	for i := range a.Epochs {
+		for _, e := range a.Epochs[i].Evaluations {
+			other := b.Epochs[i].Evaluation(e.View, e.Set)
+			if other == nil || len(other.Probabilities) != len(e.Probabilities) {
+				t.Fatalf("epoch %d: view %s, set %s: not in both runs", i+1, e.View, e.Set)
+			}
+			for k, row := range e.Probabilities {
+				if !(math.Abs(float64(row[0]-other.Probabilities[k][0])) <= 1e-4) {
+					t.Errorf("epoch %d: view %s, set %s, subject %d: %v and %v", i+1, e.View, e.Set, k, row, other.Probabilities[k])
+				}
+			}
+		}
 	}
 }
 
