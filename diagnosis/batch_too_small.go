@@ -6,6 +6,10 @@ import (
 	"ballast/run"
 )
 
+// Measured reliability: planted in 72 runs, likely or confirmed in 89 % of them from the record
+// alone and in 100 % of 6 with experiments; claimed falsely in 0 of 180 clean runs and 3 of 1608
+// runs with other causes; with experiments in 0 of 60 and 0 of 134
+// (docs/reliability-of-diagnosis.md).
 var batchTooSmall = Cause{
 	ID:    "batch-too-small",
 	Title: "Batches too small",

@@ -7,6 +7,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 0 of 180 clean runs and 1 of 1647 runs
+// with other causes; with experiments in 0 of 60 and 0 of 139 (docs/reliability-of-diagnosis.md).
 var classBias = Cause{
 	ID:    "class-bias-oscillation",
 	Title: "One class is predicted at a time",

@@ -7,6 +7,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 0 of 180 clean runs and 6 of 1245 runs
+// with other causes; with experiments in 0 of 60 and 0 of 102 (docs/reliability-of-diagnosis.md).
 var coinFlip = Cause{
 	ID:    "coin-flip",
 	Title: "No better than guessing",

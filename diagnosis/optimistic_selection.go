@@ -7,6 +7,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 3 of 61 clean runs and 77 of 723 runs
+// with other causes; with experiments in 2 of 20 and 5 of 52 (docs/reliability-of-diagnosis.md).
 var optimisticSelection = Cause{
 	ID:    "optimistic-selection",
 	Title: "Best epoch chosen by luck",

@@ -8,6 +8,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 0 of 180 clean runs and 50 of 1068 runs
+// with other causes; with experiments in 0 of 60 and 4 of 90 (docs/reliability-of-diagnosis.md).
 var overconfidence = Cause{
 	ID:    "overconfidence",
 	Title: "Overconfidence",

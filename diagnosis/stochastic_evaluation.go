@@ -7,6 +7,10 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: planted in 144 runs, likely or confirmed in 100 % of them from the record
+// alone and in 100 % of 12 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1488
+// runs with other causes; with experiments in 0 of 60 and 0 of 124
+// (docs/reliability-of-diagnosis.md).
 var stochasticEvaluation = Cause{
 	ID:    "stochastic-evaluation",
 	Title: "Validation is random itself",

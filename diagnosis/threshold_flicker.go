@@ -7,6 +7,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 2 of 86 clean runs and 6 of 877 runs with
+// other causes; with experiments in 2 of 28 and 0 of 78 (docs/reliability-of-diagnosis.md).
 var thresholdFlicker = Cause{
 	ID:    "threshold-flicker",
 	Title: "The decision threshold wanders",

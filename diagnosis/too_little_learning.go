@@ -7,6 +7,8 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: never planted; claimed falsely in 0 of 180 clean runs and 0 of 1464 runs
+// with other causes; with experiments in 0 of 60 and 0 of 123 (docs/reliability-of-diagnosis.md).
 var tooLittleLearning = Cause{
 	ID:    "too-little-learning",
 	Title: "Hardly learns its own training set",
@@ -19,6 +21,8 @@ var tooLittleLearning = Cause{
 	Judge:  judgeLittleLearning,
 }
 
+// Measured reliability: never planted; claimed falsely in 0 of 180 clean runs and 0 of 1704 runs
+// with other causes; with experiments in 0 of 60 and 0 of 142 (docs/reliability-of-diagnosis.md).
 var lossMismatch = Cause{
 	ID:    "loss-accuracy-mismatch",
 	Title: "Loss and accuracy do not belong together",

@@ -7,6 +7,10 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: planted in 24 runs, likely or confirmed in 38 % of them from the record
+// alone and in 0 % of 2 with experiments; claimed falsely in 0 of 165 clean runs and 21 of 1347
+// runs with other causes; with experiments in 0 of 55 and 2 of 113
+// (docs/reliability-of-diagnosis.md).
 var validationBetter = Cause{
 	ID:    "validation-better-than-training",
 	Title: "Validation is better than training",

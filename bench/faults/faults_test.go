@@ -242,7 +242,7 @@ func TestRules(t *testing.T) {
 
 func TestResultsReadAsWritten(t *testing.T) {
 	o := outcome{cohort: "phantom", fault: "dead-relu", planted: "dead-relu", network: "cnn3", validation: 50, seed: 7, judged: true, accuracy: 0.5, points: 1.25,
-		truth: []string{"dead-relu"}, alone: claimsOf("c:dead-relu", "p:coin-flip", "r:overfitting"), alarms: []int{1, 0, 0, 3},
+		truth: []string{"dead-relu"}, alone: claimsOf("c:coin-flip", "p:overfitting", "r:dead-relu"), alarms: []int{1, 0, 0, 3},
 		fired: [][]int{{0}, {}, {}, {0, 3}}}
 	file := filepath.Join(t.TempDir(), "results.csv")
 	if err := writeResults(file, []outcome{o}); err != nil {

@@ -54,7 +54,7 @@ func (o *outcome) row() []string {
 	row := []string{
 		o.cohort, o.fault, o.planted, o.network, strconv.Itoa(o.validation), strconv.FormatUint(o.seed, 10), strconv.FormatBool(o.judged),
 		strconv.FormatFloat(o.accuracy, 'f', 3, 64), strconv.FormatFloat(o.points, 'f', 2, 64),
-		strings.Join(o.truth, " "), writeClaims(o.alone), writeClaims(o.probed),
+		strings.Join(o.truth, " "), o.write(o.alone), o.write(o.probed),
 	}
 	for i, fired := range o.fired {
 		cell := strconv.Itoa(o.alarms[i])
@@ -66,14 +66,15 @@ func (o *outcome) row() []string {
 	return row
 }
 
-// writeClaims leaves out what cannot be told, which is what is not listed.
-func writeClaims(claims []claim) string {
+// write lists the claims that are possible or surer, and that the planted cause is ruled
+// out; of all others nothing is counted.
+func (o *outcome) write(claims []claim) string {
 	if claims == nil {
 		return "-"
 	}
 	var words []string
 	for _, c := range claims {
-		if c.verdict != diagnosis.CannotTell {
+		if c.leans() || c.verdict == diagnosis.RuledOut && c.id == o.planted {
 			words = append(words, letters[c.verdict]+":"+c.id)
 		}
 	}
