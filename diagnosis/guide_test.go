@@ -33,7 +33,7 @@ func TestReliabilities(t *testing.T) {
 		}
 		for _, rates := range []Rates{r.Alone, r.Probed} {
 			if rates.Sure > rates.Planted || rates.First > rates.Second || rates.Second > rates.Planted ||
-				rates.CleanFalse > rates.Clean || rates.OtherFalse > rates.Other {
+				rates.TrueSure > rates.True || rates.CleanFalse > rates.Clean || rates.OtherFalse > rates.Other {
 				t.Errorf("%s: %+v", id, rates)
 			}
 		}

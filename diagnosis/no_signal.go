@@ -8,8 +8,8 @@ import (
 )
 
 // Measured reliability: planted in 144 runs, likely or confirmed in 33 % of them from the record
-// alone and in 42 % of 12 with experiments; claimed falsely in 0 of 180 clean runs and 6 of 1560
-// runs with other causes; with experiments in 0 of 60 and 0 of 130
+// alone and in 40 % of 20 with experiments; claimed falsely in 0 of 180 clean runs and 6 of 1560
+// runs with other causes; with experiments in 0 of 60 and 0 of 226
 // (docs/reliability-of-diagnosis.md).
 var noSignal = Cause{
 	ID:    "no-signal",

@@ -9,7 +9,11 @@ type Rates struct {
 	Second  int // the first or the second one
 	// Low and High are the 95 % interval of the share Sure / Planted, over seeds.
 	Low, High Number
-	Clean     int // clean runs of which the cause is not true
+	// True counts the runs of which the cause is true without being planted, as fresh
+	// subjects or the record show, or by construction of another fault.
+	True     int
+	TrueSure int // of these: likely or confirmed
+	Clean    int // clean runs of which the cause is not true
 	// CleanFalse counts those of which it was called likely or confirmed all the same.
 	CleanFalse int
 	Other      int // runs with another cause planted, of which this one is not true

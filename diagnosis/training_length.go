@@ -6,8 +6,8 @@ import (
 )
 
 // Measured reliability: planted in 72 runs, likely or confirmed in 100 % of them from the record
-// alone and in 100 % of 6 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1464
-// runs with other causes; with experiments in 0 of 60 and 0 of 121
+// alone and in 100 % of 10 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1464
+// runs with other causes; with experiments in 0 of 60 and 0 of 210
 // (docs/reliability-of-diagnosis.md).
 var trainedTooShort = Cause{
 	ID:      "trained-too-short",
@@ -21,8 +21,8 @@ var trainedTooShort = Cause{
 }
 
 // Measured reliability: planted in 48 runs, likely or confirmed in 44 % of them from the record
-// alone and in 25 % of 4 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1233
-// runs with other causes; with experiments in 0 of 60 and 0 of 100
+// alone and in 33 % of 6 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1233
+// runs with other causes; with experiments in 0 of 60 and 0 of 178
 // (docs/reliability-of-diagnosis.md).
 var trainedTooLong = Cause{
 	ID:      "trained-too-long",

@@ -8,8 +8,8 @@ import (
 )
 
 // Measured reliability: planted in 24 runs, likely or confirmed in 38 % of them from the record
-// alone and in 0 % of 2 with experiments; claimed falsely in 0 of 165 clean runs and 21 of 1347
-// runs with other causes; with experiments in 0 of 55 and 2 of 113
+// alone and in 0 % of 4 with experiments; claimed falsely in 0 of 165 clean runs and 21 of 1347
+// runs with other causes; with experiments in 0 of 55 and 2 of 194
 // (docs/reliability-of-diagnosis.md).
 var validationBetter = Cause{
 	ID:    "validation-better-than-training",

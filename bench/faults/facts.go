@@ -87,12 +87,15 @@ func (c *course) mean(view, set string, of func(*run.Evaluation) float64) float6
 	return average(c.curve(view, set, of)[c.late:])
 }
 
+// average is the mean of the finite values; NaN where there is none.
 func average(values []float64) float64 {
-	sum := 0.0
+	sum, n := 0.0, 0.0
 	for _, x := range values {
-		sum += x
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			sum, n = sum+x, n+1
+		}
 	}
-	return sum / float64(len(values))
+	return sum / n
 }
 
 // confidence is the mean late probability of the class that is named.
@@ -187,12 +190,13 @@ func (c *course) swings() bool {
 // draws is the number of validation sets that flatters draws.
 const draws = 300
 
-// flatters is how far the best epoch of n validation subjects is expected to lie above
-// what all fresh subjects show of that epoch: sets of n are drawn from the fresh
-// subjects, as many of each class as are validated on, with replacement.
+// flatters is how far the best epoch of n validation subjects, evaluated as the run logs
+// them, is expected to lie above what all fresh subjects show of that epoch without noise
+// of the evaluation: sets of n are drawn from the fresh subjects, as many of each class as
+// are validated on, with replacement.
 func (c *course) flatters(subjects []run.Subject) float64 {
-	right := c.right()
-	if len(right) == 0 {
+	right, clean := c.right(run.Logged), c.right(run.Deterministic)
+	if len(right) == 0 || len(right) != len(clean) {
 		return math.NaN()
 	}
 	members := map[int][]int{}
@@ -201,7 +205,7 @@ func (c *course) flatters(subjects []run.Subject) float64 {
 	}
 	all := make([]float64, len(right))
 	for t := range right {
-		all[t] = average(right[t])
+		all[t] = average(clean[t])
 	}
 	sum := 0.0
 	for k := range draws {
@@ -214,31 +218,34 @@ func (c *course) flatters(subjects []run.Subject) float64 {
 		}
 		best, at := -1.0, 0
 		for t := range right {
-			hits := 0.0
-			for _, i := range drawn {
-				hits += right[t][i]
+			of := make([]float64, len(drawn))
+			for k, i := range drawn {
+				of[k] = right[t][i]
 			}
-			if hits > best {
-				best, at = hits, t
+			if accuracy := average(of); accuracy > best {
+				best, at = accuracy, t
 			}
 		}
-		sum += best/float64(len(drawn)) - all[at]
+		sum += best - all[at]
 	}
 	return sum / draws
 }
 
 // right is, for every epoch and fresh subject, 1 where the subject is classified
-// rightly; epochs without predictions are left out.
-func (c *course) right() (right [][]float64) {
+// rightly, NaN where a view leaves it out; epochs without predictions are left out.
+func (c *course) right(view string) (right [][]float64) {
 	subjects := c.fresh.Header.Sets[run.Validation]
 	for t := range c.fresh.Epochs {
-		v := c.fresh.Epochs[t].Evaluation(run.Deterministic, run.Validation)
+		v := c.fresh.Epochs[t].Evaluation(view, run.Validation)
 		if v == nil || len(v.Probabilities) != len(subjects) {
 			continue
 		}
 		row := make([]float64, len(subjects))
 		for i, p := range v.Probabilities {
-			if named(p) == subjects[i].Class && p[0] == p[0] {
+			switch {
+			case p == nil:
+				row[i] = math.NaN()
+			case named(p) == subjects[i].Class && p[0] == p[0]:
 				row[i] = 1
 			}
 		}

@@ -189,6 +189,8 @@ func goalsTable(outcomes []outcome) string {
 		}
 		row("planted cause named first", "", detected(1, fromRecord), "", detected(1, withProbes))
 		row("planted cause named first or second", "at least 75 %", detected(2, fromRecord), "at least 90 %", detected(2, withProbes))
+		same := rateOf(filter(outcomes, and(faultyPhantom, withProbes.made)), fromRecord.among(2))
+		row("the same, of the runs with experiments before they were made", "", "", "", same.text())
 		sure := func(m mode) string {
 			return rateOf(filter(outcomes, and(faultyPhantom, m.made)), func(o *outcome) bool { return claim{"", verdict(m.claims(o), o.planted)}.sure() }).text()
 		}

@@ -24,6 +24,14 @@ func ratesOf(outcomes []outcome, id string, m mode) diagnosis.Rates {
 	if sure.runs > 0 {
 		r.Low, r.High = diagnosis.Number(sure.low), diagnosis.Number(sure.high)
 	}
+	for _, o := range filter(outcomes, and(m.made, func(o *outcome) bool {
+		return o.cohort == phantomCohort && o.planted != id && slices.Contains(o.truth, id)
+	})) {
+		r.True++
+		if (claim{"", verdict(m.claims(o), id)}).sure() {
+			r.TrueSure++
+		}
+	}
 	untrue := func(keep func(*outcome) bool) (runs, alarms int) {
 		for _, o := range filter(outcomes, and(keep, m.made)) {
 			if slices.Contains(o.truth, id) {
@@ -55,8 +63,8 @@ func ratesText(outcomes []outcome) (string, error) {
 }
 
 func ratesLiteral(r diagnosis.Rates) string {
-	return fmt.Sprintf("Rates{Planted: %d, Sure: %d, First: %d, Second: %d, Low: %.3f, High: %.3f, Clean: %d, CleanFalse: %d, Other: %d, OtherFalse: %d}",
-		r.Planted, r.Sure, r.First, r.Second, float64(r.Low), float64(r.High), r.Clean, r.CleanFalse, r.Other, r.OtherFalse)
+	return fmt.Sprintf("Rates{Planted: %d, Sure: %d, First: %d, Second: %d, Low: %.3f, High: %.3f, True: %d, TrueSure: %d, Clean: %d, CleanFalse: %d, Other: %d, OtherFalse: %d}",
+		r.Planted, r.Sure, r.First, r.Second, float64(r.Low), float64(r.High), r.True, r.TrueSure, r.Clean, r.CleanFalse, r.Other, r.OtherFalse)
 }
 
 // measuredLine begins the part of a cause's doc comment that is written here.
@@ -165,6 +173,9 @@ func sentence(outcomes []outcome, id string) string {
 	default:
 		parts = append(parts, fmt.Sprintf("planted in %d runs, likely or confirmed in %s of them from the record alone and in %s of %d with experiments",
 			alone.Planted, percent(alone.Sure, alone.Planted), percent(probed.Sure, probed.Planted), probed.Planted))
+	}
+	if alone.Planted == 0 && alone.True > 0 {
+		parts = append(parts, fmt.Sprintf("true of %d runs by fresh subjects or by construction, likely or confirmed in %s of them from the record alone", alone.True, percent(alone.TrueSure, alone.True)))
 	}
 	parts = append(parts, fmt.Sprintf("claimed falsely in %d of %d clean runs and %d of %d runs with other causes", alone.CleanFalse, alone.Clean, alone.OtherFalse, alone.Other))
 	if probed.Clean+probed.Other > 0 {

@@ -75,13 +75,14 @@ func reliabilityText(id string, width int) string {
 	}{
 		{"planted: called likely or confirmed", func(r diagnosis.Rates) (int, int) { return r.Sure, r.Planted }},
 		{"planted: first or second finding", func(r diagnosis.Rates) (int, int) { return r.Second, r.Planted }},
+		{"true, not planted: called so", func(r diagnosis.Rates) (int, int) { return r.TrueSure, r.True }},
 		{"clean runs: called so falsely", func(r diagnosis.Rates) (int, int) { return r.CleanFalse, r.Clean }},
 		{"runs with other causes: falsely", func(r diagnosis.Rates) (int, int) { return r.OtherFalse, r.Other }},
 	} {
 		row(line.name, shareOf(line.of(r.Alone)), shareOf(line.of(r.Probed)))
 	}
 	if r.Alone.Planted == 0 {
-		text.WriteString(filled("It was never planted: how often it is found is not known.", width) + "\n")
+		text.WriteString(filled("It was never planted by itself.", width) + "\n")
 	}
 	text.WriteString(filled("Measured on trained phantoms of known truth (docs/reliability-of-diagnosis.md).", width) + "\n")
 	return text.String()
