@@ -23,7 +23,7 @@ var realCohorts = []struct {
 	{"sts-lungmets", "Lung metastases of sarcoma, 51 patients, 3D", nil, 0},
 }
 
-// publishReal trains the four-layer network on the real cohorts, with every default,
+// publishReal trains the four-layer network of the default plan on the real cohorts
 // and puts what the diagnosis found beside the phantom cohort.
 func (s *story) publishReal(ctx context.Context, shared string) error {
 	var likes []lookalike
