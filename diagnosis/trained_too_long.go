@@ -8,98 +8,27 @@ import (
 	"ballast/stat"
 )
 
+// Measured reliability: planted in 48 runs, likely or confirmed in 44 % of them from the record
+// alone and in 33 % of 6 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1233
+// runs with other causes; with experiments in 0 of 60 and 0 of 178
+// (docs/reliability-of-diagnosis.md).
+var trainedTooLong = Cause{
+	ID:      "trained-too-long",
+	Title:   "Trained too long",
+	Explain: "The validation loss has been rising for long: the last weights are worse than earlier ones.",
+	Of:      "generalisation",
+	Kind:    mistake,
+	Brings:  []string{"overfitting", "overconfidence", "optimistic-selection"},
+	Judge:   judgeRanLong,
+}
+
 const (
-	halfPath  = 0.3 // of the weights' size: all steps together, where training has hardly begun
-	farFall   = 0.2 // of the validation loss over the last third: more than settling takes
-	goesOn    = 0.1 // of the loss: what a short continuation takes away where training was not over
-	crossFits = 2   // parts of the validation subjects
+	riseShare = 0.10 // of the lowest validation loss: a rise that matters
+	riseNats  = 0.05 // and by this much
+	steepRise = 0.20 // a rise that makes it likely
+	longPast  = 2.0 / 3
+	crossFits = 2 // parts of the validation subjects
 )
-
-// judgeStoppedShort judges a run by its curves, as a log, and by two things that a
-// log does not hold: whether the weights have had the way to go anywhere, and
-// whether a short continuation goes on to improve both losses.
-func judgeStoppedShort(e *evidence) judgement {
-	c := e.asCurves()
-	j := judgeTooShort(c)
-	f, path, step := e.trainingFit(), e.medianPath(), e.medianStep()
-	if late := c.late(c.loss); j.verdict == Likely && finiteCount(c.loss) >= fewEpochs && !(stillFalling(c.loss) >= farFall*late) {
-		j.verdict = Possible
-	}
-	if isFinite(path) {
-		j.say(path, "all steps together amount to %.2g times the size of the weights", path)
-	}
-	falls := e.stillLearning(&j)
-	begun := f.loss > unlearnt*f.ignorance && f.loss < worseThan*f.ignorance
-	if begun && step >= smallStep && (path < shortPath || falls && path < halfPath) && j.verdict != Likely {
-		j.verdict, j.severity = Likely, math.Max(0, 100*(1-f.accuracy))
-	}
-	if on, tried := e.goesOn(&j); tried {
-		switch {
-		case on && j.verdict == Likely:
-			j.verdict = Confirmed
-		case on:
-			j.verdict = Possible
-		case j.verdict == Possible:
-			j.verdict = CannotTell
-		}
-	}
-	if (j.verdict == Likely || j.verdict == Possible) && e.firstBroken() >= 0 {
-		j.verdict = CannotTell
-	}
-	t := trainLonger()
-	if e.plan != nil {
-		t.Plan["epochs"] = max(30, 2*e.plan.Epochs)
-	}
-	j.treatment = nil
-	j.treat(t)
-	return j
-}
-
-// stillLearning reports whether the training loss falls to the end: in every epoch
-// where there are few, as a trend where there are more.
-func (e *evidence) stillLearning(j *judgement) bool {
-	c := e.asCurves()
-	values := finiteOf(c.trainLoss)
-	if len(values) < 2 {
-		return false
-	}
-	if len(values) >= fewEpochs {
-		return stillFalling(c.trainLoss) > lossShare*math.Abs(c.late(c.trainLoss))
-	}
-	falls := slices.IsSortedFunc(values, func(a, b float64) int {
-		switch {
-		case a > b:
-			return -1
-		case a < b:
-			return 1
-		}
-		return 0
-	})
-	if falls {
-		j.say(values[0]-values[len(values)-1], "the training loss falls in every one of %d epochs, by %.3f nats", len(values), values[0]-values[len(values)-1])
-	}
-	return falls
-}
-
-// goesOn reports whether a short continuation at the same settings takes a tenth or
-// more off both losses, and whether it was made.
-func (e *evidence) goesOn(j *judgement) (yes, tried bool) {
-	before, after := e.probe("continuation", "before_loss"), e.probe("continuation", "same_loss")
-	beforeValidation, afterValidation := e.probe("continuation", "before_validation_loss"), e.probe("continuation", "same_validation_loss")
-	if !isFinite(before) || !isFinite(after) || !isFinite(beforeValidation) || !isFinite(afterValidation) || !e.continuedInEarnest() {
-		return false, false
-	}
-	j.say(beforeValidation-afterValidation, "a few more epochs change the training loss from %.3f to %.3f and the validation loss from %.3f to %.3f", before, after, beforeValidation, afterValidation)
-	return after <= (1-goesOn)*before && afterValidation <= (1-goesOn)*beforeValidation, true
-}
-
-// inEarnest is the share of the run's largest learning rate below which a
-// continuation tries nothing, as after a schedule that ends near zero.
-const inEarnest = 0.3
-
-func (e *evidence) continuedInEarnest() bool {
-	return e.probe("continuation", "learning_rate") >= inEarnest*e.rate()
-}
 
 // judgeRanLong asks by how much the late validation loss lies above the lowest one,
 // with every subject's loss at hand: half the subjects choose the epoch of the lowest
@@ -238,4 +167,41 @@ func (e *evidence) accuracySince(epoch int) float64 {
 		return math.NaN()
 	}
 	return 100 * (smoothed(e.accuracy)[t] - e.lateMean(e.accuracy))
+}
+
+// judgeTooLong asks whether the validation loss has risen from a lowest point
+// in the first two thirds of the epochs, as a trend and by an amount that
+// matters.
+func judgeTooLong(e *curveEvidence) judgement {
+	lowest, rise := e.turn(e.loss)
+	if lowest < 0 || !positive(e.loss) {
+		return cannotTell(finiteCount(e.loss), "%.0f validation losses above zero are too few to see it turn; ten are needed", finiteCount(e.loss))
+	}
+	least := smoothed(e.loss)[lowest]
+	j := judgement{verdict: CannotTell, severity: math.NaN()}
+	j.say(rise, "the smoothed validation loss is lowest, %.3f, at epoch %d of %d, and %.0f %% higher over the last third", least, e.epochs[lowest], e.epochs[len(e.epochs)-1], 100*rise/least)
+	fall := e.sayAccuracySince(&j, lowest)
+	early := float64(lowest) <= longPast*float64(len(e.epochs)-1)
+	rising := risesFrom(e.loss, lowest, suggestedTrend) && rise > riseNats
+	switch {
+	case early && rising && rise >= steepRise*least && risesFrom(e.loss, lowest, significantTrend):
+		j.verdict, j.severity = Likely, math.Max(0, fall)
+	case early && rising && rise >= riseShare*least:
+		j.verdict, j.severity = Possible, math.Max(0, fall)
+	case rise < lossShare*least:
+		j.verdict = RuledOut
+	}
+	j.treat(advise("Stop near the lowest smoothed validation loss, chosen on other cases than those that are reported."))
+	return j
+}
+
+// sayAccuracySince reports by how many points the accuracy has fallen since the
+// lowest loss; NaN without an accuracy.
+func (e *curveEvidence) sayAccuracySince(j *judgement, lowest int) float64 {
+	fall := 100 * (smoothed(e.accuracy)[lowest] - e.late(e.accuracy))
+	if !e.isAccuracy() || !isFinite(fall) {
+		return math.NaN()
+	}
+	j.say(-fall, "since then the accuracy has changed by %+.1f points", -fall)
+	return fall
 }
