@@ -86,7 +86,7 @@ func onlyClass(rows []run.Row) int {
 	count, all := map[int]int{}, 0
 	for _, row := range rows {
 		if row != nil {
-			count[predicted(row)]++
+			count[row.Class()]++
 			all++
 		}
 	}

@@ -111,7 +111,7 @@ func surestThird(rows []run.Row, classes []int) sureMistakes {
 	order := allOf(len(rows))
 	margins := make([]float64, len(rows))
 	for i, row := range rows {
-		margins[i] = margin(row, predicted(row))
+		margins[i] = margin(row, row.Class())
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
@@ -128,7 +128,7 @@ func surestThird(rows []run.Row, classes []int) sureMistakes {
 		byClass[c] = 0
 	}
 	for k, i := range order {
-		if predicted(rows[i]) == classes[i] {
+		if rows[i].Class() == classes[i] {
 			continue
 		}
 		s.wrong++

@@ -67,7 +67,7 @@ func (e *evidence) lateCalibration(p *predictions) float64 {
 		for i, row := range rows {
 			if row != nil {
 				confidence = append(confidence, math.Min(1, float64(slices.Max(row))))
-				right = append(right, predicted(row) == p.classes[i])
+				right = append(right, row.Class() == p.classes[i])
 			}
 		}
 		errors = append(errors, 100*stat.CalibrationError(confidence, right, 10))

@@ -126,21 +126,10 @@ var accuracyValues = meanOf(correct)
 
 // correct is 1 for a subject whose most probable class is the true one.
 func correct(row run.Row, class int) float64 {
-	if predicted(row) == class {
+	if row.Class() == class {
 		return 1
 	}
 	return 0
-}
-
-// predicted is the most probable class, the first of equals.
-func predicted(row run.Row) int {
-	best := 0
-	for c, p := range row {
-		if p > row[best] {
-			best = c
-		}
-	}
-	return best
 }
 
 // leastProbability is the smallest normal float32: probabilities that

@@ -46,7 +46,7 @@ func compareTwice(first, second run.Evaluation) map[string]run.Float {
 		if !slices.EqualFunc(a, b, same) {
 			different++
 		}
-		if class(a) != class(b) {
+		if a.Class() != b.Class() {
 			flips++
 		}
 	}
@@ -60,18 +60,3 @@ func compareTwice(first, second run.Evaluation) map[string]run.Float {
 
 // same reports whether two probabilities are equal, or both no numbers.
 func same(p, q float32) bool { return p == q || p != p && q != q }
-
-// class is the most probable class, the first of equals; -1, which is never right,
-// where a probability is not a number.
-func class(row run.Row) int {
-	best := 0
-	for k, p := range row {
-		if p != p {
-			return -1
-		}
-		if p > row[best] {
-			best = k
-		}
-	}
-	return best
-}

@@ -286,7 +286,7 @@ func scoreApart(marked []bool, e run.Evaluation, subjects []run.Subject) (share,
 			group = 1
 		}
 		count[group]++
-		if class(row) == subjects[i].Class {
+		if row.Class() == subjects[i].Class {
 			right[group]++
 		}
 	}

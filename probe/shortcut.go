@@ -35,7 +35,7 @@ var shortcut = Probe{
 		values["loss_as_is"], values["loss_neutral"] = asIs.Loss, neutral.Loss
 		lost, won := 0, 0
 		for i, subject := range b.Images.Validation.Subjects {
-			before, after := class(asIs.Probabilities[i]) == subject.Class, class(neutral.Probabilities[i]) == subject.Class
+			before, after := asIs.Probabilities[i].Class() == subject.Class, neutral.Probabilities[i].Class() == subject.Class
 			switch {
 			case before && !after:
 				lost++

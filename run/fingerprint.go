@@ -1,9 +1,7 @@
 package run
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -44,15 +42,9 @@ func (f *Fingerprint) Encode() ([]byte, error) { return encode(f, "") }
 
 func (r *Run) readFingerprint(dir string) error {
 	file := filepath.Join(dir, FingerprintFile)
-	text, err := readLimited(file, maxHeader+int64(r.subjects())*1024)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := readVersioned(file, maxHeader+int64(r.subjects())*1024)
+	if text == nil || err != nil {
 		return err
-	}
-	if err := decodeFormat(text, FingerprintFile); err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if r.Fingerprint, err = decodeFingerprint(text); err == nil {
 		err = r.Header.checkFingerprint(r.Fingerprint)

@@ -98,6 +98,22 @@ func readLimited(file string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
+// readVersioned reads an optional file that states its format, which it checks; nil
+// where there is no such file.
+func readVersioned(file string, limit int64) ([]byte, error) {
+	text, err := readLimited(file, limit)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := decodeFormat(text, filepath.Base(file)); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return text, nil
+}
+
 func (r *Run) readPlan(file string) error {
 	text, err := readLimited(file, maxPlan)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,11 +1,8 @@
 package run
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -68,13 +65,9 @@ func WriteProbes(dir string, p *Probes) error {
 	}
 	text, err := encode(whole, "  ")
 	if err == nil {
-		err = writeSynced(file+temporary, bytesOf(text))
-	}
-	if err == nil {
-		err = os.Rename(file+temporary, file)
+		err = replaceFile(file, bytesOf(text))
 	}
 	if err != nil {
-		os.Remove(file + temporary)
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil
@@ -85,15 +78,9 @@ const maxProbes = 4 << 20
 
 func (r *Run) readProbes(dir string) error {
 	file := filepath.Join(dir, ProbesFile)
-	text, err := readLimited(file, maxProbes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := readVersioned(file, maxProbes)
+	if text == nil || err != nil {
 		return err
-	}
-	if err := decodeFormat(text, ProbesFile); err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if r.Probes, err = decodeProbes(text); err == nil {
 		err = r.Probes.check()

@@ -107,6 +107,21 @@ type Evaluation struct {
 // Values that are not finite survive JSON as in Float.
 type Row []float32
 
+// Class is the most probable class, the first of equals; -1, which is never right,
+// where a probability is not a number.
+func (r Row) Class() int {
+	best := 0
+	for class, p := range r {
+		if p != p {
+			return -1
+		}
+		if p > r[best] {
+			best = class
+		}
+	}
+	return best
+}
+
 // Evaluation returns the evaluation of a view on a set, or nil.
 func (e *Epoch) Evaluation(view, set string) *Evaluation {
 	for i := range e.Evaluations {

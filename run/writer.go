@@ -294,9 +294,12 @@ func checkFile(name string) error {
 // temporary ends the name of a file that is being written.
 const temporary = ".tmp"
 
-// replace writes a file under a temporary name, then renames it.
 func (w *Writer) replace(name string, contents func(io.Writer) error) error {
-	target := filepath.Join(w.dir, filepath.FromSlash(name))
+	return replaceFile(filepath.Join(w.dir, filepath.FromSlash(name)), contents)
+}
+
+// replaceFile writes a file under a temporary name, then renames it.
+func replaceFile(target string, contents func(io.Writer) error) error {
 	err := writeSynced(target+temporary, contents)
 	if err == nil {
 		err = os.Rename(target+temporary, target)

@@ -246,21 +246,6 @@ func resize(old []float32, n int) []float32 {
 	return old[:n]
 }
 
-// largest returns the index of the largest number, the first of equals, and
-// -1 if one of them is not a number: a prediction that is never right.
-func largest(numbers []float32) int {
-	best := 0
-	for i, x := range numbers {
-		if x != x {
-			return -1
-		}
-		if x > numbers[best] {
-			best = i
-		}
-	}
-	return best
-}
-
 type part struct{ from, to int }
 
 // parts divides n images into the fewest batches of at most size images, as

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"ballast/net"
+	"ballast/run"
 )
 
 // An objective is the loss that training lessens.
@@ -78,7 +79,7 @@ func (o *objective) gradient(logits []float32, labels []int, m *mixture, probabi
 		sum := net.SoftmaxCrossEntropy(logits, labels, o.classes, probabilities, gradient)
 		s := score{crossEntropy: sum, objective: sum, weight: float64(len(labels))}
 		for i, label := range labels {
-			if largest(probabilities[i*o.classes:(i+1)*o.classes]) == label {
+			if run.Row(probabilities[i*o.classes:(i+1)*o.classes]).Class() == label {
 				s.correct++
 			}
 		}
@@ -92,7 +93,7 @@ func (o *objective) gradient(logits []float32, labels []int, m *mixture, probabi
 		s.objective, s.weight = o.loss.Gradient(logits, o.shares, o.classes, probabilities, gradient)
 	}
 	for i := range labels {
-		if class := largest(probabilities[i*o.classes : (i+1)*o.classes]); class >= 0 {
+		if class := run.Row(probabilities[i*o.classes : (i+1)*o.classes]).Class(); class >= 0 {
 			s.correct += o.shares[i*o.classes+class]
 		}
 	}

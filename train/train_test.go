@@ -173,7 +173,7 @@ func checkAccuracy(t *testing.T, subjects []run.Subject, e *run.Evaluation) {
 	t.Helper()
 	var correct, loss float64
 	for i, row := range e.Probabilities {
-		if largest(row) == subjects[i].Class {
+		if row.Class() == subjects[i].Class {
 			correct++
 		}
 		loss -= math.Log(float64(row[subjects[i].Class])) / float64(len(subjects))

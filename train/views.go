@@ -341,7 +341,7 @@ func (p *pooling) evaluation(view string) run.Evaluation {
 		e.Probabilities[subject] = row
 		seen++
 		loss -= logMean(p.truth[subject])
-		if largest(row) == p.set.Subjects[subject].Class {
+		if row.Class() == p.set.Subjects[subject].Class {
 			correct++
 		}
 	}
