@@ -319,18 +319,7 @@ func TestContinuationIsTheRunGoneOn(t *testing.T) {
 	}
 	short := p
 	short.Epochs = 3
-	dir, err := trainInto(t, t.Context(), short, images, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := run.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := ReadState(dir, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, state := trainedRun(t, short, images)
 	for _, threads := range []int{1, 3} {
 		epochs, err := state.Continue(t.Context(), short, images, Continuation{Epochs: 2, Rate: p.Optimizer.LR, Batch: p.Batch}, threads, nil)
 		if err != nil || len(epochs) != 2 {
@@ -359,18 +348,7 @@ func TestContinuationEndsWhenItDiverges(t *testing.T) {
 	p := smallPlan()
 	p.Epochs, p.Net.Norm, p.Optimizer.Name = 1, "none", "sgd"
 	images := blobs(p, 10, 6, 0)
-	dir, err := trainInto(t, t.Context(), p, images, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := run.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := ReadState(dir, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, state := trainedRun(t, p, images)
 	epochs, err := state.Continue(t.Context(), p, images, Continuation{Epochs: 40, Rate: 1000, Batch: p.Batch}, 0, nil)
 	if err != nil || len(epochs) == 0 || len(epochs) == 40 || isFinite(float64(epochs[len(epochs)-1].Evaluation(run.Logged, run.Train).Loss)) {
 		t.Errorf("%d epochs, %v; want the last one, before the 40th, to have no loss", len(epochs), err)

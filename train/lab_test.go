@@ -10,8 +10,8 @@ import (
 	"ballast/run"
 )
 
-// newLab returns a lab with the weights of a short run.
-func newLab(t *testing.T, p Plan, images *Images) *Lab {
+// trainedRun trains and opens what came out, and the weights that it left.
+func trainedRun(t *testing.T, p Plan, images *Images) (*run.Run, *State) {
 	t.Helper()
 	dir, err := trainInto(t, t.Context(), p, images, Options{})
 	if err != nil {
@@ -25,6 +25,13 @@ func newLab(t *testing.T, p Plan, images *Images) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r, state
+}
+
+// newLab returns a lab with the weights of a short run.
+func newLab(t *testing.T, p Plan, images *Images) *Lab {
+	t.Helper()
+	_, state := trainedRun(t, p, images)
 	l, err := NewLab(p, images, 0, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -77,18 +84,7 @@ func TestLabLooks(t *testing.T) {
 	p := smallPlan()
 	p.Validation = Validation{Weights: "current", Dropout: true, Augment: true, Fraction: 0.5}
 	images := blobs(p, 10, 6, 0)
-	dir, err := trainInto(t, t.Context(), p, images, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := run.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := ReadState(dir, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, state := trainedRun(t, p, images)
 	l, err := NewLab(p, images, 0, nil)
 	if err != nil {
 		t.Fatal(err)
