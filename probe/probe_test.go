@@ -37,8 +37,7 @@ var cohorts = sync.OnceValues(func() (*train.Images, error) {
 			if err != nil {
 				return nil, err
 			}
-			part.set.Samples = append(part.set.Samples, train.Sample{Subject: len(part.set.Subjects), Class: subject.Label, Image: image})
-			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: subject.ID, Class: subject.Label, Images: 1})
+			part.set.Add(run.Subject{ID: subject.ID, Class: subject.Label}, image)
 		}
 	}
 	return images, nil

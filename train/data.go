@@ -29,6 +29,15 @@ func (s *Set) encoded(subject int) []float32 {
 	return s.Covariates[subject]
 }
 
+// Add adds a subject, by its class, with its images.
+func (s *Set) Add(subject run.Subject, images ...*prep.Image) {
+	subject.Images = len(images)
+	for _, image := range images {
+		s.Samples = append(s.Samples, Sample{Subject: len(s.Subjects), Class: subject.Class, Image: image})
+	}
+	s.Subjects = append(s.Subjects, subject)
+}
+
 // A Sample is one prepared image.
 type Sample struct {
 	Subject int // index into Set.Subjects

@@ -89,8 +89,7 @@ func (p *population) set(name string, from, n int) (train.Set, error) {
 		if err != nil {
 			return set, fmt.Errorf("phantom %s, subject %d: %w", p.name, k, err)
 		}
-		set.Samples = append(set.Samples, train.Sample{Subject: len(set.Subjects), Class: subject.Label, Image: image})
-		set.Subjects = append(set.Subjects, run.Subject{ID: subject.ID, Class: subject.Label, Images: 1})
+		set.Add(run.Subject{ID: subject.ID, Class: subject.Label}, image)
 	}
 	return set, nil
 }

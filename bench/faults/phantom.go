@@ -69,19 +69,10 @@ func phantomPool(seed uint64, effect float64) (*pool, error) {
 			if err != nil {
 				return nil, fmt.Errorf("phantom subject %d: %w", k, err)
 			}
-			addSubject(part.set, run.Subject{ID: subject.ID, Class: subject.Label}, image)
+			part.set.Add(run.Subject{ID: subject.ID, Class: subject.Label}, image)
 		}
 	}
 	return p, nil
-}
-
-// addSubject adds a subject with its images.
-func addSubject(set *train.Set, subject run.Subject, images ...*prep.Image) {
-	subject.Images = len(images)
-	for _, image := range images {
-		set.Samples = append(set.Samples, train.Sample{Subject: len(set.Subjects), Class: subject.Class, Image: image})
-	}
-	set.Subjects = append(set.Subjects, subject)
 }
 
 // images are some subjects to train on, some to validate on and all fresh ones.

@@ -33,7 +33,7 @@ func noisePool() *pool {
 			for v := range 40 {
 				image.Data[v] += float32(2 * (i % 2))
 			}
-			addSubject(part.set, run.Subject{ID: string(rune('A' + k)), Class: i % 2}, image)
+			part.set.Add(run.Subject{ID: string(rune('A' + k)), Class: i % 2}, image)
 			k++
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"math"
 
 	"ballast/phantom"
@@ -41,26 +40,24 @@ func phantomImages(config phantom.Config, plan *train.Plan, size [2]int, fresh i
 			if err != nil {
 				return nil, err
 			}
-			part.set.Samples = append(part.set.Samples, train.Sample{Subject: len(part.set.Subjects), Class: subject.Label, Image: image})
-			part.set.Subjects = append(part.set.Subjects, run.Subject{ID: subject.ID, Class: subject.Label, Images: 1})
+			part.set.Add(run.Subject{ID: subject.ID, Class: subject.Label}, image)
 		}
 	}
 	return images, nil
 }
 
 // A recorder keeps the logged accuracies of a run, in points.
-type recorder struct{ validation, fresh []float64 }
+type recorder struct {
+	train.Memory // whose epochs stay empty
+	validation   []float64
+	fresh        []float64
+}
 
 func (r *recorder) Append(e run.Epoch) error {
 	r.validation = append(r.validation, 100*float64(e.Evaluation(run.Logged, run.Validation).Accuracy))
 	r.fresh = append(r.fresh, 100*float64(e.Evaluation(run.Logged, freshSet).Accuracy))
 	return nil
 }
-
-func (*recorder) WriteFile(string, []byte) error                { return nil }
-func (*recorder) WriteFrom(string, func(io.Writer) error) error { return nil }
-func (*recorder) WriteTest([]run.Evaluation) error              { return nil }
-func (*recorder) Finish(string) error                           { return nil }
 
 func (r *recorder) outcome() outcome {
 	late := r.fresh[len(r.fresh)-max(1, len(r.fresh)/3):]

@@ -155,8 +155,7 @@ func (s *story) images(ctx context.Context, plan train.Plan) (*train.Images, err
 		if err != nil {
 			return nil, err
 		}
-		set.Samples = append(set.Samples, train.Sample{Subject: k, Class: subject.Label, Image: image})
-		set.Subjects = append(set.Subjects, run.Subject{ID: subject.ID, Class: subject.Label, Images: 1})
+		set.Add(run.Subject{ID: subject.ID, Class: subject.Label}, image)
 	}
 	images.More = []train.Set{set}
 	return images, nil
