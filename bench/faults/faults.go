@@ -48,12 +48,22 @@ var faults = []fault{
 		plan: func(p *train.Plan, _ *network) { p.Augment, p.Epochs, p.Batch = train.Augment{}, 40, 8 }},
 	{name: "too-little-capacity", phantom: true,
 		plan: func(p *train.Plan, _ *network) {
-			p.Net.Name, p.Net.Width, p.Net.Norm, p.Optimizer.LR = "linear", 1, "none", 2*p.Optimizer.LR
+			p.Net.Name, p.Net.Width, p.Net.Norm = "linear", 1, "none"
+			if p.Optimizer.Name == "sgd" {
+				p.Optimizer.LR /= 10 // its whole gradient falls on one layer
+			} else {
+				p.Optimizer.LR *= 2
+			}
 		}},
-	{name: "trained-too-long", train: 60, plants: except("cnn3"), also: []string{"overfitting", "overconfidence"},
-		plan: func(p *train.Plan, _ *network) { p.Epochs, p.Augment = 100, train.Augment{} }},
+	{name: "trained-too-long", train: 40, plants: except("cnn3"), also: []string{"overfitting", "overconfidence"},
+		plan: func(p *train.Plan, n *network) {
+			p.Epochs, p.Augment = 150, train.Augment{}
+			if !n.batchNorm {
+				p.Schedule.Name = "constant" // else the loss comes to rest before it has risen
+			}
+		}},
 	{name: "trained-too-short",
-		plan: func(p *train.Plan, _ *network) { p.Epochs, p.Optimizer.LR = 5, p.Optimizer.LR/4 }},
+		plan: func(p *train.Plan, _ *network) { p.Epochs = 3 }},
 	{name: "learning-rate-too-high",
 		plan: func(p *train.Plan, n *network) {
 			p.Schedule.Name = "constant"
@@ -70,7 +80,10 @@ var faults = []fault{
 			}
 		}},
 	{name: "batch-norm-small-batch", plants: in("resnet10"), also: []string{"batch-too-small"},
-		plan: func(p *train.Plan, _ *network) { p.Batch, p.Validation.Recalibrate = 3, false }},
+		plan: func(p *train.Plan, _ *network) {
+			p.Optimizer.LR *= 2 / float64(p.Batch) // so that the steps are not too large as well
+			p.Batch, p.Validation.Recalibrate = 2, false
+		}},
 	{name: "batch-norm-lag", plants: normalised,
 		plan: func(p *train.Plan, _ *network) { p.Net.Momentum, p.Validation.Recalibrate = 0.003, false }},
 	{name: "unshuffled-training",
