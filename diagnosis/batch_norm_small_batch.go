@@ -20,7 +20,7 @@ var batchNormSmallBatch = Cause{
 	Of:     "generalisation",
 	Kind:   mistake,
 	Brings: []string{"batch-norm-lag", "class-bias-oscillation", "threshold-flicker", "overfitting", "overconfidence"},
-	Probes: []string{"mode", "recalibration"},
+	Probes: []string{"mode", "recalibration", "group-norm"},
 	Judge:  judgeSmallBatch,
 }
 
@@ -37,7 +37,8 @@ const tinyBatch = 4
 // with those normalised by the running statistics (view "deterministic"). A large
 // difference that new statistics do not take away from validation is that of the
 // two modes. The experiments compare the modes directly, and the training subjects
-// normalised in batches of the run's size and in larger ones.
+// normalised in batches of the run's size and in larger ones, and repeat the run with
+// group norm.
 func judgeSmallBatch(e *evidence) judgement {
 	if e.plan != nil && (e.plan.Net.Norm == "none" || e.plan.Net.Norm == "group") {
 		j := judgement{verdict: RuledOut}
@@ -56,6 +57,7 @@ func judgeSmallBatch(e *evidence) judgement {
 		e.compareTrainingModes(&j)
 	}
 	e.sayBatchSizes(&j)
+	e.judgeGroupNorm(&j)
 	if len(j.evidence) == 0 {
 		j = cannotTell(0, "0 epochs have the training subjects both with the statistics of their batches and with the running ones")
 		j.treatment = &Treatment{Text: "Evaluate the training subjects in both modes after every epoch (views \"deterministic\" and \"recalibrated\").", Plan: e.recordViews()}
@@ -143,6 +145,29 @@ func (e *evidence) sayBatchSizes(j *judgement) {
 	if j.verdict == CannotTell && e.tinyBatches() && len(j.evidence) > 0 {
 		j.verdict = Possible
 		j.say(float64(e.plan.Batch), "a batch has %d images, whose mean has %.0f %% of their standard deviation", e.plan.Batch, 100/math.Sqrt(float64(e.plan.Batch)))
+	}
+}
+
+// judgeGroupNorm confirms it where the run repeated with group norm, which knows no
+// batch, fits the training subjects and predicts the validation subjects clearly better,
+// and rules it out where that fits no better.
+func (e *evidence) judgeGroupNorm(j *judgement) {
+	value := func(what string) float64 { return e.probe("group-norm", what) }
+	training, same := value("group_training_loss"), value("same_training_loss")
+	gain, low := value("group_gain"), value("group_gain_low")
+	if !isFinite(training) || !isFinite(same) || !isFinite(gain) || !isFinite(low) {
+		return
+	}
+	j.say(-gain, "repeated with group norm the network has a training loss of %.3f nats in place of %.3f, and its validation loss differs by %+.3f (95 %% interval %+.3f to %+.3f)",
+		training, same, -gain, -value("group_gain_high"), -low)
+	fits := training <= (1-otherWidth)*math.Min(same, e.trainingFit().loss)
+	switch {
+	case fits && low > 0 && gain >= otherWidth*value("same_validation_loss"):
+		j.verdict = Confirmed
+	case fits && gain > 0 && j.verdict != Confirmed:
+		j.verdict = Likely
+	case training > same && j.verdict == Possible:
+		j.verdict = RuledOut
 	}
 }
 

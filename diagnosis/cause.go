@@ -155,16 +155,20 @@ const (
 // its 95 % interval.
 func likelyLow(estimate, low float64) float64 { return estimate - (estimate-low)*1.2816/1.9600 }
 
+// confirmedLow is the lower end of the 99 % interval of an estimate, from that of
+// its 95 % interval.
+func confirmedLow(estimate, low float64) float64 { return estimate - (estimate-low)*2.5758/1.9600 }
+
 // gradeShare turns a share of the jitter with its 95 % interval into a verdict:
-// confirmed (by an experiment in the record) where the whole interval matters,
-// likely where the whole 80 % interval does, ruled out where none of it does.
+// confirmed (by an experiment in the record) where the whole 99 % interval matters,
+// since a diagnosis asks it of several shares at once, likely where the whole 80 % interval does, ruled out where none of it does.
 func (e *evidence) gradeShare(share, low, high Number) string {
 	switch {
 	case e.jitter < relevantJitter:
 		return RuledOut
 	case !share.Known() || !low.Known() || !high.Known():
 		return CannotTell
-	case low >= relevantShare:
+	case confirmedLow(float64(share), float64(low)) >= relevantShare:
 		return Confirmed
 	case high < relevantShare:
 		return RuledOut

@@ -21,7 +21,13 @@ var classImbalance = Cause{
 	Judge: judgeImbalance,
 }
 
-// judgeImbalance grades by how many points the accuracy flatters: the mean late
+// commonClass is the share of one class from which naming it for every case looks like
+// success: four of five.
+const commonClass = 0.8
+
+// judgeImbalance confirms it where one class has four of five subjects of both sets: that
+// is a fact of the cohort. It stands back only where the network surely finds every class
+// equally well. Otherwise it grades by how many points the accuracy flatters: the mean late
 // accuracy less the balanced accuracy, the mean over classes of the share found.
 //
 //	D = Σ_c (n_c/n - 1/K) r_c
@@ -77,6 +83,9 @@ func judgeImbalance(e *evidence) judgement {
 	}
 	flatters, low, high := 100*flatters, 100*(flatters-math.Sqrt(below)), 100*(flatters+math.Sqrt(above))
 	j := judgement{verdict: gradeGap(flatters, low, high, relevantGap), severity: math.Max(0, flatters)}
+	if share >= commonClass && e.prevalence(run.Train) >= commonClass && j.verdict != RuledOut {
+		j.verdict = Confirmed
+	}
 	j.say(flatters, "the late accuracy is %.1f points above the balanced accuracy, in which every class counts the same (95 %% interval %.1f to %.1f)", flatters, low, high)
 	j.say(100*share, "the commonest class has %.0f %% of the validation subjects, so naming it always gives that accuracy; with equal classes it would give %.0f %%", 100*share, 100/k)
 	if isFinite(rarest) {

@@ -19,7 +19,7 @@ var learningRateTooHigh = Cause{
 		"the average of the weights is steadier than the weights.",
 	Of:   "jitter",
 	Kind: mistake,
-	Brings: []string{"exploding-gradient", "dead-relu", "class-bias-oscillation", "threshold-flicker", "batch-norm-lag",
+	Brings: []string{"exploding-gradient", "dead-relu", "vanishing-gradient", "class-bias-oscillation", "threshold-flicker", "batch-norm-lag",
 		"batch-too-small", "too-little-learning", "coin-flip", "optimistic-selection"},
 	Probes:       []string{"continuation", "sharpness"},
 	Judge:        judgeLearningRate,
@@ -31,6 +31,7 @@ const (
 	jumpNats     = 0.05 // and by this much
 	frequentJump = 0.10 // share of epochs
 	largeStep    = 5e-3 // of the size of the weights, mean over the steps of a run
+	killingStep  = 0.05 // of the size of the weights, mean over the steps of one of the first epochs
 	hugeStep     = 0.1  // of the size of the weights, over an epoch: ten such steps replace them
 	settles      = 0.9  // of the training loss that a tenth of the rate leaves
 	aboveLimit   = 2.0  // times the sharpness at which a step still goes downhill
@@ -56,7 +57,7 @@ func judgeLearningRate(e *evidence) judgement {
 		usual = 2 // such batches make the weights jump by themselves
 	}
 	large := step >= usual*largeStep || largest >= usual*hugeStep
-	kills := large && e.kills(&j)
+	kills := (large || largest >= killingStep) && e.kills(&j)
 	calm := !w.jumps && w.steps >= 5
 	settling, trial := e.settling(&j)
 	curves := judgeCurveRate(e.asCurves())
@@ -85,15 +86,15 @@ func judgeLearningRate(e *evidence) judgement {
 }
 
 // kills reports whether half the channels of a layer or more have died since the
-// first epochs.
+// first epochs, or within the first one, whose steps show that there was a gradient.
 func (e *evidence) kills(j *judgement) bool {
 	worst, state := e.deadest(e.lateFrom)
 	if worst == nil || state.dead < deadShare || state.active >= quietShare {
 		return false
 	}
 	first, known := state.at(0)
-	if !known || first >= fewDead {
-		return false
+	if !known || first >= fewDead && !(e.largestStep() >= killingStep) {
+		return false // dead from the start: it never moved
 	}
 	j.say(state.dead, "%.0f %% of the channels of %s have died during training", 100*state.dead, worst.name)
 	return true

@@ -26,6 +26,7 @@ const (
 	shortPath  = 0.1  // of the weights' size: where all steps together are less, the weights are nearly the initial ones
 	longPath   = 0.5  // where they are more, the steps could have made them others
 	smallStep  = 3e-4 // of the weights' size: a step well below the thousandth that is usual
+	usualStep  = 1e-3 // of the weights' size: a step of at least the usual size is not too small, however few there were
 	unlearnt   = 0.5  // of the loss of knowing nothing, above which there is something left to learn
 	worseThan  = 1.5  // times that loss: what is wrong is not a lack of steps
 	farBelow   = 30.0 // times the rate used: where the loss falls steepest
@@ -66,7 +67,7 @@ func judgeRateLow(e *evidence) judgement {
 		j.verdict = RuledOut
 	case (small || below && !isFinite(path)) && ahead >= proportion:
 		j.verdict = Confirmed
-	case small, below && path < longPath:
+	case small, below && path < longPath && step < usualStep:
 		j.verdict = Likely
 	case ahead >= proportion && step < smallStep:
 		j.verdict = Possible

@@ -72,20 +72,21 @@ func judgeNoSignal(e *evidence) judgement {
 	return j
 }
 
-// judgePermutation grades the score of subjects that were held out against the
-// scores after training on permuted labels. That it does not beat them proves
-// nothing by itself: it is confirmed where the whole interval is no better than
-// guessing for any use, and likely where an AUROC worth finding is excluded.
-// The null's spread, (null_high - null_mean)/1.645, is that of the score.
+// judgePermutation grades the score of subjects held out from networks that learnt the
+// others by heart. That it does not beat permuted labels proves nothing by itself: it is
+// confirmed where the whole interval is no better than guessing for any use, and likely
+// where an AUROC worth finding is excluded. The null's spread, (null_high -
+// null_mean)/1.645, is that of the score. Where the run itself ranks its validation
+// subjects better than chance, the experiment was too small, and yields.
 func (e *evidence) judgePermutation(score float64) judgement {
 	const id = "label-permutation"
-	centre, top, p, refits := e.probe(id, "null_mean"), e.probe(id, "null_high"), e.probe(id, "p"), e.probe(id, "refits")
+	centre, top, p := e.probe(id, "null_mean"), e.probe(id, "null_high"), e.probe(id, "p")
 	spread := (top - centre) / stat.NormalQuantile(0.95)
 	high := score + stat.NormalQuantile(0.975)*spread
 	j := judgement{verdict: CannotTell, severity: math.NaN()}
-	j.say(score, "held-out subjects are ranked with an AUROC of %.2f", score)
+	j.say(score, "%.0f subjects held out are ranked with an AUROC of %.2f", e.probe(id, "subjects"), score)
 	if isFinite(p) {
-		j.say(p, "training on permuted labels does as well with probability %.3f (%.0f trainings; mean %.2f, 95 of 100 below %.2f)", p, refits, centre, top)
+		j.say(p, "permuted labels do as well with probability %.3f (mean %.2f, 95 of 100 below %.2f)", p, centre, top)
 	}
 	fitted := math.Inf(1)
 	if level, guess := e.probe(id, "training_accuracy"), e.prevalence(run.Train); isFinite(level) && guess > 0 && guess < 1 {
@@ -97,9 +98,9 @@ func (e *evidence) judgePermutation(score float64) judgement {
 	}
 	switch {
 	case !isFinite(p):
-	case p <= 0.05:
+	case p <= signalP, e.ranksValidation():
 		j.verdict = RuledOut
-	case fitted < learntShare:
+	case fitted < learntShare, p <= doubtfulP:
 		j.verdict = Possible // a network that does not learn its own subjects proves nothing
 	case high < guessingAUROC:
 		j.verdict = Confirmed
@@ -110,6 +111,23 @@ func (e *evidence) judgePermutation(score float64) judgement {
 	}
 	j.treat(e.showSignalFirst())
 	return j
+}
+
+const (
+	signalP   = 0.01 // of permuted labels: there is a signal
+	doubtfulP = 0.05 // there may be one
+)
+
+// ranksValidation reports whether the run ranks its validation subjects clearly better
+// than chance.
+func (e *evidence) ranksValidation() bool {
+	p := e.clean(run.Validation)
+	if p == nil {
+		return false
+	}
+	rows, classes := e.lateRows(p)
+	values := aurocValues(rows, classes)
+	return values != nil && len(rows) >= leastStratum && e.chanceOfRanking(rows, classes, mean(values)) <= signalP
 }
 
 func (e *evidence) validationClasses() []int {

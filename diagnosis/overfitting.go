@@ -18,15 +18,17 @@ var overfitting = Cause{
 	Explain: "The network is right far more often on the subjects it learnt from than on others: it has memorised them. That " +
 		"lowers the whole validation curve; by itself it does not make it fluctuate.",
 	Of:     "generalisation",
-	Kind:   reading,
+	Kind:   mistake,
 	Brings: []string{"overconfidence", "optimistic-selection"},
+	Probes: []string{"cross-validation"},
 	Judge:  judgeOverfitting,
 }
 
 // judgeOverfitting grades the gap of late accuracy between training and
 // validation subjects. Both through the validation pipeline at the same
 // weights are an experiment; the logged training curve (augmented, dropout on,
-// weights changing meanwhile) is not, and can only make it likely.
+// weights changing meanwhile) is not, and can only make it likely. Where the run was
+// repeated with other subjects held out, those many subjects decide.
 func judgeOverfitting(e *evidence) judgement {
 	training, n, pipeline := e.trainingLevel()
 	validation, m := e.validationLevel()
@@ -48,6 +50,7 @@ func judgeOverfitting(e *evidence) judgement {
 	} else if e.ofAverages() {
 		where = "with the averaged weights, as the curve"
 	}
+	e.judgeHeldOut(&j)
 	j.say(gap, "over the last third of the epochs %.1f %% of the training subjects are right (%s) and %.1f %% of the validation subjects: a gap of %.1f points%s",
 		100*training, where, 100*validation, gap, gapInterval(100*low, 100*high))
 	if epoch, rise := e.lossRise(); epoch > 0 {
@@ -56,6 +59,22 @@ func judgeOverfitting(e *evidence) judgement {
 	}
 	j.treat(e.lessMemory())
 	return j
+}
+
+// judgeHeldOut takes the gap of the repetitions of the run in place of its own, where
+// they held out more subjects than the validation set has.
+func (e *evidence) judgeHeldOut(j *judgement) {
+	const id = "cross-validation"
+	training, n := e.probe(id, "training_accuracy"), float64(len(e.run.Header.Sets[run.Train]))
+	validation, m := e.probe(id, "accuracy"), e.probe(id, "subjects")
+	if !isFinite(training) || !isFinite(validation) || !(m > float64(e.subjects())) || n == 0 {
+		return
+	}
+	gap := 100 * (training - validation)
+	low, high := stat.Newcombe(math.Min(1, training)*n, n, validation*m, m, 0.95)
+	j.verdict, j.severity = gradeGap(gap, 100*low, 100*high, relevantGap), math.Max(0, gap)
+	j.say(gap, "in repetitions of the run with other subjects held out, %.1f %% of the training subjects are right and %.1f %% of %.0f others: a gap of %.1f points%s",
+		100*training, 100*validation, m, gap, gapInterval(100*low, 100*high))
 }
 
 func gapInterval(low, high float64) string {

@@ -69,16 +69,16 @@ func init() {
 		},
 		"no-signal": {
 			{"memorised, experiment", Confirmed, func() *run.Run {
-				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "refits": 19})
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "subjects": 320})
 			}},
 			{"refits that learnt little", Possible, func() *run.Run {
-				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "refits": 9, "training_accuracy": 0.72})
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.57, "p": 0.5, "subjects": 320, "training_accuracy": 0.72})
 			}},
 			{"few subjects scored", Likely, func() *run.Run {
-				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.63, "p": 0.5, "refits": 9, "training_accuracy": 0.98})
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.5, "null_mean": 0.5, "null_high": 0.63, "p": 0.5, "subjects": 320, "training_accuracy": 0.98})
 			}},
 			{"experiment finds signal", RuledOut, func() *run.Run {
-				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.8, "null_mean": 0.5, "null_high": 0.57, "p": 0.05, "refits": 19})
+				return withProbe(guessing(40), "label-permutation", map[string]run.Float{"score": 0.8, "null_mean": 0.5, "null_high": 0.57, "p": 0.001, "subjects": 320})
 			}},
 			{"memorised, 400 subjects", Likely, func() *run.Run { return guessing(400) }},
 			{"clean", RuledOut, func() *run.Run { return cleanRun(8, 40) }},

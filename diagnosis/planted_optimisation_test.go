@@ -89,7 +89,7 @@ func init() {
 		},
 		"too-much-capacity": {
 			{"by heart, 1600 weights each, permuted labels too", Possible, func() *run.Run {
-				return withProbe(planned(memorising(9, 100), 64), "label-permutation", map[string]run.Float{"null_training_accuracy": 1})
+				return withProbe(planned(memorising(9, 100), 64), "label-permutation", map[string]run.Float{"permuted_training_accuracy": 1})
 			}},
 			{"a narrower network is better", Confirmed, func() *run.Run {
 				return withProbe(planned(memorising(9, 100), 64), "capacity", widths("narrow", 16, 0.02, 0.15))

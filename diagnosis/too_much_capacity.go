@@ -48,7 +48,7 @@ func judgeLargeNetwork(e *evidence) judgement {
 	if isFinite(each) {
 		j.say(each, "the network has about %.3g weights for each training subject", each)
 	}
-	permuted := e.probe("label-permutation", "null_training_accuracy")
+	permuted := e.probe("label-permutation", "permuted_training_accuracy")
 	if isFinite(permuted) {
 		j.say(100*permuted, "trained on permuted labels it gets %.0f %% of them right, where there is nothing to learn", 100*permuted)
 	}

@@ -18,7 +18,8 @@ var trainedTooLong = Cause{
 	Explain: "The validation loss has been rising for long: the last weights are worse than earlier ones.",
 	Of:      "generalisation",
 	Kind:    mistake,
-	Brings:  []string{"overfitting", "overconfidence", "optimistic-selection"},
+	Brings:  []string{"overconfidence", "optimistic-selection"},
+	Probes:  []string{"cross-validation"},
 	Judge:   judgeRanLong,
 }
 
@@ -38,7 +39,19 @@ const (
 // Where it is too wide, a rise of the curve that is a significant trend, as in a log,
 // makes it likely. Both only where the training set is known by heart: else the loss
 // rises for another reason.
+//
+// Where the run was repeated with other subjects held out, those many subjects decide by
+// the same measure; as far as they cannot, the run's own stand.
 func judgeRanLong(e *evidence) judgement {
+	own := e.judgeOwnRise()
+	if rise := e.probe("cross-validation", "rise"); isFinite(rise) && e.probe("cross-validation", "subjects") > float64(e.subjects()) {
+		return e.judgeRiseHeldOut(rise, own)
+	}
+	return own
+}
+
+// judgeOwnRise judges by the validation subjects of the run itself.
+func (e *evidence) judgeOwnRise() judgement {
 	p := e.validation[run.Recalibrated] // free of statistics that do not fit the weights
 	if p == nil {
 		p = e.clean(run.Validation)
@@ -76,11 +89,45 @@ func judgeRanLong(e *evidence) judgement {
 		j.severity = math.Max(0, lost)
 		j.say(-lost, "since then the accuracy has changed by %+.1f points", -lost)
 	}
+	j.treat(e.stopAt(epoch))
+	return j
+}
+
+// stopAt proposes to end soon after an epoch.
+func (e *evidence) stopAt(epoch int) *Treatment {
 	t := advise("Stop near the lowest smoothed validation loss, chosen on other subjects than those that are reported.")
 	if e.plan != nil && epoch+2 < e.plan.Epochs {
 		t.Plan["epochs"] = max(5, epoch+2)
 	}
-	j.treat(t)
+	return t
+}
+
+// judgeRiseHeldOut grades the rise of the loss of subjects held out from repetitions
+// of the run, beside what the run itself shows.
+func (e *evidence) judgeRiseHeldOut(rise float64, own judgement) judgement {
+	const id = "cross-validation"
+	low, high := e.probe(id, "rise_low"), e.probe(id, "rise_high")
+	least, epoch, n := e.probe(id, "lowest_loss"), e.probe(id, "lowest_epoch"), e.probe(id, "subjects")
+	last := float64(e.epochs[len(e.epochs)-1])
+	j := judgement{verdict: CannotTell, severity: own.severity}
+	j.say(rise, "in repetitions of the run the loss of %.0f subjects held out lies %.3f nats above the lowest over the last third of the epochs, %.3f, about epoch %.0f of %.0f (95 %% interval %.3f to %.3f)",
+		n, rise, least, epoch, last, low, high)
+	heart := e.probe(id, "training_loss") <= heartLoss*e.trainingFit().ignorance
+	matters := math.Max(riseNats, steepRise*least)
+	switch {
+	case epoch > longPast*last, high < matters/2:
+		j.verdict = RuledOut
+	case heart && low >= matters:
+		j.verdict = Confirmed
+	case heart && likelyLow(rise, low) >= matters:
+		j.verdict = Likely
+	case own.verdict == Likely || own.verdict == Possible:
+		j.verdict = own.verdict
+	case rise >= matters:
+		j.verdict = Possible
+	}
+	j.evidence = append(j.evidence, own.evidence...)
+	j.treat(e.stopAt(int(epoch)))
 	return j
 }
 

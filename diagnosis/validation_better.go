@@ -51,12 +51,30 @@ func judgeValidationAbove(e *evidence) judgement {
 	return j
 }
 
+// pipelineGain is by how many points late training accuracy is higher in the
+// validation pipeline than as logged, of the same subjects, and the lower end of its
+// 95 % interval over the epochs.
+func (e *evidence) pipelineGain() (gain, least float64) {
+	of := func(v *run.Evaluation) run.Float { return v.Accuracy }
+	logged, clean := e.curve(run.Logged, run.Train, accuracyValues, of), e.curve(run.Deterministic, run.Train, accuracyValues, of)
+	var gains []float64
+	for t := e.lateFrom; t < len(logged); t++ {
+		if x := clean[t] - logged[t]; isFinite(x) {
+			gains = append(gains, 100*x)
+		}
+	}
+	gain, deviation := moments(gains)
+	n := float64(len(gains))
+	return gain, gain - stat.StudentQuantile(0.975, n-1)*deviation/math.Sqrt(n)
+}
+
 // explainBetter compares with the training subjects in the validation pipeline.
 func (e *evidence) explainBetter(j *judgement, logged, clean, validation, n, m float64) {
-	own := 100 * (clean - logged)
+	own, least := e.pipelineGain()
 	low, high := stat.Newcombe(validation*m, m, math.Min(1, clean)*n, n, 0.95)
 	rest := 100 * (validation - clean)
-	j.say(own, "the same training subjects in the validation pipeline are right in %.1f %%: %+.1f points come from dropout, augmentation and the mean over the epoch", 100*clean, own)
+	j.say(own, "the same training subjects in the validation pipeline are right in %.1f %%: %+.1f points (at least %.1f, over the epochs) come from dropout, augmentation and the mean over the epoch",
+		100*clean, own, least)
 	if 100*low >= relevantGain {
 		j.say(rest, "that leaves %+.1f points (95 %% interval %+.1f to %+.1f): the validation subjects are easier, or known to the network", rest, 100*low, 100*high)
 		if j.verdict == Confirmed {
@@ -66,8 +84,11 @@ func (e *evidence) explainBetter(j *judgement, logged, clean, validation, n, m f
 		return
 	}
 	j.say(rest, "that leaves %+.1f points (95 %% interval %+.1f to %+.1f), which the choice of the subjects may be", rest, 100*low, 100*high)
-	if own < rest {
+	switch {
+	case own < rest:
 		j.verdict = Possible // neither the pipeline nor the subjects explain it surely
+	case least >= relevantGain && j.verdict == Possible:
+		j.verdict = Likely // few validation subjects leave the gap open, all training subjects show its reason
 	}
 	j.treat(&Treatment{Plan: map[string]any{}, Text: "Nothing needs a cure: compare with the training subjects in the validation pipeline (the view \"deterministic\"), not with the training curve as logged."})
 }

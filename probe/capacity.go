@@ -60,6 +60,7 @@ func changeCapacity(ctx context.Context, b *Bench) (map[string]run.Float, error)
 		if other.width == width || p.Validate() != nil {
 			continue
 		}
+		values[other.name+"_width"] = run.Float(p.Net.Width)
 		if err := b.retrain(ctx, values, other.name, p, same); err != nil {
 			return nil, err
 		}
@@ -72,7 +73,6 @@ func changeCapacity(ctx context.Context, b *Bench) (map[string]run.Float, error)
 func (b *Bench) retrain(ctx context.Context, values map[string]run.Float, name string, p train.Plan, same run.Evaluation) error {
 	units := float64(p.Net.Width) / float64(b.Plan.Net.Width)
 	worked := func(images int) { b.Worked(int(units * units * float64(images))) }
-	values[name+"_width"] = run.Float(p.Net.Width)
 	training, validation, err := train.Refit(ctx, p, b.Images, b.Threads, worked)
 	if errors.Is(err, train.ErrDiverged) {
 		nan := run.Float(math.NaN())

@@ -122,13 +122,13 @@ func all(n int) []int {
 // A cleanTask is a classification with correct labels on which a network is right as
 // often as on the study. The image of a subject of class y shows the network numbers
 // z_k = d [k = y] + normal noise, one for each class, and it knows the task: it
-// predicts the class k with a probability proportional to exp(d z_k). For two classes
-// that is the binormal model of ROC analysis with equal variances. What such a network gets wrong
-// lies near the decision boundary.
+// predicts the class k with a probability proportional to π_k exp(d z_k), π_k being how
+// common the class is. For two classes that is the binormal model of ROC analysis with
+// equal variances. What such a network gets wrong lies near the decision boundary.
 type cleanTask struct {
-	classes        int
-	d              float64
-	confidentWrong float64 // share of its wrong predictions that are among the confident third
+	classes int
+	d       float64
+	shares  []float64 // π; nil: all alike
 }
 
 // newCleanTask finds the d at which a share of predictions is right, over simulated
@@ -155,14 +155,6 @@ func newCleanTask(right float64, classes int, seed uint64) *cleanTask {
 			high = t.d
 		}
 	}
-	simulated := t.predict(labels, noise)
-	count := 0.0
-	for _, i := range simulated.confident() {
-		if simulated[i].class() != labels[i] {
-			count++
-		}
-	}
-	t.confidentWrong = count / math.Max(1, float64(simulated.wrong(labels)))
 	return t
 }
 
@@ -194,6 +186,9 @@ func (t *cleanTask) predict(labels []int, noise []prediction) predictions {
 		top, sum := row[row.class()], 0.0
 		for k, z := range row {
 			row[k] = stat.Exp(float64(t.d * (z - top)))
+			if t.shares != nil {
+				row[k] *= t.shares[k]
+			}
 			sum += row[k]
 		}
 		for k := range row {

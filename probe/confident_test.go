@@ -69,66 +69,12 @@ func TestConfidentWrong(t *testing.T) {
 }
 
 // TestCleanTask holds the simulated task against the binormal model: two classes are
-// told apart with probability Φ(d/√2), and of the wrong ones a share
-//
-//	P(|m| > q, m < 0) / P(m < 0),  m normal with mean d/√2 and variance 1
-//
-// lies in the third with the largest |m|.
+// told apart with probability Φ(d/√2).
 func TestCleanTask(t *testing.T) {
 	for _, right := range []float64{0.6, 0.75, 0.9} {
 		task := newCleanTask(right, 2, 1)
-		if got := stat.NormalCDF(task.d / math.Sqrt2); !(math.Abs(got-right) <= 0.02) {
+		if got := stat.NormalCDF(task.d / math.Sqrt2); !(math.Abs(got-right) <= 0.01) {
 			t.Errorf("d = %.3f, at which %.3f are right, want %.2f", task.d, got, right)
 		}
-		mean := stat.NormalQuantile(right)
-		low, high := 0.0, 10.0
-		for range 60 {
-			q := (low + high) / 2
-			if stat.NormalCDF(-q-mean)+1-stat.NormalCDF(q-mean) > 1.0/3 {
-				low = q
-			} else {
-				high = q
-			}
-		}
-		if want := stat.NormalCDF(-low-mean) / stat.NormalCDF(-mean); !(math.Abs(task.confidentWrong-want) <= 0.025) {
-			t.Errorf("right %.2f: %.3f of the wrong ones are confident, by the normal distribution %.3f", right, task.confidentWrong, want)
-		}
-	}
-	// A network that is right by chance alone is as often sure of what it gets wrong
-	// as of what it gets right.
-	if task := newCleanTask(1.0/3, 3, 2); !(math.Abs(task.confidentWrong-1.0/3) <= 0.03) {
-		t.Errorf("three classes by chance: %.3f of the wrong ones are confident", task.confidentWrong)
-	}
-}
-
-// TestWrongLabelsStandOut simulates a study: predictions of a clean task, in which
-// some labels are then exchanged.
-func TestWrongLabelsStandOut(t *testing.T) {
-	const n, cohorts = 120, 20
-	small, found := 0, 0
-	for cohort := range cohorts {
-		labels := make([]int, n)
-		for i := range labels {
-			labels[i] = i % 2
-		}
-		world := &cleanTask{classes: 2, d: 2.6} // 97 % right
-		p := world.predict(labels, world.noise(n, 77, cohort))
-		tail := func(labels []int) float64 {
-			wrong := p.wrong(labels)
-			task := newCleanTask(float64(n-wrong)/n, 2, 3)
-			return stat.BinomialTail(int(p.summary(labels)["confident_wrong"]), wrong, task.confidentWrong)
-		}
-		if tail(labels) < 0.05 {
-			small++
-		}
-		for i := range labels[:n*20/100] {
-			labels[i] = 1 - labels[i]
-		}
-		if tail(labels) < 0.05 {
-			found++
-		}
-	}
-	if small > 3 || found < 16 {
-		t.Errorf("of 20 clean cohorts %d have p < 0.05 (want at most 3), of 20 with 20 %% wrong labels %d (want at least 16)", small, found)
 	}
 }

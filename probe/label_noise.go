@@ -11,14 +11,14 @@ import (
 
 const (
 	noisyFolds        = 5
-	noisyRepeats      = 3 // divisions into folds, whose predictions are averaged
-	noisyEpochs       = 10
+	noisyRepeats      = 4 // divisions into folds, whose predictions are averaged
+	noisyEpochs       = 15
 	noisySubjects     = 512 // at most
 	noisyQuick        = 320
 	noisyDraws        = 200 // bootstrap samples, and simulated cohorts
 	namedSuspects     = 20  // at most
 	confidentOneOf    = 3   // the confident third
-	simulatedSubjects = 4000
+	simulatedSubjects = 20_000
 )
 
 var labelNoise = Probe{
@@ -27,10 +27,10 @@ var labelNoise = Probe{
 	Explain: "Which labels do the images contradict? Every subject is predicted by networks that were not trained on it. Hard subjects are " +
 		"predicted wrong without confidence; many who are confidently predicted otherwise than labelled point to wrong labels.",
 	Values: []string{"estimate", "low", "high", "null_mean", "null_high", "suspects", "subjects", "wrong", "confident",
-		"confident_wrong", "confident_wrong_least", "confident_wrong_expected", "p"},
+		"confident_wrong", "confident_wrong_least", "lapse", "lapse_low", "lapse_high", "p_lapse"},
 	Cost: func(b *Bench) float64 {
 		s := b.noiseStudy()
-		return float64(b.fewer(noisyRepeats, 2)) * s.cost(noisyEpochs)
+		return float64(b.fewer(noisyRepeats, 3)) * s.cost(noisyEpochs)
 	},
 	Run: findLabelNoise,
 }
@@ -45,9 +45,7 @@ func (b *Bench) noiseStudy() study {
 // what the same estimate comes to on clean labels of a task as hard as this one
 // (see cleanTask). That is not little: a network that is right for three subjects
 // in four makes nearly a fifth of all labels look wrong. What tells wrong labels from
-// hard subjects is how sure the network is of what it gets wrong. How sure it may be on
-// clean labels is taken from the hardest task that the 95 % interval of its accuracy
-// allows: real networks' margins have longer tails than those of the simulated one.
+// hard subjects is how sure the network is of what it gets wrong: see lapseModel.
 func findLabelNoise(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	s := b.noiseStudy()
 	if s.leastOf < 2*noisyFolds {
@@ -69,11 +67,9 @@ func findLabelNoise(ctx context.Context, b *Bench) (map[string]run.Float, error)
 	low, high := stat.PercentileInterval(draws, stat.ExpandedLevel(0.95, n, len(b.Images.Classes)))
 	null := newCleanTask(float64(n-wrong)/float64(n), len(b.Images.Classes), b.Plan.Seed).estimates(labels, b.Plan.Seed, noisyDraws)
 	mean, _ := meanAndDeviation(null)
-	hardest := newCleanTask(least, len(b.Images.Classes), b.Plan.Seed)
 	values["low"], values["high"] = run.Float(low), run.Float(high)
 	values["null_mean"], values["null_high"] = run.Float(mean), run.Float(stat.Quantile(null, 0.95))
-	values["confident_wrong_expected"] = run.Float(float64(wrong) * hardest.confidentWrong)
-	values["p"] = run.Float(stat.BinomialTail(int(values["confident_wrong"]), wrong, hardest.confidentWrong))
+	predicted.lapse(values, labels, b.Plan.Seed)
 	b.nameSuspects(values, &s, predicted, labels)
 	return values, nil
 }
@@ -86,7 +82,7 @@ func (b *Bench) predictOutOfFold(ctx context.Context, s *study) (predictions, er
 		mean[place] = make(prediction, len(b.Images.Classes))
 	}
 	p := b.refitPlan(noisyEpochs)
-	repeats := b.fewer(noisyRepeats, 2)
+	repeats := b.fewer(noisyRepeats, 3)
 	for repeat := range repeats {
 		p.Seed = b.Plan.Seed + uint64(repeat)
 		o, err := b.outOfFold(ctx, s, p, s.classes, stat.NewStream(b.Plan.Seed, "probe/label-noise/folds", uint64(repeat)))

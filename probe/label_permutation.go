@@ -2,123 +2,116 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
 	"ballast/run"
 	"ballast/stat"
+	"ballast/train"
 )
 
 const (
-	permutations      = 39 // at most
-	permutationsQuick = 19
-	permutedSubjects  = 128 // at most
-	permutedQuick     = 64
-	permutedEpochs    = 10
-	permutedFolds     = 2
-	// enoughAbove is how many refits to permuted labels do as well as that to the
-	// true ones before the answer is clear.
-	enoughAbove = 5
+	permutations     = 999
+	permutedSubjects = 512 // at most
+	permutedQuick    = 320
+	permutedEpochs   = 20
+	permutedFolds    = 5
 )
 
 var labelPermutation = Probe{
 	ID:    "label-permutation",
-	Title: "refitting to permuted labels",
-	Explain: "Is there anything to learn? Networks are refitted to the labels as they are and to the same labels dealt out at random; only " +
-		"where the true ones are predicted better, for subjects not trained on, do the images tell something of the label.",
-	Values: []string{"score", "p", "null_mean", "null_deviation", "null_high", "refits", "subjects", "training_accuracy",
-		"null_training_accuracy"},
+	Title: "looking for anything to learn",
+	Explain: "Is there anything to learn? Every subject is predicted by a network that learnt the others by heart; only where the labels as " +
+		"they are agree better with these predictions than labels dealt out at random do the images tell something of the label.",
+	Values: []string{"score", "p", "null_mean", "null_deviation", "null_high", "permutations", "subjects", "training_accuracy",
+		"permuted_training_accuracy"},
 	Cost: func(b *Bench) float64 {
 		s := b.permutationStudy()
-		return float64(1+b.fewer(permutations, permutationsQuick)) * s.cost(permutedEpochs)
+		return s.cost(permutedEpochs) * (1 + 1/float64(permutedFolds)) // and one fold with permuted labels
 	},
 	Run: permuteLabels,
 }
 
-// permutationStudy takes training and validation subjects together, in two halves,
-// each predicted by a network that is trained on the other. The validation set alone
-// is too small to tell: with 15 subjects an area of 0.75 is within chance. Two
-// halves cost as much as one refit to all subjects, and every subject is scored.
+// permutationStudy takes training and validation subjects together, each predicted
+// by a network that was trained on four fifths of the others. The validation set
+// alone is too small to tell: with 15 subjects an area of 0.75 is within chance.
 func (b *Bench) permutationStudy() study {
 	return b.newStudy("probe/label-permutation/subjects", b.fewer(permutedSubjects, permutedQuick), permutedFolds)
 }
 
-// permuteLabels is the permutation test of Ojala and Garriga ("Permutation tests for
-// studying classifier performance", JMLR 11, 2010, test 1): classes are permuted
-// over all subjects of the study, and everything that follows, the division into
-// halves included, is done with them as with the true ones. It ends early by the
-// rule of Besag and Clifford ("Sequential Monte Carlo p-values", Biometrika 78,
-// 1991): at the l-th permutation, if that is the h-th to do as well, with p = h/l.
+// heartPlan is the refits' plan without augmentation and for twice the epochs, so that
+// a network learns its subjects by heart whatever their labels: one that does not
+// could not have learnt a signal either.
+func (b *Bench) heartPlan() train.Plan {
+	p := b.refitPlan(permutedEpochs)
+	p.Augment = train.Augment{}
+	return p
+}
+
+// permuteLabels tests whether labels and predictions out of fold are independent.
+// Given the division into folds, a fold's labels have no part in the network that
+// predicts them, so that under independence every order of them within their fold is
+// as probable as the one that is there (Ojala and Garriga, "Permutation tests for
+// studying classifier performance", JMLR 11, 2010). Refitting to every permutation
+// would ask the same question at a thousand times the cost.
 func permuteLabels(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	s := b.permutationStudy()
 	if s.leastOf < 2*permutedFolds {
-		return nil, notApplicable("a class has %d subjects; refits in two halves need %d", s.leastOf, 2*permutedFolds)
+		return nil, notApplicable("a class has %d subjects; refits in %d folds need %d", s.leastOf, permutedFolds, 2*permutedFolds)
 	}
-	p := b.refitPlan(permutedEpochs)
-	fit := func(classes []int) (score, training float64, err error) {
-		o, err := b.outOfFold(ctx, &s, p, classes, stat.NewStream(b.Plan.Seed, "probe/label-permutation/halves"))
-		if err != nil {
-			return 0, 0, err
-		}
-		return s.auroc(o, classes), o.training, nil
-	}
-	score, training, err := fit(s.classes)
+	o, err := b.outOfFold(ctx, &s, b.heartPlan(), s.classes, stat.NewStream(b.Plan.Seed, "probe/label-permutation/folds"))
 	if err != nil {
 		return nil, err
 	}
-	test := sequential{most: b.fewer(permutations, permutationsQuick), enough: enoughAbove}
-	learnt := 0.0
-	for !test.ended() {
-		permuted, accuracy, err := fit(s.permuted(stat.NewStream(b.Plan.Seed, "probe/label-permutation", uint64(len(test.null)))))
-		if err != nil {
-			return nil, err
-		}
-		test.add(permuted, score)
-		learnt += accuracy
+	byHeart, err := b.learnPermuted(ctx, &s, o)
+	if err != nil {
+		return nil, err
 	}
-	mean, deviation := meanAndDeviation(test.null)
+	score := s.auroc(o, s.classes)
+	null := make([]float64, permutations)
+	for k := range null {
+		null[k] = s.auroc(o, s.permuted(o, stat.NewStream(b.Plan.Seed, "probe/label-permutation", uint64(k))))
+	}
+	mean, deviation := meanAndDeviation(null)
 	return map[string]run.Float{
-		"score": run.Float(score), "p": run.Float(test.p()),
+		"score": run.Float(score), "p": run.Float(stat.PermutationP(score, null)),
 		"null_mean": run.Float(mean), "null_deviation": run.Float(deviation),
-		"null_high":              run.Float(stat.Quantile(test.null, 0.95)),
-		"refits":                 run.Float(len(test.null)),
-		"subjects":               run.Float(len(s.subjects)),
-		"training_accuracy":      run.Float(training),
-		"null_training_accuracy": run.Float(learnt / float64(len(test.null))),
+		"null_high":                  run.Float(stat.Quantile(null, 0.95)),
+		"permutations":               permutations,
+		"subjects":                   run.Float(len(s.subjects)),
+		"training_accuracy":          run.Float(o.training),
+		"permuted_training_accuracy": run.Float(byHeart),
 	}, nil
 }
 
+// learnPermuted returns the accuracy that a refit reaches on its own subjects where
+// their labels say nothing: how much the network learns by heart.
+func (b *Bench) learnPermuted(ctx context.Context, s *study, o outcome) (float64, error) {
+	classes := s.permuted(o, stat.NewStream(b.Plan.Seed, "probe/label-permutation/by-heart"))
+	training, _, _, err := b.refitFold(ctx, s, b.heartPlan(), classes, o.fold, 0)
+	if errors.Is(err, train.ErrDiverged) {
+		return math.NaN(), nil
+	}
+	return float64(training.Accuracy), err
+}
+
 // permuted returns the classes of all pooled subjects, those of the study's dealt
-// out anew among them.
-func (s *study) permuted(stream *stat.Stream) []int {
+// out anew within each fold.
+func (s *study) permuted(o outcome, stream *stat.Stream) []int {
 	classes := slices.Clone(s.classes)
-	for place, from := range stream.Perm(len(s.subjects)) {
-		classes[s.subjects[place]] = s.classes[s.subjects[from]]
+	for fold := range s.folds {
+		var members []int
+		for place, number := range s.subjects {
+			if o.fold[place] == fold {
+				members = append(members, number)
+			}
+		}
+		for place, from := range stream.Perm(len(members)) {
+			classes[members[place]] = s.classes[members[from]]
+		}
 	}
 	return classes
-}
-
-// A sequential test compares a score with those of permutations, one by one.
-type sequential struct {
-	most, enough int
-	null         []float64
-	above        int // that are not below the score
-}
-
-func (t *sequential) ended() bool { return len(t.null) == t.most || t.above == t.enough }
-
-func (t *sequential) add(permuted, score float64) {
-	t.null = append(t.null, permuted)
-	if permuted >= score {
-		t.above++
-	}
-}
-
-func (t *sequential) p() float64 {
-	if t.above == t.enough {
-		return float64(t.above) / float64(len(t.null))
-	}
-	return float64(1+t.above) / float64(1+len(t.null))
 }
 
 // meanAndDeviation returns the mean and the standard deviation, divisor n - 1.

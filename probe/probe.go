@@ -45,8 +45,10 @@ var Probes = []*Probe{
 	&gradientNoise,
 	&learningRateRange,
 	&continuation,
+	&groupNorm,
 	&labelPermutation,
 	&labelNoise,
+	&crossValidation,
 	&capacity,
 }
 

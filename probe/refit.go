@@ -111,15 +111,7 @@ type outcome struct {
 func (b *Bench) outOfFold(ctx context.Context, s *study, p train.Plan, classes []int, stream *stat.Stream) (outcome, error) {
 	o := outcome{rows: make([]run.Row, len(s.subjects)), fold: s.divide(classes, stream)}
 	for fold := range s.folds {
-		var inside, outside, places []int
-		for place, number := range s.subjects {
-			if o.fold[place] == fold {
-				outside, places = append(outside, number), append(places, place)
-			} else {
-				inside = append(inside, number)
-			}
-		}
-		training, validation, err := train.Refit(ctx, p, b.Images.Divided(&p, inside, outside, classes), b.Threads, b.Worked)
+		training, validation, places, err := b.refitFold(ctx, s, p, classes, o.fold, fold)
 		if errors.Is(err, train.ErrDiverged) {
 			continue
 		}
@@ -132,6 +124,21 @@ func (b *Bench) outOfFold(ctx context.Context, s *study, p train.Plan, classes [
 		}
 	}
 	return o, nil
+}
+
+// refitFold trains on all subjects of the study but those of one fold, whose places
+// it returns, and evaluates both.
+func (b *Bench) refitFold(ctx context.Context, s *study, p train.Plan, classes, folds []int, fold int) (training, validation run.Evaluation, places []int, err error) {
+	var inside, outside []int
+	for place, number := range s.subjects {
+		if folds[place] == fold {
+			outside, places = append(outside, number), append(places, place)
+		} else {
+			inside = append(inside, number)
+		}
+	}
+	training, validation, err = train.Refit(ctx, p, b.Images.Divided(&p, inside, outside, classes), b.Threads, b.Worked)
+	return training, validation, places, err
 }
 
 // auroc is the area under the ROC curve of each class against the others, the mean

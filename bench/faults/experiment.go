@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ballast/probe"
@@ -44,7 +45,7 @@ func (s *study) probeSeed(seed uint64, controls bool) (made int, err error) {
 		if (t.fault.name == clean) != controls || !controls && t.turn()%uint64(s.seeds.stride) != 0 || !complete(dir) {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, run.ProbesFile)); err == nil && s.experiments == "" {
 			continue
 		}
 		effect := t.fault.size()
@@ -53,7 +54,7 @@ func (s *study) probeSeed(seed uint64, controls bool) (made int, err error) {
 				return made, err
 			}
 		}
-		if err := t.experiment(dir, pools[effect], n); err != nil {
+		if err := t.experiment(dir, pools[effect], n, s.experiments); err != nil {
 			return made, fmt.Errorf("%s: %w", dir, err)
 		}
 		made++
@@ -68,8 +69,9 @@ func (t *trial) turn() uint64 {
 	return uint64(fault+network) + t.seed
 }
 
-// experiment makes the experiments on one run.
-func (t *trial) experiment(dir string, p *pool, n int) error {
+// experiment makes the experiments on one run: only those named, which replace their
+// earlier results, or all.
+func (t *trial) experiment(dir string, p *pool, n int, only string) error {
 	_, images, err := t.prepare(p, t.trainedWith(n, validationSizes))
 	if err != nil {
 		return err
@@ -81,9 +83,20 @@ func (t *trial) experiment(dir string, p *pool, n int) error {
 	}
 	defer bench.Close()
 	bench.Quick = true
-	results, err := probe.Run(context.Background(), bench, probe.Options{})
+	o := probe.Options{}
+	if only != "" {
+		o.Only = strings.Split(only, ",")
+	}
+	results, err := probe.Run(context.Background(), bench, o)
 	if err != nil {
 		return err
+	}
+	if earlier := bench.Run.Probes; earlier != nil {
+		for _, result := range earlier.Results {
+			if results.Result(result.ID) == nil {
+				results.Results = append(results.Results, result)
+			}
+		}
 	}
 	return run.WriteProbes(dir, results)
 }

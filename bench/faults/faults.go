@@ -63,7 +63,7 @@ var faults = []fault{
 			}
 		}},
 	{name: "trained-too-short",
-		plan: func(p *train.Plan, _ *network) { p.Epochs = 3 }},
+		plan: func(p *train.Plan, _ *network) { p.Epochs = 4 }},
 	{name: "learning-rate-too-high",
 		plan: func(p *train.Plan, n *network) {
 			p.Schedule.Name = "constant"

@@ -33,6 +33,7 @@ type study struct {
 	development bool
 	seeds       seeds
 	only        string // part of the names of the runs
+	experiments string // ids, by commas, of those that are made anew; empty: all, where none were made
 }
 
 // seeds of a study: the first ones get every fault, all of them a clean control.
@@ -44,7 +45,7 @@ type seeds struct {
 
 // The seeds that results are published of are used nowhere else.
 var (
-	developmentSeeds = seeds{first: 101, faults: 2, clean: 6, stride: 2}
+	developmentSeeds = seeds{first: 101, faults: 2, clean: 6, stride: 1}
 	evaluationSeeds  = seeds{first: 60_001, faults: 8, clean: 20, stride: 2}
 )
 
@@ -64,6 +65,7 @@ func main() {
 	flag.BoolVar(&s.budget, "budget", false, "validate the budget, too: half an hour")
 	flag.BoolVar(&s.development, "development", false, "the seeds that faults and thresholds were chosen on")
 	flag.StringVar(&s.only, "only", "", "only runs whose name has this part")
+	flag.StringVar(&s.experiments, "experiments", "", "make only these again, by their ids with commas between")
 	first := flag.Uint64("first", 0, "first seed, in place of the study's own: for work divided among several commands")
 	count := flag.Int("seeds", 0, "number of seeds, likewise")
 	flag.Parse()
