@@ -26,13 +26,15 @@ var labelNoise = Cause{
 
 const (
 	relevantNoise  = 0.05  // share of wrong labels that matters
+	strikingNoise  = 0.1   // that no subgroup of hard subjects made up in clean development runs
+	mostNoise      = 0.4   // beyond it wrong labels cannot be told from a task that is hardly learnt
 	labelNoiseP    = 0.002 // that so many of the surest predictions are wrong
 	leastConfident = 10    // subjects in the surest third
 )
 
 // judgeLabelNoise rests on where the mistakes are. A hard subject lies near the
-// threshold, so of the third of the subjects that a network is surest of, few are
-// wrong even in a hard task; a wrong label lies anywhere. The mistakes among the
+// threshold, so of the subjects that a network is surest of, few are wrong even in a
+// hard task; a wrong label lies anywhere. Without the experiment the mistakes among the
 // surest third are held against those of a binormal task of the same accuracy. A
 // subgroup that looks like the other class would do the same, so nothing here
 // confirms it: somebody has to look at the labels.
@@ -57,25 +59,29 @@ func judgeLabelNoise(e *evidence) judgement {
 	return j
 }
 
-// judgeNoiseProbe takes the out-of-fold estimate, which calls hard subjects wrong
-// too, and holds the mistakes among the surest third against a binormal task.
+// judgeNoiseProbe takes the share of wrong labels that explains how often the network
+// is wrong, out of fold, at every degree of sureness (see lapseModel in package probe).
+// Half of the labels wrong and no signal at all are the same, so a share that may lie
+// near one half shows nothing. The share that the confident joint estimates counts
+// hard subjects as well: it makes wrong labels possible where it is above that of
+// clean labels of a task as hard.
 func (e *evidence) judgeNoiseProbe(estimate float64) judgement {
 	const id = "label-noise"
-	low, high := e.probe(id, "low"), e.probe(id, "high")
+	lapse, low, high, p := e.probe(id, "lapse"), e.probe(id, "lapse_low"), e.probe(id, "lapse_high"), e.probe(id, "p_lapse")
 	j := judgement{verdict: CannotTell, severity: 100 * estimate}
-	j.say(100*estimate, "out of fold %.0f %% of the training labels disagree with what the network is sure of (95 %% interval %.0f to %.0f %%; hard subjects count in it)", 100*estimate, 100*low, 100*high)
-	n := e.probe(id, "subjects")
-	s := sureMistakes{all: n, wrong: math.Round(e.probe(id, "wrong") * n), sure: e.probe(id, "confident"), wrongSure: e.probe(id, "confident_wrong"), leastWrong: e.probe(id, "confident_wrong_least")}
-	if isFinite(s.wrong) && isFinite(s.wrongSure) && s.sure > 0 {
-		s.expect()
-		j.say(s.wrongSure, "%.0f of %.0f are wrong, %.0f of them among the %.0f that the network is surest of; a task of that accuracy leads one to expect %.1f", s.wrong, s.all, s.wrongSure, s.sure, s.expected)
+	if isFinite(lapse) {
+		j.severity = 100 * lapse
+		j.say(100*lapse, "out of fold the mistakes, counted by how sure the network is, are explained best by %.0f %% wrong labels (95 %% interval %.0f to %.0f %%; by none at all: p = %.3f)", 100*lapse, 100*low, 100*high, p)
+	}
+	if n, sure, wrongSure := e.probe(id, "subjects"), e.probe(id, "confident"), e.probe(id, "confident_wrong"); isFinite(wrongSure) {
+		j.say(wrongSure, "%.0f of %.0f subjects are predicted otherwise than labelled, %.0f of them among the %.0f that the network is surest of", math.Round(e.probe(id, "wrong")*n), n, wrongSure, sure)
 	}
 	switch {
-	case isFinite(high) && high < relevantNoise:
+	case high < relevantNoise:
 		j.verdict = RuledOut
-	case isFinite(s.expected) && s.excess() && low >= relevantNoise && s.leastWrong >= 2 && !(e.probe(id, "p") >= 0.05):
-		j.verdict, j.severity = Likely, 100*(s.wrongSure-s.expected)/s.sure
-	case low >= relevantNoise:
+	case low >= strikingNoise && high <= mostNoise && p < 0.05 && e.probe(id, "confident_wrong_least") >= 2:
+		j.verdict = Likely
+	case low >= relevantNoise && high <= mostNoise || e.probe(id, "low") >= relevantNoise && estimate > e.probe(id, "null_high"):
 		j.verdict = Possible
 	}
 	if suspects := e.probe(id, "suspects"); isFinite(suspects) {

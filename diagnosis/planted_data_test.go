@@ -86,11 +86,23 @@ func init() {
 		"label-noise": {
 			{"one label in five, experiment", Likely, func() *run.Run {
 				return withProbe(cleanRun(9, 60), "label-noise", map[string]run.Float{"estimate": 0.2, "low": 0.12, "high": 0.28, "suspects": 30,
-					"subjects": 150, "wrong": 0.22, "confident": 50, "confident_wrong": 11, "confident_wrong_least": 4})
+					"subjects": 150, "wrong": 0.22, "confident": 50, "confident_wrong": 11, "confident_wrong_least": 4, "lapse": 0.2, "lapse_low": 0.12, "lapse_high": 0.28, "p_lapse": 0.004})
+			}},
+			{"mistakes of one class only, experiment", Possible, func() *run.Run {
+				return withProbe(cleanRun(9, 60), "label-noise", map[string]run.Float{"estimate": 0.2, "low": 0.12, "high": 0.28,
+					"subjects": 150, "wrong": 0.22, "confident": 50, "confident_wrong": 11, "confident_wrong_least": 0, "lapse": 0.2, "lapse_low": 0.12, "lapse_high": 0.28, "p_lapse": 0.004})
+			}},
+			{"hardly learnt, experiment", CannotTell, func() *run.Run {
+				return withProbe(cleanRun(9, 60), "label-noise", map[string]run.Float{"estimate": 0.4, "low": 0.33, "high": 0.46, "null_high": 0.45,
+					"subjects": 320, "wrong": 0.42, "confident": 106, "confident_wrong": 40, "confident_wrong_least": 15, "lapse": 0.38, "lapse_low": 0.3, "lapse_high": 0.44, "p_lapse": 0.01})
+			}},
+			{"right wherever it is sure, experiment", RuledOut, func() *run.Run {
+				return withProbe(cleanRun(9, 60), "label-noise", map[string]run.Float{"estimate": 0.12, "low": 0.08, "high": 0.16, "null_high": 0.14,
+					"subjects": 320, "wrong": 0.1, "confident": 106, "confident_wrong": 0, "confident_wrong_least": 0, "lapse": 0, "lapse_low": 0, "lapse_high": 0.03, "p_lapse": 1})
 			}},
 			{"a hard task, experiment", Possible, func() *run.Run {
 				return withProbe(cleanRun(9, 60), "label-noise", map[string]run.Float{"estimate": 0.2, "low": 0.12, "high": 0.28, "suspects": 30,
-					"subjects": 150, "wrong": 0.25, "confident": 50, "confident_wrong": 3, "confident_wrong_least": 1})
+					"subjects": 150, "wrong": 0.25, "confident": 50, "confident_wrong": 3, "confident_wrong_least": 1, "null_high": 0.18, "lapse": 0.02, "lapse_low": 0, "lapse_high": 0.14, "p_lapse": 0.4})
 			}},
 			{"one label in five, 400 subjects", Possible, func() *run.Run { return mislabelled(400, 0.15) }},
 			{"clean", CannotTell, func() *run.Run { return cleanRun(9, 60) }},

@@ -18,7 +18,7 @@ var tooLittleCapacity = Cause{
 	Of:     "generalisation",
 	Kind:   mistake,
 	Brings: []string{"too-little-learning"},
-	Probes: []string{"capacity", "continuation"},
+	Probes: []string{"capacity", "continuation", "label-permutation"},
 	Judge:  judgeSmallNetwork,
 }
 
@@ -37,7 +37,8 @@ const (
 // or what no image shows, so likely takes a network that could not learn the
 // training set by heart whatever the labels: with fewer weights than subjects.
 // Training must have come to rest, at a rate that lets the weights move, and in a
-// short continuation neither a larger nor a smaller rate may help.
+// short continuation neither a larger nor a smaller rate may help. A network that learns
+// permuted labels by heart has room enough, whatever a wider one may do better.
 func judgeSmallNetwork(e *evidence) judgement {
 	f := e.trainingFit()
 	if !isFinite(f.accuracy) || !isFinite(f.loss) {
@@ -57,11 +58,15 @@ func judgeSmallNetwork(e *evidence) judgement {
 	if isFinite(path) {
 		j.say(path, "all steps together amount to %.2g times the size of the weights", path)
 	}
+	permuted := e.probe("label-permutation", "permuted_training_accuracy")
+	if isFinite(permuted) {
+		j.say(100*permuted, "trained to learn permuted labels by heart it gets %.0f %% of them right", 100*permuted)
+	}
 	resting := fall < restingFall && finiteCount(c.trainLoss) >= fewEpochs
 	helped := e.otherRateHelps(&j)
 	wide := e.anotherWidth(&j, "wide", f)
 	switch {
-	case f.accuracy >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance, wide.tried && !wide.fits:
+	case f.accuracy >= fitted, permuted >= fitted, path < shortPath, helped, e.firstBroken() >= 0, f.loss > worseThan*f.ignorance, wide.tried && !wide.fits:
 		j.verdict = RuledOut
 	case path < halfPath: // a wider network would have learnt faster as well
 	case wide.better && wide.fits:

@@ -53,6 +53,8 @@ func judgeStoppedShort(e *evidence) judgement {
 		switch {
 		case on && j.verdict == Likely:
 			j.verdict = Confirmed
+		case on && begun:
+			j.verdict, j.severity = Likely, math.Max(0, 100*(1-f.accuracy))
 		case on:
 			j.verdict = Possible
 		case j.verdict == Possible:

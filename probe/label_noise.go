@@ -12,7 +12,7 @@ import (
 const (
 	noisyFolds        = 5
 	noisyRepeats      = 4 // divisions into folds, whose predictions are averaged
-	noisyEpochs       = 15
+	noisyEpochs       = 10
 	noisySubjects     = 512 // at most
 	noisyQuick        = 320
 	noisyDraws        = 200 // bootstrap samples, and simulated cohorts
@@ -30,7 +30,7 @@ var labelNoise = Probe{
 		"confident_wrong", "confident_wrong_least", "lapse", "lapse_low", "lapse_high", "p_lapse"},
 	Cost: func(b *Bench) float64 {
 		s := b.noiseStudy()
-		return float64(b.fewer(noisyRepeats, 3)) * s.cost(noisyEpochs)
+		return noisyRepeats * s.cost(noisyEpochs)
 	},
 	Run: findLabelNoise,
 }
@@ -82,8 +82,7 @@ func (b *Bench) predictOutOfFold(ctx context.Context, s *study) (predictions, er
 		mean[place] = make(prediction, len(b.Images.Classes))
 	}
 	p := b.refitPlan(noisyEpochs)
-	repeats := b.fewer(noisyRepeats, 3)
-	for repeat := range repeats {
+	for repeat := range noisyRepeats {
 		p.Seed = b.Plan.Seed + uint64(repeat)
 		o, err := b.outOfFold(ctx, s, p, s.classes, stat.NewStream(b.Plan.Seed, "probe/label-noise/folds", uint64(repeat)))
 		if err != nil {
@@ -94,7 +93,7 @@ func (b *Bench) predictOutOfFold(ctx context.Context, s *study) (predictions, er
 				return nil, notApplicable("a refit diverged")
 			}
 			for k, x := range row {
-				mean[place][k] += float64(x) / float64(repeats)
+				mean[place][k] += float64(x) / noisyRepeats
 			}
 		}
 	}
