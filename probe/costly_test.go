@@ -22,7 +22,7 @@ func quick(t *testing.T, threads int, change func(*train.Plan)) *Bench {
 	return b
 }
 
-var costly = []string{"sharpness", "gradient-noise", "learning-rate-range", "continuation", "label-permutation", "label-noise", "capacity"}
+var costly = []string{"sharpness", "gradient-noise", "learning-rate-range", "continuation", "label-permutation", "label-noise", "cross-validation", "capacity"}
 
 // The refits of the others take the ways of training, which has a test of its own.
 func TestCostlyExperimentsHaveTheSameBitsOnAnyNumberOfThreads(t *testing.T) {
@@ -317,11 +317,14 @@ func TestLabelNoise(t *testing.T) {
 	}
 	clean := measureNoise(nil)
 	within(t, clean, "estimate", 0, 1.2*float64(clean["null_high"]))
-	within(t, clean, "p", 0.01, 1)
+	within(t, clean, "lapse_low", 0, 0.03)
+	within(t, clean, "p_lapse", 0.01, 1)
 	noisy := measureNoise(func(p *train.Plan) { p.Mistakes.LabelNoise = 0.2 })
 	within(t, noisy, "estimate", float64(clean["estimate"])+0.1, 0.45)
 	within(t, noisy, "low", 0.02, float64(noisy["estimate"]))
 	within(t, noisy, "high", float64(noisy["estimate"]), 0.6)
+	within(t, noisy, "lapse_low", 0, 0.2)
+	within(t, noisy, "lapse_high", 0.2, 0.49)
 	if _, err := labelNoise.Run(t.Context(), quick(t, 1, func(p *train.Plan) { p.Mistakes.PermuteLabels = true })); !errors.Is(err, ErrNotApplicable) {
 		t.Errorf("a network that learns nothing: %v, want ErrNotApplicable", err)
 	}
