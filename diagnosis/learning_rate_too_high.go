@@ -93,8 +93,8 @@ func (e *evidence) kills(j *judgement) bool {
 		return false
 	}
 	first, known := state.at(0)
-	if !known || first >= fewDead && !(e.largestStep() >= killingStep) {
-		return false // dead from the start: it never moved
+	if !known || first >= fewDead && !(e.largestStep() >= killingStep && e.farAboveUsual()) {
+		return false // dead from the start: it never moved, or only its weights were small
 	}
 	j.say(state.dead, "%.0f %% of the channels of %s have died during training", 100*state.dead, worst.name)
 	return true
@@ -227,6 +227,14 @@ func (e *evidence) settling(j *judgement) (yes, tried bool) {
 // largestRate reports whether the rate is beyond what any of the optimisers trains
 // with.
 func (e *evidence) largestRate() bool { return e.rate() >= 1 }
+
+// farAboveUsual reports whether the rate is ten times what the authors of adaptive
+// optimisers propose (0.001; Kingma and Ba, "Adam", ICLR 2015), or beyond what others
+// train with.
+func (e *evidence) farAboveUsual() bool {
+	adaptive := e.plan != nil && e.plan.Optimizer.Name != "sgd"
+	return e.largestRate() || adaptive && e.rate() >= 0.01
+}
 
 // lowerRate proposes a third of the learning rate.
 func (e *evidence) lowerRate(j *judgement) *Treatment {

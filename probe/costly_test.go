@@ -239,10 +239,10 @@ func TestLabelPermutation(t *testing.T) {
 	within(t, clean, "score", 0.75, 1)
 	within(t, clean, "null_mean", 0.45, 0.55)
 	within(t, clean, "training_accuracy", 0.9, 1)
-	within(t, clean, "permuted_training_accuracy", 0.8, 1)
+	within(t, clean, "permuted_training_accuracy", 0.7, 1)
 	permuted := measure(t, quick(t, 1, func(p *train.Plan) { p.Mistakes.PermuteLabels = true }), "label-permutation")
 	within(t, permuted, "p", 0.05, 1)
-	within(t, permuted, "training_accuracy", 0.8, 1)
+	within(t, permuted, "training_accuracy", 0.7, 1)
 }
 
 // TestPermutationKeepsItsLevel draws predictions without a signal: p is at most α in a

@@ -55,11 +55,8 @@ func (b *Bench) lookEvery() int { return max(1, len(b.Run.Epochs)/crossLooks) }
 func crossValidate(ctx context.Context, b *Bench) (map[string]run.Float, error) {
 	d := b.crossDivision()
 	s := b.newStudy("probe/cross-validation/subjects", b.Images.Pooled(), d.folds)
-	switch {
-	case s.leastOf < 2*d.folds:
+	if s.leastOf < 2*d.folds {
 		return nil, notApplicable("a class has %d subjects; %d folds need %d", s.leastOf, d.folds, 2*d.folds)
-	case len(b.Run.Epochs) < leastLooks:
-		return nil, notApplicable("%d epochs show no course of training; %d are needed", len(b.Run.Epochs), leastLooks)
 	}
 	p := b.Plan
 	p.Epochs, p.Views.Every = len(b.Run.Epochs), 0
@@ -146,9 +143,8 @@ func (h *heldOut) add(course []train.Snapshot, subjects []run.Subject) {
 	}
 }
 
-// summary returns the mean late accuracies and losses, and by how much the late loss
-// of a subject lies above that about the look with the lowest loss, which the other
-// half of the subjects chooses, so that the choice does not flatter it.
+// summary returns the mean late accuracies and losses, and where there are looks
+// enough how the loss turned.
 func (h *heldOut) summary() map[string]run.Float {
 	n := float64(len(h.losses))
 	accuracy, loss := 0.0, 0.0
@@ -156,15 +152,25 @@ func (h *heldOut) summary() map[string]run.Float {
 		accuracy += average(h.right[i][h.late():]) / n
 		loss += average(h.losses[i][h.late():]) / n
 	}
-	rises := h.rises()
-	rise, deviation := meanAndDeviation(rises)
-	half := stat.StudentQuantile(0.975, n-1) * deviation / math.Sqrt(n)
-	return map[string]run.Float{
+	values := map[string]run.Float{
 		"subjects": run.Float(n), "accuracy": run.Float(accuracy), "loss": run.Float(loss),
 		"training_accuracy": run.Float(h.training / h.trainingCount), "training_loss": run.Float(h.trainingLoss / h.trainingCount),
-		"lowest_epoch": run.Float(h.lowestAt), "lowest_loss": run.Float(h.lowest),
-		"rise": run.Float(rise), "rise_low": run.Float(rise - half), "rise_high": run.Float(rise + half),
 	}
+	if len(h.epochs) >= leastLooks {
+		h.turn(values)
+	}
+	return values
+}
+
+// turn puts in by how much the late loss of a subject lies above that about the look
+// with the lowest loss, which the other half of the subjects chooses, so that the
+// choice does not flatter it.
+func (h *heldOut) turn(values map[string]run.Float) {
+	n := float64(len(h.losses))
+	rise, deviation := meanAndDeviation(h.rises())
+	half := stat.StudentQuantile(0.975, n-1) * deviation / math.Sqrt(n)
+	values["lowest_epoch"], values["lowest_loss"] = run.Float(h.lowestAt), run.Float(h.lowest)
+	values["rise"], values["rise_low"], values["rise_high"] = run.Float(rise), run.Float(rise-half), run.Float(rise+half)
 }
 
 // rises are by how much the late loss of each subject lies above its loss over the
