@@ -64,9 +64,28 @@ func judgeBatchNormLag(e *evidence) judgement {
 	} else if gain >= relevantGain && j.verdict == RuledOut {
 		j.verdict = CannotTell
 	}
+	e.missesTraining(&j)
 	e.sayMomenta(&j)
 	j.treat(e.recomputeStatistics(&j))
 	return j
+}
+
+// missesTraining makes it likely, where the validation subjects are too few to tell, if
+// the running statistics cost the training subjects some points against those of their
+// own batches: the same statistics are used for validation. Statistics of tiny batches
+// part the two in another way.
+func (e *evidence) missesTraining(j *judgement) {
+	running, batch := e.training[run.Deterministic], e.training[run.Recalibrated]
+	if j.verdict == Confirmed || j.verdict == Likely || running == nil || batch == nil || e.tinyBatches() {
+		return
+	}
+	gain, half := e.pairedGain(running, batch)
+	if !isFinite(half) || !(gain-half >= relevantGain) {
+		return
+	}
+	j.verdict, j.severity, j.of = Likely, gain, "generalisation"
+	j.say(gain, "the training subjects are right %+.1f points more often normalised by their own batches than by the running statistics (95 %% interval %+.1f to %+.1f), which validation uses too",
+		gain, gain-half, gain+half)
 }
 
 // judgeRecalibration judges by the experiment that recomputes the statistics with

@@ -70,7 +70,7 @@ func judgeLearningRate(e *evidence) judgement {
 		j.say(float64(e.epochs[first]), "training diverged in epoch %d", e.epochs[first])
 	case settling && w.jumps && large:
 		j.verdict = Confirmed
-	case kills, w.jumps && !w.running && (large || e.probe("sharpness", "ratio") >= aboveLimit || !isFinite(step) && noise.sure()):
+	case kills, w.jumps && !w.running && (large || e.tooSharp() || !isFinite(step) && noise.sure()):
 		j.verdict = Likely
 	case trial && !settling && !w.jumps && !noise.sure() && !kills:
 		j.verdict = RuledOut
@@ -222,6 +222,14 @@ func (e *evidence) settling(j *judgement) (yes, tried bool) {
 		steps+1, same, tenth, jitter, calm)
 	steadier := jitter >= relevantJitter && jitter*jitter >= stat.FQuantile(0.95, steps, steps)*calm*calm
 	return tenth <= settles*same && steadier, true
+}
+
+// tooSharp reports whether the curvature is beyond what a step of this rate goes
+// downhill in. Where the loss is far above that of knowing nothing it is large at any
+// rate, and says nothing of this one.
+func (e *evidence) tooSharp() bool {
+	f := e.trainingFit()
+	return e.probe("sharpness", "ratio") >= aboveLimit && !(f.loss > worseThan*f.ignorance)
 }
 
 // largestRate reports whether the rate is beyond what any of the optimisers trains
