@@ -40,19 +40,19 @@ var guides = map[string]Guide{
 		"Train on the plain cross-entropy, or on weights that make up for unequal classes and no more; compare losses of one kind only.",
 	},
 	"batch-norm-small-batch": {
-		"Training subjects at the same weights, normalised by their own batches and by the running statistics. A difference that new statistics do not take away is that of the two modes. The experiment computes the statistics from batches of several sizes.",
+		"Training subjects at the same weights, normalised by their own batches and by the running statistics. A difference that new statistics do not take away is that of the two modes. The experiments compute the statistics from batches of several sizes, and repeat the run with group norm.",
 		"Use group norm, which does the same in training and validation, or batches of at least 16 images.",
 	},
 	"batch-norm-lag": {
-		"The same weights are evaluated with the running statistics and with statistics recomputed on training images; the share of the jitter that this takes away is graded, or the accuracy that it gains.",
+		"The same weights are evaluated with the running statistics and with statistics recomputed on training images; the share of the jitter that this takes away is graded, or the accuracy that it gains; where the validation subjects are few, what the running statistics cost the training subjects.",
 		"Recompute the statistics on training images before validating (validation.recalibrate).",
 	},
 	"no-signal": {
-		"Likely where the training subjects have been learnt and the interval of the validation AUROC excludes what would be worth finding. The experiment trains on permuted labels and asks whether that does as well.",
+		"Likely where the training subjects have been learnt and the interval of the validation AUROC excludes what would be worth finding. The experiment predicts every subject by networks that learnt others by heart, and asks whether permuted labels agree with that as well.",
 		"Do not tune this curve. Check labels and images, cross-validate over all subjects, compare with a linear model, and only then look for more patients or another question.",
 	},
 	"label-noise": {
-		"Hard subjects lie near the threshold, wrong labels anywhere: the mistakes among the third of the subjects that the network is surest of are held against those of a clean task of the same accuracy. The experiment does it out of fold on the training subjects.",
+		"Hard subjects lie near the threshold, wrong labels anywhere: the mistakes among the third of the subjects that the network is surest of are held against those of a clean task of the same accuracy. The experiment predicts all subjects out of fold and estimates the share that no margin explains.",
 		"Read the labels of the suspect subjects again, blind to the prediction.",
 	},
 	"site-shortcut": {
@@ -60,7 +60,7 @@ var guides = map[string]Guide{
 		"Hold out a whole site (split.leave_out) to see what is left elsewhere; balance the classes over sites; normalise every image.",
 	},
 	"class-imbalance": {
-		"How far the accuracy exceeds the balanced accuracy, with its interval.",
+		"Whether one class has four of five subjects; else how far the accuracy exceeds the balanced accuracy, with its interval.",
 		"Report AUROC, balanced accuracy and the share found of every class, and draw the classes equally often (sampling.draw: balanced).",
 	},
 	"coin-flip": {
@@ -120,15 +120,15 @@ var guides = map[string]Guide{
 		"Train on until the smoothed validation loss has not fallen for a third of the epochs.",
 	},
 	"too-much-capacity": {
-		"Overfitting, a training set known by heart, a thousand weights for each subject, and noise that is learnt as well. The experiments retrain on permuted labels and with a narrower network.",
+		"Overfitting, a training set known by heart, a thousand weights for each subject, and noise that is learnt as well. The experiments train on permuted labels and a narrower network.",
 		"Train a network of half the width or fewer blocks over several seeds and compare.",
 	},
 	"trained-too-long": {
-		"The loss of the validation subjects lies above its lowest, half of them choosing the epoch and the other half judging, and the reverse; and the training set is known by heart.",
+		"The loss of the validation subjects lies above its lowest, half of them choosing the epoch and the other half judging, and the reverse; and the training set is known by heart. The experiment repeats the run with other subjects held out.",
 		"Stop near the lowest smoothed validation loss, chosen on other subjects than those that are reported.",
 	},
 	"too-little-capacity": {
-		"The training set is not fitted although training has come to rest at a rate that lets the weights move. The experiments try other rates and a wider network.",
+		"The training set is not fitted although training has come to rest at a rate that lets the weights move. The experiments try other rates, a wider network, and whether permuted labels can be learnt by heart.",
 		"Train a network of twice the width or with more blocks over several seeds and compare.",
 	},
 	"too-little-learning": {
@@ -140,7 +140,7 @@ var guides = map[string]Guide{
 		"Check that outputs, labels and loss fit: logits or probabilities, one output per class or one for two classes.",
 	},
 	"overfitting": {
-		"The gap of late accuracy between training and validation subjects at the same weights in the same pipeline, with its interval.",
+		"The gap of late accuracy between training and validation subjects at the same weights in the same pipeline, with its interval. The experiment repeats the run with other subjects held out.",
 		"Regularise: weight decay, dropout, augmentation, a narrower network. More patients help most.",
 	},
 	"overconfidence": {
