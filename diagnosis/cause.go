@@ -24,14 +24,15 @@ type Cause struct {
 }
 
 // A kind says what is to be done about a cause. A reader wants to know of mistakes
-// first, since they can be mended, then of what the cohort allows, then of how the
-// numbers are to be read.
+// first, since they can be mended, then of what a milder plan or more subjects mend, then
+// of what the cohort allows, then of how the numbers are to be read.
 type kind int
 
 const (
-	mistake kind = iota // of the program or the plan
-	limit               // of the cohort
-	reading             // of the curve
+	mistake  kind = iota // of the program or the plan
+	mismatch             // of the network and the number of its subjects
+	limit                // of the cohort
+	reading              // of the curve
 )
 
 // Causes lists every cause that Diagnose judges.

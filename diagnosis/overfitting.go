@@ -18,7 +18,7 @@ var overfitting = Cause{
 	Explain: "The network is right far more often on the subjects it learnt from than on others: it has memorised them. That " +
 		"lowers the whole validation curve; by itself it does not make it fluctuate.",
 	Of:     "generalisation",
-	Kind:   mistake,
+	Kind:   mismatch,
 	Brings: []string{"overconfidence", "optimistic-selection"},
 	Probes: []string{"cross-validation"},
 	Judge:  judgeOverfitting,

@@ -102,11 +102,13 @@ func (r *Report) summariseWorth() string {
 }
 
 // summariseTreatment names the first thing to change: a mistake that can be mended,
-// then whether there is anything to learn, then what comes first in reading.
+// then whether there is anything to learn, then what makes the curve jump, which is what
+// was asked, then what comes first in reading.
 func (r *Report) summariseTreatment() string {
 	findings := r.ForReading()
 	worth := func(f *Finding) bool { return f.ID == "no-signal" || f.ID == "coin-flip" }
-	for _, wanted := range []func(*Finding) bool{isMistake, worth, func(*Finding) bool { return true }} {
+	jumps := func(f *Finding) bool { return f.Of == "jitter" }
+	for _, wanted := range []func(*Finding) bool{isMistake, worth, jumps, func(*Finding) bool { return true }} {
 		for _, f := range findings {
 			if f.sure() && f.Because == "" && f.Treatment.Text != "" && wanted(&f) {
 				return "First: " + f.Treatment.Text
