@@ -8,9 +8,9 @@ import (
 	"ballast/stat"
 )
 
-// Measured reliability: planted in 48 runs, likely or confirmed in 79 % of them from the record
-// alone and in 100 % of 8 with experiments; claimed falsely in 0 of 123 clean runs and 11 of 1338
-// runs with other causes; with experiments in 0 of 41 and 1 of 194
+// Measured reliability: planted in 48 runs, likely or confirmed in 75 % of them from the record
+// alone and in 88 % of 8 with experiments; claimed falsely in 0 of 123 clean runs and 8 of 1313
+// runs with other causes; with experiments in 0 of 41 and 1 of 225
 // (docs/reliability-of-diagnosis.md).
 var batchNormLag = Cause{
 	ID:    "batch-norm-lag",

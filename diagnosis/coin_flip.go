@@ -7,9 +7,9 @@ import (
 	"ballast/stat"
 )
 
-// Measured reliability: never planted; true of 459 runs by fresh subjects or by construction,
-// likely or confirmed in 30 % of them from the record alone; claimed falsely in 0 of 180 clean runs
-// and 6 of 1245 runs with other causes; with experiments in 0 of 60 and 0 of 178
+// Measured reliability: never planted; true of 480 runs by fresh subjects or by construction,
+// likely or confirmed in 27 % of them from the record alone; claimed falsely in 0 of 180 clean runs
+// and 12 of 1224 runs with other causes; with experiments in 0 of 60 and 0 of 198
 // (docs/reliability-of-diagnosis.md).
 var coinFlip = Cause{
 	ID:    "coin-flip",

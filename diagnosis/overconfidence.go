@@ -8,9 +8,9 @@ import (
 	"ballast/stat"
 )
 
-// Measured reliability: never planted; true of 684 runs by fresh subjects or by construction,
-// likely or confirmed in 48 % of them from the record alone; claimed falsely in 0 of 180 clean runs
-// and 2 of 1020 runs with other causes; with experiments in 0 of 60 and 0 of 154
+// Measured reliability: never planted; true of 630 runs by fresh subjects or by construction,
+// likely or confirmed in 49 % of them from the record alone; claimed falsely in 0 of 180 clean runs
+// and 4 of 1074 runs with other causes; with experiments in 0 of 60 and 0 of 177
 // (docs/reliability-of-diagnosis.md).
 var overconfidence = Cause{
 	ID:    "overconfidence",

@@ -9,8 +9,8 @@ import (
 )
 
 // Measured reliability: planted in 120 runs, likely or confirmed in 100 % of them from the record
-// alone and in 100 % of 16 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1584
-// runs with other causes; with experiments in 0 of 60 and 0 of 230
+// alone and in 100 % of 20 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1584
+// runs with other causes; with experiments in 0 of 60 and 0 of 264
 // (docs/reliability-of-diagnosis.md).
 var preprocessingMismatch = Cause{
 	ID:    "preprocessing-mismatch",

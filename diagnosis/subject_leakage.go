@@ -11,7 +11,7 @@ import (
 
 // Measured reliability: planted in 72 runs, likely or confirmed in 100 % of them from the record
 // alone and in 100 % of 12 with experiments; claimed falsely in 0 of 180 clean runs and 0 of 1632
-// runs with other causes; with experiments in 0 of 60 and 0 of 234
+// runs with other causes; with experiments in 0 of 60 and 0 of 272
 // (docs/reliability-of-diagnosis.md).
 var subjectLeakage = Cause{
 	ID:    "subject-leakage",

@@ -7,9 +7,9 @@ import (
 	"ballast/stat"
 )
 
-// Measured reliability: never planted; true of 921 runs by fresh subjects or by construction,
-// likely or confirmed in 31 % of them from the record alone; claimed falsely in 2 of 86 clean runs
-// and 6 of 877 runs with other causes; with experiments in 2 of 28 and 0 of 132
+// Measured reliability: never planted; true of 845 runs by fresh subjects or by construction,
+// likely or confirmed in 26 % of them from the record alone; claimed falsely in 0 of 97 clean runs
+// and 6 of 942 runs with other causes; with experiments in 0 of 33 and 2 of 155
 // (docs/reliability-of-diagnosis.md).
 var thresholdFlicker = Cause{
 	ID:    "threshold-flicker",

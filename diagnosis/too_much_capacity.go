@@ -8,7 +8,7 @@ import (
 
 // Measured reliability: never planted; true of 288 runs by fresh subjects or by construction,
 // likely or confirmed in 0 % of them from the record alone; claimed falsely in 0 of 180 clean runs
-// and 0 of 1416 runs with other causes; with experiments in 0 of 60 and 0 of 202
+// and 0 of 1416 runs with other causes; with experiments in 0 of 60 and 0 of 236
 // (docs/reliability-of-diagnosis.md).
 var tooMuchCapacity = Cause{
 	ID:    "too-much-capacity",
