@@ -104,13 +104,12 @@ func (s *study) split(fold []int, held, most int, stream *stat.Stream) (inside, 
 
 // heldOut gathers what repetitions of a run predict of the subjects held out.
 type heldOut struct {
-	epochs           []int
-	losses, right    [][]float64 // of each subject, by look
-	classes          []int
-	training         float64 // sums over folds and late looks
-	trainingLoss     float64
-	trainingCount    float64
-	lowest, lowestAt float64
+	epochs        []int
+	losses, right [][]float64 // of each subject, by look
+	classes       []int
+	training      float64 // sums over folds and late looks
+	trainingLoss  float64
+	trainingCount float64
 }
 
 // leastLooks is the number of looks from which a course has a turn.
@@ -167,48 +166,55 @@ func (h *heldOut) summary() map[string]run.Float {
 // choice does not flatter it.
 func (h *heldOut) turn(values map[string]run.Float) {
 	n := float64(len(h.losses))
-	rise, deviation := meanAndDeviation(h.rises())
+	rises, lowest, epoch := h.rises()
+	rise, deviation := meanAndDeviation(rises)
 	half := stat.StudentQuantile(0.975, n-1) * deviation / math.Sqrt(n)
-	values["lowest_epoch"], values["lowest_loss"] = run.Float(h.lowestAt), run.Float(h.lowest)
+	values["lowest_epoch"], values["lowest_loss"] = run.Float(epoch), run.Float(lowest)
 	values["rise"], values["rise_low"], values["rise_high"] = run.Float(rise), run.Float(rise-half), run.Float(rise+half)
 }
 
 // rises are by how much the late loss of each subject lies above its loss over the
-// five looks about the lowest one.
-func (h *heldOut) rises() []float64 {
-	part, next := make([]int, len(h.classes)), map[int]int{}
+// five looks about the lowest one; with that loss and its epoch, means of both halves.
+func (h *heldOut) rises() (rises []float64, lowest, epoch float64) {
+	half, next := make([]int, len(h.classes)), map[int]int{}
 	for i, class := range h.classes {
-		part[i] = next[class] % 2
+		half[i] = next[class] % 2
 		next[class]++
 	}
-	rises := make([]float64, len(h.losses))
+	rises = make([]float64, len(h.losses))
 	for side := range 2 {
-		curve := make([]float64, len(h.epochs))
-		members := 0.0
-		for i := range h.losses {
-			if part[i] == side {
-				continue
-			}
-			members++
-			for t, x := range h.losses[i] {
-				curve[t] += x
-			}
-		}
-		lowest, at := math.Inf(1), 0
-		for t := range curve {
-			if x := average(about(curve, t)) / members; x < lowest {
-				lowest, at = x, t
-			}
-		}
-		h.lowest += lowest / 2
-		h.lowestAt += float64(h.epochs[at]) / 2
+		loss, at := h.lowest(half, 1-side)
+		lowest += loss / 2
+		epoch += float64(h.epochs[at]) / 2
 		for i, losses := range h.losses {
-			if part[i] == side {
+			if half[i] == side {
 				rises[i] = average(losses[h.late():]) - average(about(losses, at))
 			}
 		}
 	}
-	return rises
+	return rises, lowest, epoch
+}
+
+// lowest is the lowest mean loss of one half of the subjects, averaged over five looks,
+// and the look in their middle.
+func (h *heldOut) lowest(half []int, side int) (loss float64, at int) {
+	curve, members := make([]float64, len(h.epochs)), 0.0
+	for i, losses := range h.losses {
+		if half[i] != side {
+			continue
+		}
+		members++
+		for t, x := range losses {
+			curve[t] += x
+		}
+	}
+	loss = math.Inf(1)
+	for t := range curve {
+		if x := average(about(curve, t)) / members; x < loss {
+			loss, at = x, t
+		}
+	}
+	return loss, at
 }
 
 // about is the part of a curve within two looks of one.
