@@ -74,9 +74,10 @@ func follows(at map[string]*Finding, f *Finding, id string) bool {
 
 // ForReading returns the findings in the order in which a person reads them: what
 // is likely or confirmed and stands by itself, mistakes before a network that does not
-// suit its subjects before limits of the cohort before readings of the curve; then what follows from it; then what is possible,
-// cannot be told and is ruled out. Within each of these the surest first, and what
-// makes the curve jump before what costs something else.
+// suit its subjects before limits of the cohort before readings of the curve; then what
+// follows from it; then what is possible, cannot be told and is ruled out. Within each
+// of these the surest first, and what makes the curve jump before what costs something
+// else.
 func (r *Report) ForReading() []Finding {
 	group := func(f *Finding) int {
 		switch {
