@@ -29,7 +29,8 @@ var crossValidation = Probe{
 		looks := math.Ceil(float64(len(b.Run.Epochs)) / float64(b.lookEvery()))
 		held := samples(&b.Images.Train) + samples(&b.Images.Validation)
 		training := b.trained(b.Lab.Units()) * float64(c.trainedOn) / math.Max(1, float64(len(b.Images.Train.Subjects)))
-		return float64(c.folds)*(float64(3*training*float64(len(b.Run.Epochs)))+looks*float64(b.Lab.CalibrationImages())) + looks*held
+		each := float64(3*training*float64(len(b.Run.Epochs))) + float64(looks*float64(b.Lab.CalibrationImages()))
+		return float64(float64(c.folds)*each) + float64(looks*held)
 	},
 	Run: crossValidate,
 }
@@ -184,8 +185,8 @@ func (h *heldOut) rises() (rises []float64, lowest, epoch float64) {
 	rises = make([]float64, len(h.losses))
 	for side := range 2 {
 		loss, at := h.lowest(half, 1-side)
-		lowest += loss / 2
-		epoch += float64(h.epochs[at]) / 2
+		lowest += float64(loss / 2)
+		epoch += float64(float64(h.epochs[at]) / 2)
 		for i, losses := range h.losses {
 			if half[i] == side {
 				rises[i] = average(losses[h.late():]) - average(about(losses, at))

@@ -93,7 +93,7 @@ func (b *Bench) predictOutOfFold(ctx context.Context, s *study) (predictions, er
 				return nil, notApplicable("a refit diverged")
 			}
 			for k, x := range row {
-				mean[place][k] += float64(x) / noisyRepeats
+				mean[place][k] += float64(float64(x) / noisyRepeats)
 			}
 		}
 	}
