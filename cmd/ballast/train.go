@@ -307,7 +307,6 @@ func (j *trainJob) run(ctx context.Context) (*trainResult, error) {
 	j.tell([]string{fmt.Sprintf("%s: %s, %d training and %d validation subjects, grid %v, %d epochs, recording into %s",
 		j.cohort, j.plan.Net.Name, len(images.Train.Subjects), len(images.Validation.Subjects), j.plan.Prep.Grid, j.plan.Epochs, dir)}, "")
 	defer writer.Close()
-	j.remember(dir)
 	return j.result(dir, j.train(func(o train.Options) error { return train.Train(ctx, j.plan, images, writer, o) }))
 }
 
@@ -326,10 +325,14 @@ func (j *trainJob) result(dir string, trained error) (*trainResult, error) {
 }
 
 // create starts the run in the chosen folder, else in the first free one, also
-// when another program takes that at the same moment.
+// when another program takes that at the same moment. The cohort is remembered first,
+// so that a run that is killed as soon as it is there can be resumed.
 func (j *trainJob) create(images *train.Images) (writer *run.Writer, dir string, err error) {
 	for {
 		dir = cmp.Or(j.out, freeName(filepath.Join("runs", cohortName(j.cohort))))
+		if _, err := os.Stat(filepath.Join(dir, run.HeaderFile)); err != nil {
+			j.remember(dir)
+		}
 		writer, err = run.Create(dir, train.Header(j.plan, images, "ballast "+version), j.plan.YAML())
 		if j.out != "" || !errors.Is(err, run.ErrExists) {
 			return writer, dir, err
