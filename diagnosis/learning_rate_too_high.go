@@ -57,7 +57,7 @@ func judgeLearningRate(e *evidence) judgement {
 		usual = 2 // such batches make the weights jump by themselves
 	}
 	large := step >= usual*largeStep || largest >= usual*hugeStep
-	kills := (large || largest >= killingStep) && e.kills(&j)
+	kills := (large || largest >= killingStep) && e.kills(&j, largest)
 	calm := !w.jumps && w.steps >= 5
 	settling, trial := e.settling(&j)
 	curves := judgeCurveRate(e.asCurves())
@@ -86,14 +86,14 @@ func judgeLearningRate(e *evidence) judgement {
 }
 
 // kills reports whether half the channels of a layer or more have died since the
-// first epochs, or within the first one, whose steps show that there was a gradient.
-func (e *evidence) kills(j *judgement) bool {
+// first epochs, or within the first one, whose largest step shows that there was a gradient.
+func (e *evidence) kills(j *judgement, largest float64) bool {
 	worst, state := e.deadest(e.lateFrom)
 	if worst == nil || state.dead < deadShare || state.active >= quietShare {
 		return false
 	}
 	first, known := state.at(0)
-	if !known || first >= fewDead && !(e.largestStep() >= killingStep && e.farAboveUsual()) {
+	if !known || first >= fewDead && !(largest >= killingStep && e.farAboveUsual()) {
 		return false // dead from the start: it never moved, or only its weights were small
 	}
 	j.say(state.dead, "%.0f %% of the channels of %s have died during training", 100*state.dead, worst.name)

@@ -41,15 +41,10 @@ func changeCapacity(ctx context.Context, b *Bench) (map[string]run.Float, error)
 	case len(b.Images.Initial) > 0 || len(b.Plan.Net.Freeze) > 0:
 		return nil, notApplicable("a network that starts from given weights has their width")
 	}
-	training, err := b.Lab.Recalibrate(ctx, 0)
+	values, same, err := b.asItIs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	same, err := b.Lab.Evaluate(ctx, &b.Images.Validation, train.Look{})
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]run.Float{"same_training_loss": training.Loss, "same_validation_loss": same.Loss}
 	factor, width := b.fewer(widthFactor, widthFactorQuick), b.Plan.Net.Width
 	for _, other := range []struct {
 		name  string
@@ -66,6 +61,19 @@ func changeCapacity(ctx context.Context, b *Bench) (map[string]run.Float, error)
 		}
 	}
 	return values, nil
+}
+
+// asItIs evaluates the run at its last weights, with batch-norm statistics recomputed,
+// and begins the values with its losses, which those of retrained networks join.
+func (b *Bench) asItIs(ctx context.Context) (values map[string]run.Float, same run.Evaluation, err error) {
+	training, err := b.Lab.Recalibrate(ctx, 0)
+	if err != nil {
+		return nil, same, err
+	}
+	if same, err = b.Lab.Evaluate(ctx, &b.Images.Validation, train.Look{}); err != nil {
+		return nil, same, err
+	}
+	return map[string]run.Float{"same_training_loss": training.Loss, "same_validation_loss": same.Loss}, same, nil
 }
 
 // retrain puts in what training by a plan comes to, beside the evaluation of the run

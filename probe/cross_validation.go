@@ -90,11 +90,7 @@ func (s *study) split(fold []int, held, most int, stream *stat.Stream) (inside, 
 			all++
 		}
 	}
-	for place, number := range s.subjects {
-		if fold[place] == held {
-			outside = append(outside, number)
-		}
-	}
+	outside, _ = s.held(fold, held)
 	for class := range slices.Max(s.classes) + 1 {
 		of := members[class]
 		inside = append(inside, of[:min(len(of), (len(of)*most+all/2)/all)]...)
@@ -221,12 +217,4 @@ func (h *heldOut) lowest(half []int, side int) (loss float64, at int) {
 // about is the part of a curve within two looks of one.
 func about(curve []float64, t int) []float64 {
 	return curve[max(0, t-2):min(len(curve), t+3)]
-}
-
-func average(values []float64) float64 {
-	sum := 0.0
-	for _, x := range values {
-		sum += x
-	}
-	return sum / float64(len(values))
 }

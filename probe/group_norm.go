@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"ballast/run"
-	"ballast/train"
 )
 
 // smallBatches are those up to which it is worth asking whether batch norm suffers
@@ -39,14 +38,9 @@ func retrainWithGroupNorm(ctx context.Context, b *Bench) (map[string]run.Float, 
 	if err := p.Validate(); err != nil {
 		return nil, notApplicable("%v", err)
 	}
-	training, err := b.Lab.Recalibrate(ctx, 0)
+	values, same, err := b.asItIs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	same, err := b.Lab.Evaluate(ctx, &b.Images.Validation, train.Look{})
-	if err != nil {
-		return nil, err
-	}
-	values := map[string]run.Float{"same_training_loss": training.Loss, "same_validation_loss": same.Loss}
 	return values, b.retrain(ctx, values, "group", p, same)
 }

@@ -101,12 +101,7 @@ func (b *Bench) learnPermuted(ctx context.Context, s *study, o outcome) (float64
 func (s *study) permuted(o outcome, stream *stat.Stream) []int {
 	classes := slices.Clone(s.classes)
 	for fold := range s.folds {
-		var members []int
-		for place, number := range s.subjects {
-			if o.fold[place] == fold {
-				members = append(members, number)
-			}
-		}
+		members, _ := s.held(o.fold, fold)
 		for place, from := range stream.Perm(len(members)) {
 			classes[members[place]] = s.classes[members[from]]
 		}
@@ -114,13 +109,19 @@ func (s *study) permuted(o outcome, stream *stat.Stream) []int {
 	return classes
 }
 
+// average is the mean; NaN of no values.
+func average(values []float64) float64 {
+	sum := 0.0
+	for _, x := range values {
+		sum += x
+	}
+	return sum / float64(len(values))
+}
+
 // meanAndDeviation returns the mean and the standard deviation, divisor n - 1.
 func meanAndDeviation(values []float64) (mean, deviation float64) {
 	n := float64(len(values))
-	for _, x := range values {
-		mean += x
-	}
-	mean /= n
+	mean = average(values)
 	for _, x := range values {
 		deviation += float64((x - mean) * (x - mean))
 	}

@@ -99,6 +99,17 @@ func (s *study) divide(classes []int, stream *stat.Stream) []int {
 	return fold
 }
 
+// held returns the subjects of a fold by their pooled numbers and by their places in
+// the study.
+func (s *study) held(folds []int, fold int) (numbers, places []int) {
+	for place, number := range s.subjects {
+		if folds[place] == fold {
+			numbers, places = append(numbers, number), append(places, place)
+		}
+	}
+	return numbers, places
+}
+
 // An outcome is what refits predict of the subjects that they were not trained on.
 type outcome struct {
 	rows     []run.Row // of each subject of the study
@@ -129,14 +140,13 @@ func (b *Bench) outOfFold(ctx context.Context, s *study, p train.Plan, classes [
 // refitFold trains on all subjects of the study but those of one fold, whose places
 // it returns, and evaluates both.
 func (b *Bench) refitFold(ctx context.Context, s *study, p train.Plan, classes, folds []int, fold int) (training, validation run.Evaluation, places []int, err error) {
-	var inside, outside []int
+	var inside []int
 	for place, number := range s.subjects {
-		if folds[place] == fold {
-			outside, places = append(outside, number), append(places, place)
-		} else {
+		if folds[place] != fold {
 			inside = append(inside, number)
 		}
 	}
+	outside, places := s.held(folds, fold)
 	training, validation, err = train.Refit(ctx, p, b.Images.Divided(&p, inside, outside, classes), b.Threads, b.Worked)
 	return training, validation, places, err
 }
